@@ -1,0 +1,34 @@
+# qsweep_library(NAME SOURCES ... LIBS ...): one room, or a part of one.
+function(qsweep_library name)
+  cmake_parse_arguments(arg "" "" "SOURCES;LIBS" ${ARGN})
+  add_library(${name} STATIC ${arg_SOURCES})
+  target_include_directories(${name} PUBLIC ${CMAKE_SOURCE_DIR})
+  target_link_libraries(${name} PUBLIC ${arg_LIBS})
+endfunction()
+
+# qsweep_binary(NAME SOURCES ... LIBS ...): an installed program.
+function(qsweep_binary name)
+  cmake_parse_arguments(arg "" "" "SOURCES;LIBS" ${ARGN})
+  add_executable(${name} ${arg_SOURCES})
+  target_link_libraries(${name} PRIVATE ${arg_LIBS})
+  install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endfunction()
+
+# qsweep_test(NAME SOURCES ... LIBS ... [TIMEOUT SECONDS] [LABELS ...]): NAME is the program and its
+# line in ctest.
+function(qsweep_test name)
+  if(NOT QSWEEP_TESTS)
+    return()
+  endif()
+  cmake_parse_arguments(arg "" "TIMEOUT" "SOURCES;LIBS;LABELS" ${ARGN})
+  add_executable(${name} ${arg_SOURCES})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  target_link_libraries(${name} PRIVATE ${arg_LIBS} GTest::gmock GTest::gtest_main)
+  target_compile_definitions(${name} PRIVATE QSWEEP_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
+                                             QSWEEP_BIN_DIR="${CMAKE_BINARY_DIR}/bin")
+  if(NOT arg_TIMEOUT)
+    set(arg_TIMEOUT 300)
+  endif()
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}")
+endfunction()

@@ -1,0 +1,59 @@
+#include "common/rpc.h"
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/strip.h"
+#include "common/status.h"
+
+namespace qsweep {
+
+absl::StatusOr<std::string> ParseAddress(const std::string& text) {
+  if (absl::StartsWith(text, "unix:")) {
+    if (text.size() <= 5 || text.size() - 5 > 107) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("address '", text, "': a socket path has 1 to 107 bytes; use a shorter or a relative one"));
+    }
+    return text;
+  }
+  const size_t colon = text.rfind(':');
+  if (text.empty() || colon == 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("address '", text, "': write unix:PATH, HOST or HOST:PORT"));
+  }
+  if (colon == std::string::npos) return absl::StrCat(text, ":", kDefaultPort);
+  int port = -1;
+  if (!absl::SimpleAtoi(text.substr(colon + 1), &port) || port < 0 || port > 65535) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("address '", text, "': the port must be a number from 0 to 65535"));
+  }
+  return text;
+}
+
+bool IsLocalAddress(const std::string& address) {
+  return absl::StartsWith(address, "unix:") || absl::StartsWith(address, "127.") ||
+         absl::StartsWith(address, "localhost:") || absl::StartsWith(address, "[::1]:");
+}
+
+std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
+  arguments.SetMaxSendMessageSize(kMaxMessageBytes);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 10'000);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
+  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5'000);  // also the time a connect may take
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 5'000);
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+}
+
+absl::Status FromGrpc(const grpc::Status& status) {
+  return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
+}
+
+grpc::Status ToGrpc(const absl::Status& status) {
+  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), std::string(status.message()));
+}
+
+}  // namespace qsweep
