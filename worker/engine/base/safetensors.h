@@ -1,0 +1,31 @@
+// The safetensors format: 8 bytes little-endian header length, a JSON header, then the bytes.
+// https://github.com/huggingface/safetensors#format
+#ifndef QSWEEP_WORKER_ENGINE_BASE_SAFETENSORS_H_
+#define QSWEEP_WORKER_ENGINE_BASE_SAFETENSORS_H_
+
+#include <torch/torch.h>
+
+#include <map>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace qsweep::engine {
+
+struct TensorFile {
+  std::map<std::string, at::Tensor> tensors;      // by name; contiguous, on the CPU
+  std::map<std::string, std::string> metadata;    // __metadata__
+};
+
+// Checks everything it reads: header at most 64 MiB, offsets inside the file, no overlap or gap, sizes
+// that agree with shape and dtype (F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL). The tensors own their
+// memory, charged to the caller's AccountScope.
+absl::StatusOr<TensorFile> ReadTensorFile(const std::string& path);
+
+// Atomic (temp, fsync, rename). Tensors lie sorted by name, so equal content gives equal bytes.
+absl::Status WriteTensorFile(const std::string& path, const TensorFile& file);
+
+}  // namespace qsweep::engine
+
+#endif  // QSWEEP_WORKER_ENGINE_BASE_SAFETENSORS_H_
