@@ -1,0 +1,211 @@
+// The second promise, on real processes: a crash changes nothing. Sweeps of short real runs (a small ViT
+// on Fashion-MNIST) are disturbed, and must end exactly as an undisturbed sweep does.
+#include <gtest/gtest.h>
+
+#include <map>
+#include <random>
+#include <set>
+#include <string>
+
+#include "absl/strings/match.h"
+#include "absl/time/clock.h"
+#include "common/clock.h"
+#include "tests/cluster.h"
+
+namespace qsweep::testing {
+namespace {
+
+constexpr char kSweep[] = R"(
+name: recovery
+model: {name: vit_mini_patch4_28, pretrained: false}
+dataset: {name: fashion_mnist, batch_size: 32, train_limit: 640, eval_limit: 200,
+          augmentation: [horizontal_flip, padded_crop]}
+lora: {rank: 4, dropout: 0.1}
+training: {learning_rate: 1e-3, num_epochs: 4, checkpoint_interval: 5, log_interval: 1}
+matrix:
+  quantization:
+    - {bits: 0}
+    - {bits: 8}
+    - {bits: 4, quant_type: nf4}
+    - {bits: 4, quant_type: nf4, double_quant: true}
+  seed: [1, 2]
+)";
+
+// What a run leaves behind that must not depend on what happened on the way.
+struct Outcome {
+  std::map<std::string, std::string> files;                         // name -> SHA-256
+  std::map<std::pair<std::string, int64_t>, double> metrics;        // (name, step) -> value
+  friend bool operator==(const Outcome&, const Outcome&) = default;
+};
+
+// Rates and memory are measurements of a machine, not results.
+bool IsMeasurement(const std::string& metric) {
+  return metric == "images_per_s" || absl::StartsWith(metric, "memory/");
+}
+
+std::map<std::string, Outcome> Outcomes(Cluster& cluster, const std::string& sweep) {
+  std::map<std::string, Outcome> outcomes;
+  for (const v1::Run& run : cluster.Runs(sweep)) {
+    EXPECT_EQ(run.state(), v1::RUN_STATE_SUCCEEDED) << run.ShortDebugString();
+    Outcome& outcome = outcomes[run.name()];
+    const v1::RunDetail detail = cluster.Detail(run.id());
+    for (const v1::FileFact& file : detail.result().files()) outcome.files[file.name()] = file.sha256();
+    EXPECT_FALSE(outcome.files.empty()) << run.name();
+    for (const v1::MetricPoint& point : cluster.Metrics(run.id())) {
+      const bool first =
+          outcome.metrics.emplace(std::pair(point.name(), point.step()),
+                                  IsMeasurement(point.name()) ? 0 : point.value()).second;
+      EXPECT_TRUE(first) << run.name() << ": two values of " << point.name() << " at " << point.step();
+    }
+  }
+  return outcomes;
+}
+
+void ExpectSame(const std::map<std::string, Outcome>& got, const std::map<std::string, Outcome>& want) {
+  ASSERT_EQ(got.size(), want.size());
+  for (const auto& [name, outcome] : want) {
+    ASSERT_TRUE(got.contains(name)) << name;
+    const Outcome& other = got.at(name);
+    EXPECT_EQ(other.files, outcome.files) << name;
+    for (const auto& [point, value] : outcome.metrics) {
+      const auto found = other.metrics.find(point);
+      if (found == other.metrics.end()) {
+        ADD_FAILURE() << name << ": no " << point.first << " at step " << point.second;
+      } else {
+        EXPECT_EQ(found->second, value) << name << ": " << point.first << " at " << point.second;
+      }
+    }
+    EXPECT_EQ(other.metrics.size(), outcome.metrics.size()) << name;
+  }
+}
+
+// Made once: every test compares with it.
+const std::map<std::string, Outcome>& Undisturbed() {
+  static const auto* outcomes = [] {
+    Cluster cluster;
+    cluster.StartScheduler();
+    cluster.StartWorker("a");
+    cluster.Submit(kSweep, "undisturbed");
+    const v1::Sweep end = cluster.WaitForEnd("recovery", absl::Minutes(5));
+    EXPECT_EQ(end.succeeded(), 8);
+    return new std::map(Outcomes(cluster, "recovery"));
+  }();
+  return *outcomes;
+}
+
+TEST(Recovery, TwentyFourKillsChangeNothing) {
+  const auto& want = Undisturbed();
+  const unsigned seed = std::random_device{}();
+  SCOPED_TRACE(::testing::Message() << "seed " << seed);
+  std::mt19937 random(seed);
+  Cluster cluster;
+  cluster.StartScheduler();
+  cluster.StartWorker("a");
+  cluster.Submit(kSweep, "disturbed");
+  int kills = 0;
+  // Each round kills one kind of process, the fourth all three at once, a random time after the last.
+  for (int round = 0; kills < 24; ++round) {
+    absl::SleepFor(absl::Milliseconds(std::uniform_int_distribution(100, 1200)(random)));
+    const v1::Sweep sweep = cluster.GetSweep("recovery");
+    ASSERT_GT(sweep.pending() + sweep.running(), 0) << "the sweep ended after only " << kills << " kills";
+    const bool all = round % 4 == 3;
+    if (all || round % 4 == 0) kills += cluster.KillTrainers();
+    if (all || round % 4 == 1) {
+      cluster.KillWorker("a");
+      ++kills;
+    }
+    if (all || round % 4 == 2) {
+      cluster.KillScheduler();
+      ++kills;
+    }
+    absl::SleepFor(absl::Milliseconds(std::uniform_int_distribution(0, 300)(random)));
+    if (!cluster.SchedulerRuns()) cluster.StartScheduler();
+    if (!cluster.WorkerRuns("a")) cluster.StartWorker("a");
+  }
+  const v1::Sweep end = cluster.WaitForEnd("recovery", absl::Minutes(5));
+  EXPECT_EQ(end.succeeded(), 8) << end.ShortDebugString();
+  ExpectSame(Outcomes(cluster, "recovery"), want);
+  EXPECT_TRUE(TrainersUnder(cluster.directory()).empty()) << "an orphan trains on";
+}
+
+TEST(Recovery, ASecondWorkerJoinsAndTheFirstLeavesForGood) {
+  const auto& want = Undisturbed();
+  Cluster cluster;
+  cluster.StartScheduler();
+  cluster.StartWorker("a");
+  cluster.Submit(kSweep, "two workers");
+  cluster.StartWorker("b");
+  // Both train, and worker a's run has a checkpoint to be continued from.
+  const absl::Duration deadline = SystemClock().Monotonic() + absl::Minutes(1);
+  int64_t orphaned = 0;
+  while (orphaned == 0 && SystemClock().Monotonic() < deadline) {
+    bool b_works = false;
+    int64_t on_a = 0;
+    for (const v1::Run& run : cluster.Runs("recovery")) {
+      b_works |= run.worker() == "b";
+      if (run.worker() == "a" && run.state() == v1::RUN_STATE_RUNNING && run.step() >= 20) on_a = run.id();
+    }
+    if (b_works) orphaned = on_a;
+    absl::SleepFor(absl::Milliseconds(20));
+  }
+  ASSERT_NE(orphaned, 0) << "never saw both workers train";
+  cluster.KillWorker("a");
+  cluster.KillTrainersOf("a");
+  const v1::Sweep end = cluster.WaitForEnd("recovery", absl::Minutes(5));
+  EXPECT_EQ(end.succeeded(), 8) << end.ShortDebugString();
+  ExpectSame(Outcomes(cluster, "recovery"), want);
+  const v1::RunDetail detail = cluster.Detail(orphaned);
+  ASSERT_GE(detail.attempts_size(), 2);
+  const v1::AttemptRecord& last = detail.attempts(detail.attempts_size() - 1);
+  EXPECT_EQ(last.worker(), "b");
+  EXPECT_GT(last.resume_step(), 0) << "began again in place of going on from the checkpoint";
+}
+
+TEST(Recovery, AWorkerToldToStopHandsItsRunBack) {
+  const auto& want = Undisturbed();
+  Cluster cluster;
+  cluster.StartScheduler();
+  cluster.StartWorker("a");
+  cluster.Submit(kSweep, "stopped worker");
+  while (cluster.GetSweep("recovery").running() == 0) absl::SleepFor(absl::Milliseconds(50));
+  absl::SleepFor(absl::Seconds(1));
+  cluster.StopWorker("a");
+  EXPECT_TRUE(TrainersUnder(cluster.directory()).empty());
+  EXPECT_EQ(cluster.GetSweep("recovery").running(), 0) << "its lease was not ended by its goodbye";
+  cluster.StartWorker("b");
+  EXPECT_EQ(cluster.WaitForEnd("recovery", absl::Minutes(5)).succeeded(), 8);
+  ExpectSame(Outcomes(cluster, "recovery"), want);
+}
+
+TEST(Recovery, TheSameRequestMakesOneSweepAcrossARestart) {
+  Cluster cluster;
+  cluster.StartScheduler();
+  const v1::SubmitSweepReply first = cluster.Submit(kSweep, "once");
+  EXPECT_TRUE(first.created());
+  cluster.KillScheduler();
+  cluster.StartScheduler();
+  const v1::SubmitSweepReply second = cluster.Submit(kSweep, "once");
+  EXPECT_FALSE(second.created());
+  EXPECT_EQ(second.sweep_id(), first.sweep_id());
+  v1::ListSweepsReply sweeps;
+  grpc::ClientContext context;
+  ASSERT_TRUE(cluster.stub().ListSweeps(&context, {}, &sweeps).ok());
+  EXPECT_EQ(sweeps.sweeps_size(), 1);
+}
+
+TEST(Recovery, AFinishedCellIsNotComputedAgain) {
+  Cluster cluster;
+  cluster.StartScheduler();
+  cluster.StartWorker("a");
+  cluster.Submit(kSweep, "first");
+  EXPECT_EQ(cluster.WaitForEnd("recovery", absl::Minutes(5)).succeeded(), 8);
+  std::string grown = kSweep;
+  grown.replace(grown.find("[1, 2]"), 6, "[1, 2, 3]");
+  const v1::SubmitSweepReply reply = cluster.Submit(grown, "one more seed");
+  EXPECT_EQ(reply.runs(), 12);
+  EXPECT_EQ(reply.reused(), 8);
+  EXPECT_EQ(cluster.WaitForEnd("recovery", absl::Minutes(5)).succeeded(), 12);
+}
+
+}  // namespace
+}  // namespace qsweep::testing
