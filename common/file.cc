@@ -87,10 +87,17 @@ absl::Status SyncDirectory(const std::string& path) {
 }
 
 absl::Status WriteFileAtomic(const std::string& path, absl::string_view bytes) {
+  return WriteFileAtomic(path, std::vector<absl::string_view>{bytes});
+}
+
+absl::Status WriteFileAtomic(const std::string& path, const std::vector<absl::string_view>& pieces) {
   const std::string temporary = absl::StrCat(path, ".tmp.", ::getpid());
   FileDescriptor fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
   if (!fd.valid()) return ErrnoStatus(errno, temporary, "create");
-  absl::Status status = WriteAll(fd.get(), bytes, temporary);
+  absl::Status status;
+  for (absl::string_view piece : pieces) {
+    if (status.ok()) status = WriteAll(fd.get(), piece, temporary);
+  }
   if (status.ok() && ::fsync(fd.get()) != 0) status = ErrnoStatus(errno, temporary, "fsync");
   if (status.ok() && ::rename(temporary.c_str(), path.c_str()) != 0) {
     status = ErrnoStatus(errno, path, "rename");

@@ -44,6 +44,8 @@ absl::Status WriteAll(int fd, absl::string_view bytes, const std::string& path);
 // Temporary file beside it, fsync, rename, fsync of the directory: after a crash at any instant the
 // path holds the old content or the new, whole.
 absl::Status WriteFileAtomic(const std::string& path, absl::string_view bytes);
+// The same of pieces, one after the other.
+absl::Status WriteFileAtomic(const std::string& path, const std::vector<absl::string_view>& pieces);
 absl::Status SyncDirectory(const std::string& path);
 
 // With parents; fine if it is there.

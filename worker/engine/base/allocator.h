@@ -1,7 +1,7 @@
 // The engine's CPU memory: a caching, counting allocator behind every CPU tensor. It keeps freed
-// blocks for reuse (a fresh large tensor costs page faults at every step), charges each block to the
-// account of the scope that asked for it, and refuses to exceed a limit, which is the out-of-memory
-// path, testable without exhausting a machine. Thread-safe.
+// blocks for reuse (a fresh large tensor costs page faults at every step), charges each block to
+// the account of the scope that asked for it, and refuses to exceed a limit, which is the
+// out-of-memory path, testable without exhausting a machine. Thread-safe.
 #ifndef QSWEEP_WORKER_ENGINE_BASE_ALLOCATOR_H_
 #define QSWEEP_WORKER_ENGINE_BASE_ALLOCATOR_H_
 
@@ -12,11 +12,11 @@
 namespace qsweep::engine {
 
 enum class Account : uint8_t {
-  kOther,        // data batches and whatever nobody claimed
-  kWeights,      // frozen and full weights, quantized payload
-  kScales,       // absmax, SCB, code tables
-  kAdapter,      // trainable parameters
-  kGradients,    // of trainable parameters
+  kOther,      // data batches and whatever nobody claimed
+  kWeights,    // frozen and full weights, quantized payload
+  kScales,     // absmax, SCB, code tables
+  kAdapter,    // trainable parameters
+  kGradients,  // of trainable parameters
   kOptimizer,
   kActivations,  // what a step makes and frees
   kWorkspace,    // scratch panels kept between steps
@@ -38,16 +38,16 @@ class AccountScope {
 };
 
 struct MemoryUse {
-  std::array<int64_t, kAccounts> live_bytes{};          // as asked for, by account
-  std::array<int64_t, kAccounts> peak_bytes{};          // each account's own highest since ResetPeak
-  int64_t total_bytes = 0;                              // live, all accounts
-  int64_t total_peak_bytes = 0;                         // highest total since ResetPeak
-  int64_t cached_bytes = 0;                             // freed, kept for reuse
+  std::array<int64_t, kAccounts> live_bytes{};  // as asked for, by account
+  std::array<int64_t, kAccounts> peak_bytes{};  // each account's own highest since ResetPeak
+  int64_t total_bytes = 0;                      // live, all accounts
+  int64_t total_peak_bytes = 0;                 // highest total since ResetPeak
+  int64_t cached_bytes = 0;                     // freed, kept for reuse
   int64_t operator[](Account a) const { return live_bytes[static_cast<int>(a)]; }
 };
 
-// Thrown by an allocation that would take the live total beyond the limit, or when the system has no
-// more. Derives from std::bad_alloc; torch lets it pass through.
+// Thrown by an allocation that would take the live total beyond the limit, or when the system has
+// no more. Derives from std::bad_alloc; torch lets it pass through.
 class OutOfMemory : public std::bad_alloc {
  public:
   OutOfMemory(int64_t asked_bytes, int64_t live_bytes, int64_t limit_bytes);

@@ -14,16 +14,18 @@
 namespace qsweep::engine {
 
 struct TensorFile {
-  std::map<std::string, at::Tensor> tensors;      // by name; contiguous, on the CPU
-  std::map<std::string, std::string> metadata;    // __metadata__
+  std::map<std::string, at::Tensor> tensors;    // by name; contiguous, on the CPU
+  std::map<std::string, std::string> metadata;  // __metadata__
 };
 
-// Checks everything it reads: header at most 64 MiB, offsets inside the file, no overlap or gap, sizes
-// that agree with shape and dtype (F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL). The tensors own their
-// memory, charged to the caller's AccountScope.
+// Checks everything it reads: header at most 64 MiB, offsets inside the file, no overlap or gap,
+// sizes that agree with shape and dtype (F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL); DataLoss says
+// what is wrong. The tensors own their memory, charged to the caller's AccountScope; OutOfMemory is
+// thrown.
 absl::StatusOr<TensorFile> ReadTensorFile(const std::string& path);
 
-// Atomic (temp, fsync, rename). Tensors lie sorted by name, so equal content gives equal bytes.
+// Atomic (temp, fsync, rename). Tensors lie sorted by element size (widest first, so all are
+// aligned), then name: equal content gives equal bytes.
 absl::Status WriteTensorFile(const std::string& path, const TensorFile& file);
 
 }  // namespace qsweep::engine
