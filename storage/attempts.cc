@@ -1,0 +1,71 @@
+#include "storage/attempts.h"
+
+#include "common/status.h"
+#include "storage/text.h"
+
+namespace qsweep::storage {
+namespace {
+
+#define ATTEMPT_COLUMNS                                                                   \
+  "run_id, number, worker_id, started_us, ended_us, resume_step, acked_offset, outcome, " \
+  "blame, error, log_tail"
+
+absl::StatusOr<std::vector<AttemptRow>> AllRows(Statement& query) {
+  std::vector<AttemptRow> rows;
+  while (true) {
+    ASSIGN_OR_RETURN(const bool more, query.Step());
+    if (!more) return rows;
+    AttemptRow& row = rows.emplace_back();
+    row.id = {RunId(query.Int(0)), AttemptNumber(query.Int32(1))};
+    row.worker = WorkerId(query.Text(2));
+    row.started_us = query.Int(3);
+    row.ended_us = query.Int(4);
+    row.resume_step = query.Int(5);
+    row.acked_offset = static_cast<uint64_t>(query.Int(6));
+    row.outcome = query.Text(7);
+    row.blame = BlameFromText(query.Text(8));
+    row.error = query.Text(9);
+    row.log_tail = query.Text(10);
+  }
+}
+
+}  // namespace
+
+absl::Status InsertAttempt(Transaction& transaction, const AttemptId& id, const WorkerId& worker,
+                           int64_t resume_step, int64_t at_us) {
+  return transaction.ExecuteOne(
+      "INSERT INTO attempts (run_id, number, worker_id, started_us, resume_step) "
+      "VALUES (?, ?, ?, ?, ?)",
+      id.run, id.number, worker, at_us, resume_step);
+}
+
+absl::Status EndAttempt(Transaction& transaction, const AttemptId& id, absl::string_view outcome,
+                        v1::Blame blame, const std::string& error, const std::string& log_tail,
+                        int64_t at_us) {
+  return transaction.ExecuteOne(
+      "UPDATE attempts SET outcome = ?, blame = ?, error = ?, log_tail = ?, ended_us = ? "
+      "WHERE run_id = ? AND number = ? AND outcome = 'running'",
+      outcome, BlameText(blame), error, log_tail, at_us, id.run, id.number);
+}
+
+absl::Status AdvanceAckedOffset(Transaction& transaction, const AttemptId& id, uint64_t from,
+                                uint64_t to) {
+  return transaction.ExecuteOne(
+      "UPDATE attempts SET acked_offset = ? "
+      "WHERE run_id = ? AND number = ? AND outcome = 'running' AND acked_offset = ?",
+      to, id.run, id.number, from);
+}
+
+absl::StatusOr<std::vector<AttemptRow>> ListAttempts(Database& database, RunId run) {
+  Statement query(database,
+                  "SELECT " ATTEMPT_COLUMNS " FROM attempts WHERE run_id = ? ORDER BY number", run);
+  return AllRows(query);
+}
+
+absl::StatusOr<std::vector<AttemptRow>> ListRunningAttempts(Database& database) {
+  Statement query(database, "SELECT " ATTEMPT_COLUMNS
+                            " FROM attempts WHERE outcome = 'running' ORDER BY run_id");
+  return AllRows(query);
+}
+
+}  // namespace qsweep::storage

@@ -1,0 +1,42 @@
+#ifndef QSWEEP_STORAGE_ATTEMPTS_H_
+#define QSWEEP_STORAGE_ATTEMPTS_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "common/ids.h"
+#include "qsweep/v1/event.pb.h"
+#include "storage/transaction.h"
+
+namespace qsweep::storage {
+
+struct AttemptRow {
+  AttemptId id;
+  WorkerId worker;
+  int64_t started_us = 0;
+  int64_t ended_us = 0;  // 0: still held
+  int64_t resume_step = 0;
+  uint64_t acked_offset = 0;
+  std::string outcome;  // running, succeeded, failed, lost, released, cancelled
+  v1::Blame blame = v1::BLAME_UNSPECIFIED;
+  std::string error;
+  std::string log_tail;
+};
+
+absl::Status InsertAttempt(Transaction& transaction, const AttemptId& id, const WorkerId& worker,
+                           int64_t resume_step, int64_t at_us);
+// Aborted if it is not running.
+absl::Status EndAttempt(Transaction& transaction, const AttemptId& id, absl::string_view outcome,
+                        v1::Blame blame, const std::string& error, const std::string& log_tail,
+                        int64_t at_us);
+// Aborted unless `from` is stored and the attempt is running.
+absl::Status AdvanceAckedOffset(Transaction& transaction, const AttemptId& id, uint64_t from,
+                                uint64_t to);
+
+absl::StatusOr<std::vector<AttemptRow>> ListAttempts(Database& database, RunId run);
+absl::StatusOr<std::vector<AttemptRow>> ListRunningAttempts(Database& database);
+
+}  // namespace qsweep::storage
+
+#endif  // QSWEEP_STORAGE_ATTEMPTS_H_

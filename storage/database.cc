@@ -1,0 +1,156 @@
+#include "storage/database.h"
+
+#include <sqlite3.h>
+
+#include <cmath>
+
+#include "common/status.h"
+#include "storage/migrations.h"
+
+namespace qsweep::storage {
+namespace {
+
+absl::StatusCode CodeOf(int sqlite_code) {
+  switch (sqlite_code & 0xff) {
+    case SQLITE_FULL:
+      return absl::StatusCode::kResourceExhausted;
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+      return absl::StatusCode::kDataLoss;
+    case SQLITE_CONSTRAINT:
+      return absl::StatusCode::kFailedPrecondition;
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+    case SQLITE_CANTOPEN:
+      return absl::StatusCode::kPermissionDenied;
+    default:
+      return absl::StatusCode::kInternal;
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path) {
+  sqlite3* handle = nullptr;
+  const int code = sqlite3_open_v2(
+      path.c_str(), &handle,
+      SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
+      nullptr);
+  std::unique_ptr<Database> database(new Database(handle, path));
+  if (code != SQLITE_OK) return database->Error("open");
+  RETURN_IF_ERROR(
+      database->Script("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; "
+                       "PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;"));
+  RETURN_IF_ERROR(database->Migrate());
+  return database;
+}
+
+Database::~Database() {
+  for (const auto& [sql, statement] : prepared_) sqlite3_finalize(statement);
+  sqlite3_close(handle_);
+}
+
+absl::Status Database::Error(absl::string_view what) const {
+  return absl::Status(CodeOf(sqlite3_extended_errcode(handle_)),
+                      absl::StrCat(path_, ": ", what, ": ", sqlite3_errmsg(handle_)));
+}
+
+absl::Status Database::Script(const char* sql) {
+  if (sqlite3_exec(handle_, sql, nullptr, nullptr, nullptr) != SQLITE_OK) return Error("execute");
+  return absl::OkStatus();
+}
+
+absl::StatusOr<int> Database::SchemaVersion() {
+  Statement query(*this, "PRAGMA user_version");
+  ASSIGN_OR_RETURN(const bool row, query.Step());
+  QSWEEP_CHECK(row);
+  return query.Int32(0);
+}
+
+absl::Status Database::Migrate() {
+  const int known = static_cast<int>(Migrations().size());
+  ASSIGN_OR_RETURN(const int version, SchemaVersion());
+  if (version > known) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(path_, ": made by a newer qsweep (schema ", version, "; this one knows up to ",
+                     known, "); start that version, or use another data directory"));
+  }
+  for (int next = version; next < known; ++next) {
+    const absl::Status status =
+        Script(absl::StrCat("BEGIN IMMEDIATE; ", Migrations()[next],
+                            "; PRAGMA user_version = ", next + 1, "; COMMIT;")
+                   .c_str());
+    if (!status.ok()) {
+      sqlite3_exec(handle_, "ROLLBACK", nullptr, nullptr, nullptr);
+      return Annotate(status, absl::StrCat("migration ", next + 1));
+    }
+  }
+  return absl::OkStatus();
+}
+
+sqlite3_stmt* Database::Prepare(absl::string_view sql) {
+  auto it = prepared_.find(sql);
+  if (it == prepared_.end()) {
+    sqlite3_stmt* statement = nullptr;
+    const int code = sqlite3_prepare_v3(handle_, sql.data(), static_cast<int>(sql.size()),
+                                        SQLITE_PREPARE_PERSISTENT, &statement, nullptr);
+    if (code != SQLITE_OK) {
+      std::fprintf(stderr, "%s: in: %s\n", sqlite3_errmsg(handle_), std::string(sql).c_str());
+      QSWEEP_CHECK(code == SQLITE_OK);
+    }
+    it = prepared_.emplace(std::string(sql), statement).first;
+  }
+  QSWEEP_CHECK(!sqlite3_stmt_busy(it->second));
+  return it->second;
+}
+
+Statement::~Statement() {
+  sqlite3_reset(statement_);
+  sqlite3_clear_bindings(statement_);
+}
+
+absl::StatusOr<bool> Statement::Step() {
+  switch (sqlite3_step(statement_)) {
+    case SQLITE_ROW:
+      return true;
+    case SQLITE_DONE:
+      return false;
+    default:
+      return database_.Error(sqlite3_sql(statement_));
+  }
+}
+
+int64_t Statement::Int(int column) const { return sqlite3_column_int64(statement_, column); }
+
+double Statement::Real(int column) const {
+  return IsNull(column) ? NAN : sqlite3_column_double(statement_, column);
+}
+
+std::string Statement::Text(int column) const {
+  const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement_, column));
+  if (text == nullptr) return "";
+  return std::string(text, static_cast<size_t>(sqlite3_column_bytes(statement_, column)));
+}
+
+bool Statement::IsNull(int column) const {
+  return sqlite3_column_type(statement_, column) == SQLITE_NULL;
+}
+
+void Statement::BindInt(int index, int64_t value) {
+  QSWEEP_CHECK(sqlite3_bind_int64(statement_, index, value) == SQLITE_OK);
+}
+void Statement::Bind(int index, double value) {
+  QSWEEP_CHECK(sqlite3_bind_double(statement_, index, value) == SQLITE_OK);
+}
+void Statement::Bind(int index, absl::string_view value) {
+  QSWEEP_CHECK(sqlite3_bind_text64(statement_, index, value.data() == nullptr ? "" : value.data(),
+                                   value.size(), SQLITE_TRANSIENT, SQLITE_UTF8) == SQLITE_OK);
+}
+void Statement::Bind(int index, std::nullopt_t) {
+  QSWEEP_CHECK(sqlite3_bind_null(statement_, index) == SQLITE_OK);
+}
+void Statement::CheckParameters(int bound) const {
+  QSWEEP_CHECK(sqlite3_bind_parameter_count(statement_) == bound);
+}
+
+}  // namespace qsweep::storage

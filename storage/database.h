@@ -1,0 +1,99 @@
+// One SQLite connection and its prepared statements. WAL with synchronous=FULL: what was committed
+// survives the machine. Not thread-safe: one thread, one connection, for ever (the WAL-reset
+// corruption bug of SQLite 3.7.0 to 3.51.2 needs two).
+#ifndef QSWEEP_STORAGE_DATABASE_H_
+#define QSWEEP_STORAGE_DATABASE_H_
+
+#include <concepts>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "common/ids.h"
+
+struct sqlite3;
+struct sqlite3_stmt;
+
+namespace qsweep::storage {
+
+class Database {
+ public:
+  // Opens or makes the file and brings its schema up to date. FailedPrecondition if a newer qsweep
+  // made it, DataLoss if it is damaged or no database.
+  static absl::StatusOr<std::unique_ptr<Database>> Open(const std::string& path);
+  Database(const Database&) = delete;
+  Database& operator=(const Database&) = delete;
+  ~Database();
+
+ private:
+  friend class Statement;
+  friend class Transaction;
+  Database(sqlite3* handle, std::string path) : handle_(handle), path_(std::move(path)) {}
+  absl::Status Error(absl::string_view what) const;
+  absl::Status Script(const char* sql);
+  absl::Status Migrate();
+  absl::StatusOr<int> SchemaVersion();
+  // From the cache, or compiled now. SQL is ours alone, so one that does not compile aborts.
+  sqlite3_stmt* Prepare(absl::string_view sql);
+
+  sqlite3* handle_;
+  std::string path_;
+  absl::flat_hash_map<std::string, sqlite3_stmt*> prepared_;
+  bool in_transaction_ = false;
+};
+
+// A statement with its parameters bound, lent by the database's cache until it goes out of scope.
+// The same SQL must not be in use twice at a time.
+class Statement {
+ public:
+  template <typename... Args>
+  Statement(Database& database, absl::string_view sql, const Args&... args)
+      : database_(database), statement_(database.Prepare(sql)) {
+    int index = 0;
+    (Bind(++index, args), ...);
+    CheckParameters(index);
+  }
+  Statement(const Statement&) = delete;
+  Statement& operator=(const Statement&) = delete;
+  ~Statement();
+
+  // Whether there is a(nother) row.
+  absl::StatusOr<bool> Step();
+
+  // Columns of the row, from 0. NULL reads as 0, NaN or "".
+  int64_t Int(int column) const;
+  int32_t Int32(int column) const { return static_cast<int32_t>(Int(column)); }
+  double Real(int column) const;
+  std::string Text(int column) const;
+  bool IsNull(int column) const;
+
+ private:
+  void Bind(int index, std::integral auto value) { BindInt(index, static_cast<int64_t>(value)); }
+  void Bind(int index, double value);  // NaN becomes NULL
+  void Bind(int index, absl::string_view value);
+  void Bind(int index, std::nullopt_t);
+  template <typename Tag, typename T>
+  void Bind(int index, const StrongId<Tag, T>& id) {
+    Bind(index, id.value());
+  }
+  template <typename T>
+  void Bind(int index, const std::optional<T>& value) {
+    value ? Bind(index, *value) : Bind(index, std::nullopt);
+  }
+  void Bind(int index, const std::string& value) { Bind(index, absl::string_view(value)); }
+  void Bind(int index, const char* value) { Bind(index, absl::string_view(value)); }
+  void BindInt(int index, int64_t value);
+  void CheckParameters(int bound) const;
+
+  Database& database_;
+  sqlite3_stmt* statement_;
+};
+
+}  // namespace qsweep::storage
+
+#endif  // QSWEEP_STORAGE_DATABASE_H_

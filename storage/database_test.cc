@@ -1,0 +1,111 @@
+#include "storage/database.h"
+
+#include <gtest/gtest.h>
+#include <sqlite3.h>
+
+#include <cmath>
+
+#include "common/file.h"
+#include "storage/migrations.h"
+#include "storage/test_database.h"
+#include "storage/transaction.h"
+
+namespace qsweep::storage {
+namespace {
+
+int64_t Single(Database& database, const char* sql) {
+  Statement query(database, sql);
+  EXPECT_TRUE(query.Step().value());
+  return query.Int(0);
+}
+
+TEST(Database, IsDurableAndCheckedAsSaid) {
+  TestDatabase test;
+  Statement mode(*test.database, "PRAGMA journal_mode");
+  ASSERT_TRUE(mode.Step().value());
+  EXPECT_EQ(mode.Text(0), "wal");
+  EXPECT_EQ(Single(*test.database, "PRAGMA synchronous"), 2);
+  EXPECT_EQ(Single(*test.database, "PRAGMA foreign_keys"), 1);
+}
+
+TEST(Database, ReopensAtTheSameVersion) {
+  TestDatabase test;
+  const auto version = static_cast<int64_t>(Migrations().size());
+  EXPECT_EQ(Single(*test.database, "PRAGMA user_version"), version);
+  test.Reopen();
+  EXPECT_EQ(Single(*test.database, "PRAGMA user_version"), version);
+}
+
+TEST(Database, RefusesANewerSchema) {
+  TestDatabase test;
+  test.database.reset();
+  sqlite3* raw = nullptr;
+  ASSERT_EQ(sqlite3_open(test.path().c_str(), &raw), SQLITE_OK);
+  sqlite3_exec(raw, "PRAGMA user_version = 999", nullptr, nullptr, nullptr);
+  sqlite3_close(raw);
+  const absl::Status status = Database::Open(test.path()).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_NE(status.message().find("newer qsweep"), absl::string_view::npos) << status;
+}
+
+TEST(Database, RefusesAFileThatIsNone) {
+  TestDatabase test;
+  test.database.reset();
+  ASSERT_TRUE(WriteFileAtomic(test.path(), std::string(5000, 'x')).ok());
+  EXPECT_EQ(Database::Open(test.path()).status().code(), absl::StatusCode::kDataLoss);
+}
+
+TEST(Statement, KeepsEveryValue) {
+  TestDatabase test;
+  const std::string text("a\0b'\xc3\xa4", 6);
+  Statement query(*test.database, "SELECT ?, ?, ?, ?, ?", text, int64_t{1} << 62, -0.5, NAN,
+                  std::optional<std::string>());
+  ASSERT_TRUE(query.Step().value());
+  EXPECT_EQ(query.Text(0), text);
+  EXPECT_EQ(query.Int(1), int64_t{1} << 62);
+  EXPECT_EQ(query.Real(2), -0.5);
+  EXPECT_TRUE(std::isnan(query.Real(3)));
+  EXPECT_TRUE(query.IsNull(4));
+}
+
+constexpr char kInsert[] = "INSERT INTO workers VALUES (?, '{}', 0)";
+
+TEST(Transaction, RollsBackUnlessCommitted) {
+  TestDatabase test;
+  {
+    Transaction transaction(*test.database);
+    ASSERT_TRUE(transaction.ExecuteOne(kInsert, "a").ok());
+  }
+  {
+    Transaction transaction(*test.database);
+    ASSERT_TRUE(transaction.ExecuteOne(kInsert, "b").ok());
+    ASSERT_TRUE(transaction.Commit().ok());
+  }
+  test.Reopen();
+  EXPECT_EQ(Single(*test.database, "SELECT count(*) FROM workers WHERE id = 'a'"), 0);
+  EXPECT_EQ(Single(*test.database, "SELECT count(*) FROM workers WHERE id = 'b'"), 1);
+}
+
+TEST(Transaction, NeverCommitsAfterAFailedWrite) {
+  TestDatabase test;
+  {
+    Transaction transaction(*test.database);
+    ASSERT_TRUE(transaction.ExecuteOne(kInsert, "a").ok());
+    EXPECT_EQ(transaction.ExecuteOne(kInsert, "a").code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_FALSE(transaction.ExecuteOne(kInsert, "b").ok());  // poisoned
+    EXPECT_FALSE(transaction.Commit().ok());
+  }
+  EXPECT_EQ(Single(*test.database, "SELECT count(*) FROM workers"), 0);
+}
+
+TEST(Transaction, LosesACompareAndSetLoudly) {
+  TestDatabase test;
+  Transaction transaction(*test.database);
+  const absl::Status status =
+      transaction.ExecuteOne("UPDATE workers SET last_seen_us = 1 WHERE id = 'nobody'");
+  EXPECT_EQ(status.code(), absl::StatusCode::kAborted);
+  EXPECT_EQ(transaction.Commit().code(), absl::StatusCode::kAborted);
+}
+
+}  // namespace
+}  // namespace qsweep::storage

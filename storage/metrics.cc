@@ -1,0 +1,49 @@
+#include "storage/metrics.h"
+
+#include <algorithm>
+
+#include "common/status.h"
+
+namespace qsweep::storage {
+
+absl::Status PutMetric(Transaction& transaction, const AttemptId& attempt, const MetricRow& point) {
+  return transaction.ExecuteOne(
+      "INSERT INTO metrics (run_id, name, step, attempt, value) VALUES (?, ?, ?, ?, ?) "
+      "ON CONFLICT (run_id, name, step) DO UPDATE SET attempt = excluded.attempt, "
+      "value = excluded.value",
+      attempt.run, point.name, point.step, attempt.number, point.value);
+}
+
+absl::Status SupersedeMetrics(Transaction& transaction, RunId run, int64_t step) {
+  RETURN_IF_ERROR(
+      transaction
+          .Execute("INSERT OR REPLACE INTO superseded_metrics (run_id, name, step, attempt, value) "
+                   "SELECT run_id, name, step, attempt, value FROM metrics "
+                   "WHERE run_id = ? AND step > ?",
+                   run, step)
+          .status());
+  return transaction.Execute("DELETE FROM metrics WHERE run_id = ? AND step > ?", run, step)
+      .status();
+}
+
+absl::StatusOr<std::vector<MetricRow>> ReadMetrics(Database& database, RunId run,
+                                                   const std::vector<std::string>& names,
+                                                   int64_t after_step, const MetricRow& from,
+                                                   int64_t limit) {
+  Statement query(database,
+                  "SELECT name, step, value FROM metrics "
+                  "WHERE run_id = ? AND (name, step) > (?, ?) AND step > ? ORDER BY name, step",
+                  run, from.name, from.step, after_step);
+  std::vector<MetricRow> rows;
+  while (static_cast<int64_t>(rows.size()) < limit) {
+    ASSIGN_OR_RETURN(const bool more, query.Step());
+    if (!more) break;
+    MetricRow row{query.Text(0), query.Int(1), query.Real(2)};
+    if (names.empty() || std::find(names.begin(), names.end(), row.name) != names.end()) {
+      rows.push_back(std::move(row));
+    }
+  }
+  return rows;
+}
+
+}  // namespace qsweep::storage

@@ -1,0 +1,134 @@
+#include "storage/runs.h"
+
+#include <algorithm>
+
+#include "common/status.h"
+#include "storage/text.h"
+
+namespace qsweep::storage {
+namespace {
+
+#define RUN_COLUMNS                                                                           \
+  "runs.id, sweep_id, name, runs.key, state, attempt, step, total_steps, resource_failures, " \
+  "machine_faults, blame, error, reused_run_id, started_us, ended_us"
+constexpr int kRunColumns = 15;
+
+RunRow RowOf(const Statement& query) {
+  RunRow row;
+  row.id = RunId(query.Int(0));
+  row.sweep = SweepId(query.Int(1));
+  row.name = query.Text(2);
+  row.key = query.Text(3);
+  row.state = RunStateFromText(query.Text(4));
+  row.attempt = AttemptNumber(query.Int32(5));
+  row.step = query.Int(6);
+  row.total_steps = query.Int(7);
+  row.resource_failures = query.Int32(8);
+  row.machine_faults = query.Int32(9);
+  row.blame = BlameFromText(query.Text(10));
+  row.error = query.Text(11);
+  row.reused = RunId(query.Int(12));
+  row.started_us = query.Int(13);
+  row.ended_us = query.Int(14);
+  return row;
+}
+
+bool IsEnd(v1::RunState state) {
+  return state != v1::RUN_STATE_PENDING && state != v1::RUN_STATE_RUNNING;
+}
+
+}  // namespace
+
+absl::Status InsertSpec(Transaction& transaction, const SpecRow& row) {
+  return transaction
+      .Execute(
+          "INSERT INTO specs (key, json, model, dataset, weights_key, memory_bytes) "
+          "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
+          row.key, row.json, row.model, row.dataset, row.weights_key, row.memory_bytes)
+      .status();
+}
+
+absl::StatusOr<std::optional<SpecRow>> ReadSpec(Database& database, const std::string& key) {
+  Statement query(database,
+                  "SELECT json, model, dataset, weights_key, memory_bytes FROM specs WHERE key = ?",
+                  key);
+  ASSIGN_OR_RETURN(const bool found, query.Step());
+  if (!found) return std::nullopt;
+  return SpecRow{key, query.Text(0), query.Text(1), query.Text(2), query.Text(3), query.Int(4)};
+}
+
+absl::StatusOr<RunId> InsertRun(Transaction& transaction, SweepId sweep, const std::string& name,
+                                const std::string& key) {
+  RETURN_IF_ERROR(transaction.ExecuteOne(
+      "INSERT INTO runs (sweep_id, name, key, state) VALUES (?, ?, ?, 'pending')", sweep, name,
+      key));
+  return RunId(transaction.last_insert_id());
+}
+
+absl::Status StartRun(Transaction& transaction, const AttemptId& attempt, int64_t at_us) {
+  return transaction.ExecuteOne(
+      "UPDATE runs SET state = 'running', attempt = ?, started_us = coalesce(started_us, ?) "
+      "WHERE id = ? AND state = 'pending' AND attempt = ? - 1",
+      attempt.number, at_us, attempt.run, attempt.number);
+}
+
+absl::Status MoveRun(Transaction& transaction, const RunMove& move, int64_t at_us) {
+  return transaction.ExecuteOne(
+      "UPDATE runs SET state = ?, blame = ?, error = ?, reused_run_id = ?, resource_failures = ?, "
+      "machine_faults = ?, ended_us = ? WHERE id = ? AND state = ?",
+      RunStateText(move.to), BlameText(move.blame), move.error, NullIfZero(move.reused.value()),
+      move.resource_failures, move.machine_faults, NullIfZero(IsEnd(move.to) ? at_us : 0), move.id,
+      RunStateText(move.from));
+}
+
+absl::Status SetRunProgress(Transaction& transaction, RunId id, int64_t step, int64_t total_steps) {
+  return transaction.ExecuteOne("UPDATE runs SET step = ?, total_steps = ? WHERE id = ?", step,
+                                total_steps, id);
+}
+
+absl::StatusOr<std::optional<RunRow>> ReadRun(Database& database, RunId id) {
+  Statement query(database, "SELECT " RUN_COLUMNS " FROM runs WHERE id = ?", id);
+  ASSIGN_OR_RETURN(const bool found, query.Step());
+  return found ? std::optional<RunRow>(RowOf(query)) : std::nullopt;
+}
+
+absl::StatusOr<std::optional<RunId>> FindRun(Database& database, SweepId sweep,
+                                             const std::string& name) {
+  Statement query(database, "SELECT id FROM runs WHERE sweep_id = ? AND name = ?", sweep, name);
+  ASSIGN_OR_RETURN(const bool found, query.Step());
+  return found ? std::optional<RunId>(query.Int(0)) : std::nullopt;
+}
+
+absl::StatusOr<std::vector<RunRow>> ListRuns(Database& database, SweepId sweep,
+                                             const std::vector<v1::RunState>& states, RunId after,
+                                             int64_t limit) {
+  Statement query(database,
+                  "SELECT " RUN_COLUMNS " FROM runs WHERE sweep_id = ? AND id > ? ORDER BY id",
+                  sweep, after);
+  std::vector<RunRow> rows;
+  while (static_cast<int64_t>(rows.size()) < limit) {
+    ASSIGN_OR_RETURN(const bool more, query.Step());
+    if (!more) break;
+    const v1::RunState state = RunStateFromText(query.Text(4));
+    if (states.empty() || std::find(states.begin(), states.end(), state) != states.end()) {
+      rows.push_back(RowOf(query));
+    }
+  }
+  return rows;
+}
+
+absl::Status ForEachRun(Database& database,
+                        const std::function<void(const RunRow&, const SpecRow&)>& visit) {
+  Statement query(database, "SELECT " RUN_COLUMNS
+                            ", model, dataset, weights_key, memory_bytes "
+                            "FROM runs JOIN specs ON specs.key = runs.key ORDER BY runs.id");
+  while (true) {
+    ASSIGN_OR_RETURN(const bool more, query.Step());
+    if (!more) return absl::OkStatus();
+    const RunRow run = RowOf(query);
+    visit(run, SpecRow{run.key, "", query.Text(kRunColumns), query.Text(kRunColumns + 1),
+                       query.Text(kRunColumns + 2), query.Int(kRunColumns + 3)});
+  }
+}
+
+}  // namespace qsweep::storage

@@ -1,0 +1,25 @@
+#ifndef QSWEEP_STORAGE_WORKERS_H_
+#define QSWEEP_STORAGE_WORKERS_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "common/ids.h"
+#include "qsweep/v1/worker.pb.h"
+#include "storage/transaction.h"
+
+namespace qsweep::storage {
+
+struct WorkerRow {
+  v1::WorkerInfo info;  // as its last hello said
+  int64_t last_seen_us = 0;
+};
+
+absl::Status PutWorker(Transaction& transaction, const WorkerRow& row);
+absl::Status SetWorkerSeen(Transaction& transaction, const WorkerId& id, int64_t at_us);
+// By id.
+absl::StatusOr<std::vector<WorkerRow>> ListWorkers(Database& database);
+
+}  // namespace qsweep::storage
+
+#endif  // QSWEEP_STORAGE_WORKERS_H_
