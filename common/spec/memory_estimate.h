@@ -1,4 +1,5 @@
-// What a run will need, before it runs: for placement only. The engine measures and decides by itself.
+// What a run will need, before it runs: for placement only. The engine measures and decides by
+// itself.
 #ifndef QSWEEP_COMMON_SPEC_MEMORY_ESTIMATE_H_
 #define QSWEEP_COMMON_SPEC_MEMORY_ESTIMATE_H_
 
@@ -9,8 +10,8 @@
 namespace qsweep {
 
 // Peak resident bytes of the qtrain process that trains `complete_spec` (of a known model) with
-// `micro_batch` images at a time; the sum's terms are in the .cc file. gradient_checkpointing `auto`
-// counts as `full`, the least it can come down to.
+// `micro_batch` images at a time; the sum's terms are in the .cc file. gradient_checkpointing
+// `auto` counts as `full`, the least it can come down to.
 int64_t EstimatePeakBytes(const v1::ExperimentSpec& complete_spec, int64_t micro_batch);
 
 }  // namespace qsweep

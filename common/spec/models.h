@@ -12,14 +12,14 @@ namespace qsweep {
 
 struct ModelShape {
   std::string name;
-  int64_t image_size;   // pixels a side that the weights are for
+  int64_t image_size;  // pixels a side that the weights are for
   int64_t patch_size;
-  int64_t dim;          // embedding
+  int64_t dim;  // embedding
   int64_t depth;
   int64_t heads;
   int64_t mlp_ratio;
-  int64_t classes;      // of the pretrained head; 0: it has none
-  double norm_eps;      // LayerNorm
+  int64_t classes;  // of the pretrained head; 0: it has none
+  double norm_eps;  // LayerNorm
   // Of the pixels (0..1), per channel.
   double mean[3];
   double std[3];

@@ -1,5 +1,5 @@
-// ExperimentSpec: defaults, checks, the canonical form and the key of a run. Every rule about a value
-// is in the .proto (qsweep.v1.rule) or, where two fields are concerned, in Problems().
+// ExperimentSpec: defaults, checks, the canonical form and the key of a run. Every rule about a
+// value is in the .proto (qsweep.v1.rule) or, where two fields are concerned, in Problems().
 #ifndef QSWEEP_COMMON_SPEC_SPEC_H_
 #define QSWEEP_COMMON_SPEC_SPEC_H_
 
@@ -30,8 +30,8 @@ std::vector<SpecProblem> Problems(const v1::ExperimentSpec& spec);
 // what has no effect takes its default (quant_type at 8 bits, lora.* under linear_probe).
 v1::ExperimentSpec Normalized(v1::ExperimentSpec spec);
 
-// Compact JSON of the normalized spec, fields in proto order, those with their default value left out:
-// a field added later changes no key.
+// Compact JSON of the normalized spec, fields in proto order, those with their default value left
+// out: a field added later changes no key.
 std::string CanonicalJson(const v1::ExperimentSpec& spec);
 
 // SHA-256 of the canonical JSON, lower-case hexadecimal.

@@ -1,15 +1,16 @@
 // A sweep file: a spec plus
 //
-//   name      of the sweep: letters, digits, . _ -  (default: the file's name without its extension)
-//   priority  -1000..1000, higher runs first (default 0)
-//   matrix    axes; each key is a field (lora.rank: [4, 8]) or a section (quantization: [{bits: 0},
-//             {bits: 4}]), each alternative replaces those fields of the spec. Every combination is a
-//             cell, the first axis varying slowest.
+//   name      of the sweep: letters, digits, . _ -  (default: the file's name without its
+//   extension) priority  -1000..1000, higher runs first (default 0) matrix    axes; each key is a
+//   field (lora.rank: [4, 8]) or a section (quantization: [{bits: 0},
+//             {bits: 4}]), each alternative replaces those fields of the spec. Every combination is
+//             a cell, the first axis varying slowest.
 //   exclude   list of mappings; a cell of the matrix that has all values of one of them is dropped
 //   include   list of mappings, each one more cell: the spec with those fields replaced. Without a
 //             matrix these are the only cells.
 //
-// A file with neither matrix nor include is a sweep of one cell. A key may always be written dotted.
+// A file with neither matrix nor include is a sweep of one cell. A key may always be written
+// dotted.
 #ifndef QSWEEP_COMMON_SPEC_SWEEP_FILE_H_
 #define QSWEEP_COMMON_SPEC_SWEEP_FILE_H_
 
@@ -34,7 +35,7 @@ struct SweepPlan {
   std::string name;
   int32_t priority = 0;
   std::string source_yaml;
-  std::vector<Cell> cells;    // in the order of expansion; never empty, no two with the same key
+  std::vector<Cell> cells;  // in the order of expansion; never empty, no two with the same key
 };
 
 // InvalidArgument holds every problem found, one a line:

@@ -1,0 +1,26 @@
+// The datasets qsweep knows, as published.
+#ifndef QSWEEP_COMMON_SPEC_DATASETS_H_
+#define QSWEEP_COMMON_SPEC_DATASETS_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/strings/string_view.h"
+
+namespace qsweep {
+
+// Images are spread evenly over the classes. A machine may hold fewer than were published.
+struct DatasetShape {
+  std::string name;
+  int64_t classes;
+  int64_t train_images;
+  int64_t test_images;
+  int64_t bytes_per_image;  // as stored, one byte a channel of a pixel
+};
+
+// nullptr: unknown.
+const DatasetShape* FindDataset(absl::string_view name);
+
+}  // namespace qsweep
+
+#endif  // QSWEEP_COMMON_SPEC_DATASETS_H_

@@ -1,0 +1,131 @@
+#include "common/spec/memory_estimate.h"
+
+#include <algorithm>
+
+#include "common/spec/datasets.h"
+#include "common/spec/models.h"
+#include "common/spec/modules.h"
+#include "common/status.h"
+
+// peak = process + dataset + batches + weights + trainable state + activations, in bytes.
+//
+// Notation: D width, L depth, H heads, T = (S / P)^2 + 1 tokens for images of S x S in patches of
+// P, e = 2 bytes an element of the matrix products under mixed precision, else 4.
+
+namespace qsweep {
+namespace {
+
+constexpr int64_t kFloat = 4;
+// libtorch's code and tables, thread stacks, the allocator's slack: resident before the first
+// tensor.
+constexpr int64_t kProcessBytes = 256 << 20;
+
+bool MatchesAny(const std::string& module,
+                const google::protobuf::RepeatedPtrField<std::string>& patterns) {
+  return std::any_of(patterns.begin(), patterns.end(), [&module](const std::string& pattern) {
+    return ModuleMatches(module, pattern);
+  });
+}
+
+// Both splits, as stored.
+int64_t DatasetBytes(const v1::Dataset& spec) {
+  const DatasetShape* dataset = FindDataset(spec.name());
+  if (dataset == nullptr) return 0;
+  const auto limited = [](int64_t images, int64_t limit) {
+    return limit > 0 ? std::min(images, limit) : images;
+  };
+  return dataset->bytes_per_image * (limited(dataset->train_images, spec.train_limit()) +
+                                     limited(dataset->test_images, spec.eval_limit()));
+}
+
+// The effective batch in fp32, decoded; one in use, two ahead.
+int64_t BatchBytes(const v1::Dataset& spec, int64_t size) {
+  return 3 * int64_t{spec.batch_size()} * 3 * size * size * kFloat;
+}
+
+// Codes and scales (arXiv 2305.14314, section 3): int8 n + 4 a row; 4-bit n / 2 + 4 a block, or
+// with double quantization 1 a block and 4 every 256 blocks.
+int64_t LinearBytes(const ModuleShape& module, const v1::Quantization& q) {
+  const int64_t n = module.out * module.in;
+  if (q.bits() == 0 || MatchesAny(module.name, q.skip_modules())) return n * kFloat;
+  if (q.bits() == 8) return n + module.out * kFloat;
+  const int64_t blocks = n / q.blocksize() + 1;
+  return n / 2 + (q.double_quant() ? blocks + (blocks / 256 + 1) * kFloat : blocks * kFloat);
+}
+
+// An element of a trainable tensor: value, gradient, AdamW's two moments, the best value so far;
+// fp32.
+constexpr int64_t kTrainableBytes = 5 * kFloat;
+
+struct Parameters {
+  int64_t frozen_bytes = 0;
+  int64_t trainable = 0;  // elements
+};
+
+// Beside the linears a block has 9 D of biases and 4 D of norms; outside the blocks are patch
+// embedding (3 P^2 D + D), class token (D), positions (T D), the last norm (2 D) and the head
+// (classes (D + 1)).
+Parameters CountParameters(const v1::ExperimentSpec& spec, const ModelShape& m, int64_t tokens) {
+  const DatasetShape* dataset = FindDataset(spec.dataset().name());
+  const int64_t classes = spec.dataset().classes_size() > 0 ? spec.dataset().classes_size()
+                          : dataset != nullptr              ? dataset->classes
+                                                            : m.classes;
+  const int64_t head = classes * (m.dim + 1);
+  const int64_t rest = m.dim * (13 * m.depth + 3 * m.patch_size * m.patch_size + tokens + 4);
+  Parameters p;
+  p.trainable = head;
+  const bool full = spec.training().method() == "full";
+  (full ? p.trainable : p.frozen_bytes) += full ? rest : rest * kFloat;
+  for (const ModuleShape& module : BlockLinears(m)) {
+    if (full) {
+      p.trainable += module.out * module.in;
+      continue;
+    }
+    p.frozen_bytes += LinearBytes(module, spec.quantization());
+    if (spec.training().method() == "lora" &&
+        MatchesAny(module.name, spec.lora().target_modules())) {
+      p.trainable += spec.lora().rank() * (module.out + module.in);
+    }
+  }
+  return p;
+}
+
+// What backward keeps of one image, in the manner of arXiv 2205.05198, section 4.1, without dropout
+// masks between the layers. A block without checkpointing: its two residual inputs in fp32 (8 T D),
+// the two normalised inputs, q, k, v, the attention's output, and fc1's output before and after
+// GELU (14 T D e), the attention's probabilities (H T^2 e). Selective keeps 8 T D + 8 T D e of
+// that; full keeps 4 T D, and makes one block's again in backward. One block's, twice, is in the
+// air whatever the mode (values and their gradients), and backward of a linear probe keeps nothing
+// of the blocks.
+int64_t ActivationBytesPerImage(const v1::ExperimentSpec& spec, const ModelShape& m,
+                                int64_t tokens) {
+  const int64_t e = spec.training().use_mixed_precision() ? 2 : 4;
+  const int64_t width = tokens * m.dim;
+  const int64_t block = 2 * kFloat * width + 14 * width * e + m.heads * tokens * tokens * e;
+  const std::string& mode = spec.training().gradient_checkpointing();
+  int64_t kept = kFloat * width;
+  if (mode == "none") kept = block;
+  if (mode == "selective") kept = 2 * kFloat * width + 8 * width * e;
+  if (spec.training().method() == "linear_probe") kept = 0;
+  return m.depth * kept + 2 * block;
+}
+
+}  // namespace
+
+int64_t EstimatePeakBytes(const v1::ExperimentSpec& spec, int64_t micro_batch) {
+  const ModelShape* m = FindModel(spec.model().name());
+  QSWEEP_CHECK(m != nullptr);  // a complete spec names a model
+  const int64_t size =
+      spec.dataset().image_size() > 0 ? spec.dataset().image_size() : m->image_size;
+  const int64_t side = size / m->patch_size;
+  const int64_t tokens = side * side + 1;
+  const Parameters p = CountParameters(spec, *m, tokens);
+  // The largest linear, expanded for its product: the scratch panel of a quantized base, or the
+  // copy in the products' type.
+  const int64_t panel = m->dim * m->dim * m->mlp_ratio * kFloat;
+  return kProcessBytes + DatasetBytes(spec.dataset()) + BatchBytes(spec.dataset(), size) +
+         p.frozen_bytes + panel + p.trainable * kTrainableBytes +
+         micro_batch * ActivationBytesPerImage(spec, *m, tokens);
+}
+
+}  // namespace qsweep

@@ -1,0 +1,57 @@
+#include "common/spec/modules.h"
+
+#include <algorithm>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+
+namespace qsweep {
+namespace {
+
+// `*` never crosses a dot.
+bool Glob(absl::string_view text, absl::string_view pattern) {
+  size_t t = 0, p = 0, star = absl::string_view::npos, resume = 0;
+  while (t < text.size()) {
+    if (p < pattern.size() && pattern[p] == '*') {
+      star = p++;
+      resume = t;
+    } else if (p < pattern.size() && pattern[p] == text[t]) {
+      ++p, ++t;
+    } else if (star != absl::string_view::npos && text[resume] != '.') {
+      p = star + 1;
+      t = ++resume;
+    } else {
+      return false;
+    }
+  }
+  while (p < pattern.size() && pattern[p] == '*') ++p;
+  return p == pattern.size();
+}
+
+}  // namespace
+
+std::vector<ModuleShape> BlockLinears(const ModelShape& model) {
+  const int64_t dim = model.dim, hidden = model.dim * model.mlp_ratio;
+  std::vector<ModuleShape> modules;
+  for (int64_t i = 0; i < model.depth; ++i) {
+    modules.push_back({absl::StrCat("blocks.", i, ".attn.qkv"), 3 * dim, dim});
+    modules.push_back({absl::StrCat("blocks.", i, ".attn.proj"), dim, dim});
+    modules.push_back({absl::StrCat("blocks.", i, ".mlp.fc1"), hidden, dim});
+    modules.push_back({absl::StrCat("blocks.", i, ".mlp.fc2"), dim, hidden});
+  }
+  return modules;
+}
+
+bool ModuleMatches(absl::string_view module, absl::string_view pattern) {
+  // The suffix with as many components as the pattern has.
+  const auto dots = std::count(pattern.begin(), pattern.end(), '.');
+  size_t begin = module.size();
+  for (auto left = dots + 1; left > 0; --left) {
+    if (begin == 0) return false;
+    const size_t dot = module.substr(0, begin - 1).rfind('.');
+    begin = dot == absl::string_view::npos ? 0 : dot + 1;
+  }
+  return Glob(module.substr(begin), pattern);
+}
+
+}  // namespace qsweep

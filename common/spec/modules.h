@@ -1,0 +1,30 @@
+// The modules of a Vision Transformer that lora.target_modules and quantization.skip_modules speak
+// of.
+#ifndef QSWEEP_COMMON_SPEC_MODULES_H_
+#define QSWEEP_COMMON_SPEC_MODULES_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "common/spec/models.h"
+
+namespace qsweep {
+
+struct ModuleShape {
+  std::string name;  // blocks.0.attn.qkv
+  int64_t out;
+  int64_t in;
+};
+
+// The linear modules of the blocks, in order: what adapters and quantization are for.
+std::vector<ModuleShape> BlockLinears(const ModelShape& model);
+
+// As PEFT reads a list of target_modules: `pattern` is the full name or a suffix of it after a dot;
+// `*` stands for any characters within one component.
+bool ModuleMatches(absl::string_view module, absl::string_view pattern);
+
+}  // namespace qsweep
+
+#endif  // QSWEEP_COMMON_SPEC_MODULES_H_

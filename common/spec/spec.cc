@@ -1,0 +1,120 @@
+#include "common/spec/spec.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "common/hash.h"
+#include "common/proto_json.h"
+#include "common/spec/datasets.h"
+#include "common/spec/fields.h"
+#include "common/spec/models.h"
+#include "common/status.h"
+
+namespace qsweep {
+namespace {
+
+constexpr size_t kMaxJsonBytes = 1 << 20;
+
+v1::ExperimentSpec MakeDefaultSpec() {
+  v1::ExperimentSpec spec;
+  for (const SpecField& field : SpecFields()) {
+    for (const absl::string_view text :
+         absl::StrSplit(field.rule->default_value(), ',', absl::SkipEmpty())) {
+      QSWEEP_CHECK(AddText(field, text, &spec).ok());
+    }
+    QSWEEP_CHECK(RuleViolation(spec, field).empty());
+  }
+  return spec;
+}
+
+v1::ExperimentSpec WithDefaults(const v1::ExperimentSpec& spec) {
+  v1::ExperimentSpec complete = DefaultSpec();
+  for (const SpecField& field : SpecFields()) {  // merging would append to a default list
+    if (field.leaf->is_repeated() && IsSet(spec, field)) ClearField(field, &complete);
+  }
+  complete.MergeFrom(spec);
+  return complete;
+}
+
+// 0, 1, ... n-1 for a dataset of n classes.
+bool NamesAllClasses(const v1::Dataset& dataset) {
+  const DatasetShape* known = FindDataset(dataset.name());
+  if (known == nullptr || dataset.classes_size() != known->classes) return false;
+  for (int i = 0; i < dataset.classes_size(); ++i) {
+    if (dataset.classes(i) != i) return false;
+  }
+  return true;
+}
+
+void NormalizeQuantization(v1::Quantization* quantization) {
+  const v1::Quantization& defaults = DefaultSpec().quantization();
+  if (quantization->bits() != 4) {
+    quantization->set_quant_type(defaults.quant_type());
+    quantization->set_blocksize(defaults.blocksize());
+  }
+  if (quantization->bits() == 0) *quantization->mutable_skip_modules() = defaults.skip_modules();
+}
+
+}  // namespace
+
+const v1::ExperimentSpec& DefaultSpec() {
+  static const auto& spec = *new v1::ExperimentSpec(MakeDefaultSpec());
+  return spec;
+}
+
+v1::ExperimentSpec Normalized(v1::ExperimentSpec incomplete) {
+  v1::ExperimentSpec spec = WithDefaults(incomplete);
+  if (spec.model().weights().empty()) spec.mutable_model()->clear_weights();
+  const ModelShape* model = FindModel(spec.model().name());
+  if (spec.dataset().image_size() == 0 && model != nullptr) {
+    spec.mutable_dataset()->set_image_size(static_cast<int32_t>(model->image_size));
+  }
+  if (NamesAllClasses(spec.dataset())) spec.mutable_dataset()->clear_classes();
+  if (spec.training().method() != "lora") *spec.mutable_lora() = DefaultSpec().lora();
+  NormalizeQuantization(spec.mutable_quantization());
+  if (!spec.training().use_mixed_precision()) {
+    spec.mutable_quantization()->set_compute_dtype(DefaultSpec().quantization().compute_dtype());
+  }
+  return spec;
+}
+
+std::string CanonicalJson(const v1::ExperimentSpec& any) {
+  v1::ExperimentSpec spec = Normalized(any);
+  for (const SpecField& field : SpecFields()) {
+    if (SameValue(spec, DefaultSpec(), field)) ClearField(field, &spec);
+  }
+  const google::protobuf::Reflection* reflection = spec.GetReflection();
+  std::vector<const google::protobuf::FieldDescriptor*> present;
+  reflection->ListFields(spec, &present);
+  for (const auto* field : present) {
+    if (field->cpp_type() == google::protobuf::FieldDescriptor::CPPTYPE_MESSAGE &&
+        reflection->GetMessage(spec, field).ByteSizeLong() == 0) {
+      reflection->ClearField(&spec, field);
+    }
+  }
+  return ToJson(spec);
+}
+
+std::string RunKey(const v1::ExperimentSpec& spec) { return Sha256Hex(CanonicalJson(spec)); }
+
+absl::StatusOr<v1::ExperimentSpec> ParseSpecJson(absl::string_view json) {
+  if (json.size() > kMaxJsonBytes) {
+    return absl::InvalidArgumentError(absl::StrCat("spec: larger than ", kMaxJsonBytes, " bytes"));
+  }
+  v1::ExperimentSpec spec;
+  RETURN_IF_ERROR(Annotate(FromJson(json, &spec), "spec"));
+  return CompleteSpec(spec);
+}
+
+absl::StatusOr<v1::ExperimentSpec> CompleteSpec(const v1::ExperimentSpec& spec) {
+  const v1::ExperimentSpec complete = WithDefaults(spec);
+  std::string message;
+  for (const SpecProblem& problem : Problems(complete)) {
+    absl::StrAppend(&message, message.empty() ? "" : "\n", problem.path, ": ", problem.message);
+  }
+  if (!message.empty()) return absl::InvalidArgumentError(message);
+  return Normalized(complete);
+}
+
+}  // namespace qsweep

@@ -1,0 +1,89 @@
+#include "common/spec/wording.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+
+namespace qsweep {
+namespace {
+
+constexpr size_t kMaxShown = 60;
+
+// Optimal string alignment: insertions, deletions, substitutions, swaps of neighbours.
+size_t EditDistance(absl::string_view a, absl::string_view b) {
+  std::vector<std::vector<size_t>> d(a.size() + 1, std::vector<size_t>(b.size() + 1));
+  for (size_t i = 0; i <= a.size(); ++i) d[i][0] = i;
+  for (size_t j = 0; j <= b.size(); ++j) d[0][j] = j;
+  for (size_t i = 1; i <= a.size(); ++i) {
+    for (size_t j = 1; j <= b.size(); ++j) {
+      d[i][j] =
+          std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (a[i - 1] != b[j - 1])});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) {
+        d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
+      }
+    }
+  }
+  return d[a.size()][b.size()];
+}
+
+}  // namespace
+
+std::string Shown(absl::string_view text) {
+  return absl::StrCat(absl::CHexEscape(text.substr(0, kMaxShown)),
+                      text.size() > kMaxShown ? "..." : "");
+}
+
+std::string Quoted(absl::string_view text) { return absl::StrCat("'", Shown(text), "'"); }
+
+std::string DidYouMean(absl::string_view word, const std::vector<std::string>& known) {
+  const std::string* best = nullptr;
+  size_t best_distance = std::max<size_t>(1, word.size() / 3) + 1;
+  if (word.size() <= kMaxShown) {
+    for (const std::string& candidate : known) {
+      const size_t distance = EditDistance(word, candidate);
+      if (distance < best_distance) {
+        best_distance = distance;
+        best = &candidate;
+      }
+    }
+  }
+  for (size_t i = 0; best == nullptr && word.size() >= 3 && i < known.size(); ++i) {
+    if (absl::StartsWith(known[i], word)) best = &known[i];
+  }
+  return best == nullptr ? "" : absl::StrCat("; did you mean ", *best, "?");
+}
+
+std::string DidYouMeanOrKnown(absl::string_view word, const std::vector<std::string>& known) {
+  const std::string hint = DidYouMean(word, known);
+  return hint.empty() ? absl::StrCat("; known: ", absl::StrJoin(known, ", ")) : hint;
+}
+
+bool IsValidUtf8(absl::string_view bytes) {
+  for (size_t i = 0; i < bytes.size();) {
+    const auto lead = static_cast<uint8_t>(bytes[i]);
+    const size_t length = lead < 0x80       ? 1
+                          : lead >> 5 == 6  ? 2
+                          : lead >> 4 == 14 ? 3
+                          : lead >> 3 == 30 ? 4
+                                            : 0;
+    if (length == 0 || length > bytes.size() - i) return false;
+    uint32_t code = length == 1 ? lead : lead & (0x7f >> length);
+    for (size_t k = 1; k < length; ++k) {
+      const auto next = static_cast<uint8_t>(bytes[i + k]);
+      if (next >> 6 != 2) return false;
+      code = code << 6 | (next & 0x3f);
+    }
+    constexpr uint32_t kSmallest[] = {0, 0, 0x80, 0x800, 0x10000};
+    if (code < kSmallest[length] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000))
+      return false;
+    i += length;
+  }
+  return true;
+}
+
+}  // namespace qsweep

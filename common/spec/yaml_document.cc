@@ -1,0 +1,124 @@
+#include "common/spec/yaml_document.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <exception>
+#include <memory>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "common/spec/wording.h"
+#include "common/status.h"
+
+namespace qsweep {
+namespace {
+
+constexpr size_t kMaxShown = 100;
+constexpr int kMaxDepth = 16;
+constexpr int64_t kMaxValues = 1'000'000;
+
+// Counts what a walk over the document would visit: an alias is followed each time, so a few lines
+// can stand for billions of values, or for themselves.
+class ShapeCheck {
+ public:
+  explicit ShapeCheck(ProblemList* problems) : problems_(problems) {}
+
+  // False: give up, the document must not be walked.
+  bool Visit(const YAML::Node& node, int depth) {
+    if (depth > kMaxDepth)
+      return Refuse(node, absl::StrCat("nested deeper than ", kMaxDepth, " levels"));
+    if (++values_ > kMaxValues)
+      return Refuse(node, absl::StrCat("more than ", kMaxValues, " values"));
+    if (node.IsMap()) return VisitMap(node, depth);
+    if (!node.IsSequence()) return true;
+    return std::all_of(node.begin(), node.end(),
+                       [&](const YAML::Node& element) { return Visit(element, depth + 1); });
+  }
+
+ private:
+  bool VisitMap(const YAML::Node& map, int depth) {
+    absl::flat_hash_set<std::string> keys;
+    for (const auto& entry : map) {
+      if (!entry.first.IsScalar()) return Refuse(entry.first, "a key must be a plain name");
+      if (!keys.insert(entry.first.Scalar()).second) {
+        problems_->Add(
+            LineOf(entry.first), "",
+            absl::StrCat("key ", Quoted(entry.first.Scalar()), " is there twice; remove one"));
+      }
+      if (!Visit(entry.second, depth + 1)) return false;
+    }
+    return true;
+  }
+
+  bool Refuse(const YAML::Node& node, absl::string_view why) {
+    problems_->Add(LineOf(node), "", why);
+    return false;
+  }
+
+  ProblemList* problems_;
+  int64_t values_ = 0;
+};
+
+}  // namespace
+
+void ProblemList::Add(int line, absl::string_view path, absl::string_view message) {
+  if (!path.empty()) paths_.emplace(path);
+  problems_.emplace_back(line,
+                         path.empty() ? std::string(message) : absl::StrCat(path, ": ", message));
+}
+
+bool ProblemList::ConcernsSection(const std::string& section) const {
+  if (paths_.count(section) > 0) return true;
+  const std::string prefix = section + ".";
+  const auto it = paths_.lower_bound(prefix);
+  return it != paths_.end() && absl::StartsWith(*it, prefix);
+}
+
+absl::Status ProblemList::ToStatus() const {
+  if (problems_.empty()) return absl::OkStatus();
+  auto sorted = problems_;
+  std::stable_sort(sorted.begin(), sorted.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::string text;
+  for (size_t i = 0; i < std::min(sorted.size(), kMaxShown); ++i) {
+    absl::StrAppend(&text, i ? "\n" : "", file_name_, ":", sorted[i].first, ": ", sorted[i].second);
+  }
+  if (sorted.size() > kMaxShown) {
+    absl::StrAppend(&text, "\n", file_name_, ": and ", sorted.size() - kMaxShown, " problems more");
+  }
+  return absl::InvalidArgumentError(text);
+}
+
+absl::StatusOr<YAML::Node> ParseYamlMapping(const std::string& text, const std::string& file_name) {
+  ProblemList problems(file_name);
+  if (!IsValidUtf8(text) || text.find('\0') != std::string::npos) {
+    problems.Add(1, "", "not UTF-8 text");
+    return problems.ToStatus();
+  }
+  YAML::Node root;
+  try {
+    const std::vector<YAML::Node> documents = YAML::LoadAll(text);
+    if (documents.size() == 1) root.reset(documents[0]);
+    if (documents.size() > 1)
+      problems.Add(LineOf(documents[1]), "", "a second document; one is expected");
+  } catch (const YAML::Exception& e) {
+    problems.Add(std::max(e.mark.line + 1, 1), "", absl::StrCat("not YAML: ", e.msg));
+    return problems.ToStatus();
+  } catch (const std::exception& e) {  // yaml-cpp lets some of the standard library's through
+    problems.Add(1, "", absl::StrCat("not YAML: ", e.what()));
+    return problems.ToStatus();
+  }
+  if (problems.empty() && !root.IsMap()) {
+    problems.Add(1, "",
+                 absl::StrCat("must be a mapping, `key: value` lines, not ",
+                              root.IsSequence() ? "a list"
+                              : root.IsScalar() ? "a single value"
+                                                : "empty"));
+  }
+  if (problems.empty()) ShapeCheck(&problems).Visit(root, 0);
+  RETURN_IF_ERROR(problems.ToStatus());
+  return root;
+}
+
+}  // namespace qsweep
