@@ -96,7 +96,7 @@ TEST_F(AllocatorTest, ImpossibleSizesAreOutOfMemory) {
 
 // What halving the micro-batch rests on: the exception keeps its type through autograd.
 TEST_F(AllocatorTest, OutOfMemoryComesThroughBackward) {
-  at::Tensor x = at::ones({kMiB}, at::TensorOptions().requires_grad(true));
+  at::Tensor x = at::ones({kMiB}).requires_grad_();
   at::Tensor y = (x.exp() * x).sum();
   SetMemoryLimit(CurrentMemory().total_bytes + kMiB);
   EXPECT_THROW(y.backward(), OutOfMemory);

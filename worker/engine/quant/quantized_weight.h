@@ -19,13 +19,14 @@ namespace qsweep::engine {
 // Immutable once made; safe to read from any thread.
 class QuantizedWeight {
  public:
-  // `weight`: [out, in], any float dtype, any strides, finite (else InvalidArgument). `spec.bits` is 4
-  // or 8.
+  // `weight`: [out, in], any float dtype, any strides, finite (else InvalidArgument). `spec` is
+  // complete; its `bits` is 4 or 8. Charged to Account::kWeights and kScales.
   static absl::StatusOr<QuantizedWeight> Quantize(const at::Tensor& weight,
                                                   const v1::Quantization& spec);
 
   // Writes the [out, in] matrix into `out` (contiguous fp32, bf16 or fp16 of that shape), with the
-  // fastest kernel this CPU has. Deterministic; all kernels agree bit for bit. Uses at::parallel_for.
+  // fastest kernel this CPU has. Deterministic; all kernels agree bit for bit. Uses
+  // at::parallel_for.
   void DequantizeInto(at::Tensor& out) const;
   at::Tensor Dequantize(at::ScalarType dtype) const;
 
@@ -38,18 +39,24 @@ class QuantizedWeight {
   // Against the matrix it was made from.
   v1::LayerError Error(const at::Tensor& weight, const std::string& layer) const;
 
-  // bitsandbytes' keys, X = `name` (which ends in ".weight"): X, X.absmax, X.quant_map, ... or X, SCB.
+  // bitsandbytes' keys, X = `name` (which ends in ".weight"): X, X.absmax, X.quant_map, ... or X,
+  // SCB.
   void Save(const std::string& name, TensorFile* file) const;
   static absl::StatusOr<QuantizedWeight> Load(const TensorFile& file, const std::string& name);
 
  private:
   QuantizedWeight() = default;
-  std::string quant_type_;      // int8, nf4, fp4
+  // Replaces absmax_ by the three members of double quantization.
+  void QuantizeScales();
+  // fp32 [blocks]; of double quantization, expanded anew.
+  at::Tensor Scales() const;
+  const float* Table() const;
+  std::string quant_type_;  // int8, nf4, fp4
   int64_t out_features_ = 0, in_features_ = 0, blocksize_ = 0;
-  at::Tensor payload_;          // 4-bit: uint8 [(out*in+1)/2, 1]; int8: int8 [out, in]
-  at::Tensor absmax_;           // fp32 [blocks] or int8's SCB [out]; undefined under double quantization
-  at::Tensor absmax_codes_;     // double quantization: uint8 [blocks]
-  at::Tensor nested_absmax_;    // fp32 [ceil(blocks / 256)]
+  at::Tensor payload_;  // 4-bit: uint8 [(out*in+1)/2, 1]; int8: int8 [out, in]
+  at::Tensor absmax_;   // fp32 [blocks] or int8's SCB [out]; undefined under double quantization
+  at::Tensor absmax_codes_;   // double quantization: uint8 [blocks]
+  at::Tensor nested_absmax_;  // fp32 [ceil(blocks / 256)]
   float nested_offset_ = 0;
 };
 

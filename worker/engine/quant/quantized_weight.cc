@@ -1,0 +1,244 @@
+#include "worker/engine/quant/quantized_weight.h"
+
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "common/status.h"
+#include "worker/engine/base/allocator.h"
+#include "worker/engine/quant/codes.h"
+#include "worker/engine/quant/dequantize.h"
+
+namespace qsweep::engine {
+namespace {
+
+constexpr int64_t kNestedBlocksize = 256;
+// Elements that a thread takes at a time: 64 KiB of bf16, well inside its L2 cache.
+constexpr int64_t kGrain = 32768;
+
+float AbsMax(const float* values, int64_t count) {
+  float most = 0;
+  for (int64_t i = 0; i < count; ++i) most = std::max(most, std::fabs(values[i]));
+  return most;
+}
+
+// numerator / absmax, or 0 where that is not finite: a block of zeros, or of nothing but numbers
+// below 1e-36, becomes zeros.
+float Factor(float numerator, float absmax) {
+  const float factor = numerator / absmax;
+  return std::isfinite(factor) ? factor : 0.0f;
+}
+
+// One block: codes two a byte, the first in the high nibble. Returns its absmax.
+float QuantizeBlock(const float* values, int64_t count, uint8_t (*code)(float), uint8_t* packed) {
+  const float absmax = AbsMax(values, count);
+  const float factor = Factor(1.0f, absmax);
+  for (int64_t i = 0; i < count; i += 2) {
+    const uint8_t high = code(values[i] * factor);
+    const uint8_t low = i + 1 < count ? code(values[i + 1] * factor) : code(0.0f);
+    packed[i / 2] = static_cast<uint8_t>(high << 4 | low);
+  }
+  return absmax;
+}
+
+float QuantizeRow(const float* values, int64_t count, int8_t* codes) {
+  const float absmax = AbsMax(values, count);
+  const float factor = Factor(127.0f, absmax);
+  for (int64_t i = 0; i < count; ++i) {
+    codes[i] = static_cast<int8_t>(std::nearbyint(values[i] * factor));  // half to even
+  }
+  return absmax;
+}
+
+absl::StatusOr<OutType> ToOutType(at::ScalarType type) {
+  switch (type) {
+    case at::kFloat:
+      return OutType::kFloat32;
+    case at::kBFloat16:
+      return OutType::kBFloat16;
+    case at::kHalf:
+      return OutType::kFloat16;
+    default:
+      return absl::InvalidArgumentError("fp32, bf16 or fp16");
+  }
+}
+
+at::Tensor Empty(at::IntArrayRef shape, at::ScalarType type, Account account) {
+  const AccountScope scope(account);
+  return at::empty(shape, type);
+}
+
+}  // namespace
+
+absl::StatusOr<QuantizedWeight> QuantizedWeight::Quantize(const at::Tensor& weight,
+                                                          const v1::Quantization& spec) {
+  if (weight.dim() != 2 || !weight.is_floating_point() || weight.numel() == 0) {
+    return absl::InvalidArgumentError("only a matrix of floating point numbers can be quantized");
+  }
+  if (!weight.isfinite().all().item<bool>()) {
+    return absl::InvalidArgumentError("holds a number that is not finite: the weights are damaged");
+  }
+  const bool four_bit = spec.bits() == 4;
+  const bool fp4 = spec.quant_type() == "fp4";
+  if (!four_bit && spec.bits() != 8) {
+    return absl::InvalidArgumentError(absl::StrCat("no quantization to ", spec.bits(), " bits"));
+  }
+  if (four_bit && !fp4 && spec.quant_type() != "nf4") {
+    return absl::InvalidArgumentError(absl::StrCat("unknown quant_type ", spec.quant_type()));
+  }
+  if (four_bit && (spec.blocksize() < 32 || spec.blocksize() % 32 != 0)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("blocksize ", spec.blocksize(), ": not a multiple of 32"));
+  }
+
+  const at::Tensor matrix = weight.detach().to(at::kCPU, at::kFloat).contiguous();
+  const float* const values = matrix.data_ptr<float>();
+  const int64_t count = matrix.numel();
+  QuantizedWeight result;
+  result.out_features_ = matrix.size(0);
+  result.in_features_ = matrix.size(1);
+  if (four_bit) {
+    result.quant_type_ = spec.quant_type();
+    result.blocksize_ = spec.blocksize();
+    const int64_t blocksize = result.blocksize_, blocks = (count + blocksize - 1) / blocksize;
+    result.payload_ = Empty({(count + 1) / 2, 1}, at::kByte, Account::kWeights);
+    result.absmax_ = Empty({blocks}, at::kFloat, Account::kScales);
+    uint8_t* const packed = result.payload_.data_ptr<uint8_t>();
+    float* const absmax = result.absmax_.data_ptr<float>();
+    at::parallel_for(
+        0, blocks, std::max<int64_t>(1, kGrain / blocksize), [&](int64_t begin, int64_t end) {
+          for (int64_t block = begin; block < end; ++block) {
+            const int64_t first = block * blocksize;
+            absmax[block] = QuantizeBlock(values + first, std::min(blocksize, count - first),
+                                          fp4 ? &Fp4Code : &Nf4Code, packed + first / 2);
+          }
+        });
+    if (spec.double_quant()) result.QuantizeScales();
+  } else {
+    result.quant_type_ = "int8";
+    const int64_t rows = result.out_features_, columns = result.in_features_;
+    result.payload_ = Empty({rows, columns}, at::kChar, Account::kWeights);
+    result.absmax_ = Empty({rows}, at::kFloat, Account::kScales);
+    int8_t* const codes = result.payload_.data_ptr<int8_t>();
+    float* const absmax = result.absmax_.data_ptr<float>();
+    at::parallel_for(
+        0, rows, std::max<int64_t>(1, kGrain / columns), [&](int64_t begin, int64_t end) {
+          for (int64_t row = begin; row < end; ++row) {
+            absmax[row] = QuantizeRow(values + row * columns, columns, codes + row * columns);
+          }
+        });
+  }
+  return result;
+}
+
+void QuantizedWeight::QuantizeScales() {
+  const int64_t blocks = absmax_.numel(),
+                groups = (blocks + kNestedBlocksize - 1) / kNestedBlocksize;
+  nested_offset_ = static_cast<float>(absmax_.to(at::kDouble).mean().item<double>());
+  const at::Tensor centred = absmax_ - nested_offset_;
+  const float* const values = centred.data_ptr<float>();
+  absmax_codes_ = Empty({blocks}, at::kByte, Account::kScales);
+  nested_absmax_ = Empty({groups}, at::kFloat, Account::kScales);
+  for (int64_t group = 0; group < groups; ++group) {
+    const int64_t begin = group * kNestedBlocksize,
+                  end = std::min(begin + kNestedBlocksize, blocks);
+    const float absmax = AbsMax(values + begin, end - begin);
+    const float factor = Factor(1.0f, absmax);
+    nested_absmax_.data_ptr<float>()[group] = absmax;
+    for (int64_t i = begin; i < end; ++i) {
+      absmax_codes_.data_ptr<uint8_t>()[i] = DynamicCode(values[i] * factor);
+    }
+  }
+  absmax_.reset();
+}
+
+at::Tensor QuantizedWeight::Scales() const {
+  if (absmax_.defined()) return absmax_;
+  const int64_t blocks = absmax_codes_.numel();
+  at::Tensor scales = Empty({blocks}, at::kFloat, Account::kWorkspace);
+  const uint8_t* const codes = absmax_codes_.data_ptr<uint8_t>();
+  const float* const nested = nested_absmax_.data_ptr<float>();
+  const std::array<float, 256>& map = DynamicMap();
+  float* const to = scales.data_ptr<float>();
+  for (int64_t i = 0; i < blocks; ++i) {
+    const float product = map[codes[i]] * nested[i / kNestedBlocksize];
+    to[i] = product + nested_offset_;
+  }
+  return scales;
+}
+
+const float* QuantizedWeight::Table() const {
+  return quant_type_ == "fp4" ? kFp4Values.data() : kNf4Values.data();
+}
+
+void QuantizedWeight::DequantizeInto(at::Tensor& out) const {
+  const absl::StatusOr<OutType> type = ToOutType(out.scalar_type());
+  QSWEEP_CHECK(type.ok() && out.is_contiguous() && out.device().is_cpu() && out.dim() == 2 &&
+               out.size(0) == out_features_ && out.size(1) == in_features_);
+  const DequantizeKernels& kernels = UsableDequantizeKernels().back();
+  char* const to = static_cast<char*>(out.data_ptr());
+  const int64_t element = out.element_size();
+  if (quant_type_ == "int8") {
+    const EightBitKernel kernel = kernels.eight_bit[static_cast<int>(*type)];
+    const int8_t* const codes = payload_.data_ptr<int8_t>();
+    const float* const scales = absmax_.data_ptr<float>();
+    at::parallel_for(0, out_features_, std::max<int64_t>(1, kGrain / in_features_),
+                     [&](int64_t begin, int64_t end) {
+                       for (int64_t row = begin; row < end; ++row) {
+                         const int64_t first = row * in_features_;
+                         kernel(codes + first, scales[row], in_features_, to + first * element);
+                       }
+                     });
+    return;
+  }
+  const FourBitKernel kernel = kernels.four_bit[static_cast<int>(*type)];
+  const at::Tensor absmax = Scales();
+  const float* const scales = absmax.data_ptr<float>();
+  const uint8_t* const packed = payload_.data_ptr<uint8_t>();
+  const int64_t count = out.numel();
+  at::parallel_for(0, absmax.numel(), std::max<int64_t>(1, kGrain / blocksize_),
+                   [&](int64_t begin, int64_t end) {
+                     const int64_t first = begin * blocksize_,
+                                   last = std::min(end * blocksize_, count);
+                     kernel(packed + first / 2, scales + begin, Table(), last - first, blocksize_,
+                            to + first * element);
+                   });
+}
+
+at::Tensor QuantizedWeight::Dequantize(at::ScalarType dtype) const {
+  at::Tensor out = at::empty({out_features_, in_features_}, dtype);
+  DequantizeInto(out);
+  return out;
+}
+
+int64_t QuantizedWeight::payload_bytes() const { return static_cast<int64_t>(payload_.nbytes()); }
+
+int64_t QuantizedWeight::scale_bytes() const {
+  if (absmax_.defined()) return static_cast<int64_t>(absmax_.nbytes());
+  return static_cast<int64_t>(absmax_codes_.nbytes() + nested_absmax_.nbytes() +
+                              sizeof nested_offset_);
+}
+
+double QuantizedWeight::bits_per_weight() const {
+  return 8.0 * static_cast<double>(payload_bytes() + scale_bytes()) /
+         static_cast<double>(out_features_ * in_features_);
+}
+
+v1::LayerError QuantizedWeight::Error(const at::Tensor& weight, const std::string& layer) const {
+  const at::Tensor exact = weight.detach().to(at::kCPU, at::kDouble);
+  const at::Tensor error = Dequantize(at::kFloat).to(at::kDouble) - exact;
+  const double mse = error.square().mean().item<double>();
+  const double power = exact.square().mean().item<double>();
+  v1::LayerError result;
+  result.set_layer(layer);
+  result.set_mse(mse);
+  result.set_max_abs_error(error.abs().max().item<double>());
+  if (mse > 0 && power > 0) {  // else there is no ratio to speak of, and 0 stands
+    result.set_relative_mse(mse / power);
+    result.set_sqnr_db(10 * std::log10(power / mse));
+  }
+  return result;
+}
+
+}  // namespace qsweep::engine
