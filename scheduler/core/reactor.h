@@ -1,0 +1,82 @@
+// The scheduler's decisions: what happens to the state when something happens to the scheduler.
+// Free functions over State: no I/O, no clock, no lock. Whatever follows for the world is appended
+// to `effects`.
+//
+// Every function costs the same however many runs there are, apart from those that are about many
+// runs. Placement happens in OnTick alone, once after each batch of events.
+#ifndef QSWEEP_SCHEDULER_CORE_REACTOR_H_
+#define QSWEEP_SCHEDULER_CORE_REACTOR_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "common/ids.h"
+#include "qsweep/v1/worker.pb.h"
+#include "scheduler/core/effects.h"
+#include "scheduler/core/state.h"
+
+namespace qsweep::core {
+
+// --- Runs (runs.cc)
+
+// A stored sweep's pending runs, in the order of its cells, with ids, key and needs set. A run
+// whose key has a result takes it; one whose key is being computed waits for it.
+void OnSubmit(State& state, Time now, SweepId id, int32_t priority, std::vector<Run> runs,
+              Effects& effects);
+// Ends those of the runs (in the order of their ids) that are pending or running; returns how many.
+// Their workers are told to kill and forget them.
+int32_t OnCancel(State& state, Time now, const std::vector<RunId>& runs, Effects& effects);
+// Makes those of the runs (in the order of their ids) that failed or were cancelled pending again,
+// with clean counts; returns how many. They go on from their last checkpoint.
+int32_t OnRetry(State& state, Time now, const std::vector<RunId>& runs, Effects& effects);
+
+// --- Workers and their attempts (workers.cc)
+
+// Answers with a welcome. Held attempts that are live and this worker's are kept, with their acked
+// offset; live ones of this worker that it does not hold are lost. An older session of the same
+// worker is closed.
+void OnHello(State& state, Time now, SessionNumber session, const v1::Hello& hello,
+             int64_t heartbeat_ms, Effects& effects);
+void OnHeartbeat(State& state, Time now, SessionNumber session, const v1::Heartbeat& heartbeat,
+                 Effects& effects);
+// For any message: the worker lives, its leases begin anew.
+void OnContact(State& state, Time now, SessionNumber session);
+// A live attempt's events up to `end_offset` are being stored; `step` is the last in them,
+// `total_steps` what they say it will come to; 0 if they do not.
+void OnEvents(Run& run, uint64_t end_offset, int64_t step, int64_t total_steps);
+// Its checkpoint is in the store: any machine can go on from there.
+void OnCheckpoint(State& state, Run& run, int64_t step);
+// `has_result`: the attempt's result and all its files are stored. Acknowledged in any case;
+// without effect unless the attempt is live.
+void OnAttemptEnded(State& state, Time now, SessionNumber session, const v1::AttemptEnded& ended,
+                    bool has_result, Effects& effects);
+// For an attempt that is not live any more: its worker is told to kill and forget it.
+void RefuseAttempt(SessionNumber session, const AttemptId& attempt, Effects& effects);
+// The worker has stopped its attempts: their runs go elsewhere at once.
+void OnGoodbye(State& state, Time now, SessionNumber session, const std::string& reason,
+               Effects& effects);
+// The stream broke. The leases go on.
+void OnDisconnect(State& state, SessionNumber session);
+
+// --- Time (workers.cc)
+
+// Ends leases that ran out, ends back-offs, places runs. Time in which the scheduler itself stood
+// still (no tick for a third of a lease) is added to every lease.
+void OnTick(State& state, Time now, Effects& effects);
+// When the next tick must come, if nothing happens before; InfiniteDuration if never.
+Time NextTick(const State& state);
+
+// --- Recovery (runs.cc): workers first, then runs in the order of their ids, then Resume.
+
+// Not connected; its leases have all their time.
+void RestoreWorker(State& state, Time now, const v1::WorkerInfo& info, Time last_seen);
+void RestoreSweep(State& state, SweepId id, int32_t priority);
+// `reused`: succeeded with another run's result.
+void RestoreRun(State& state, Run run, bool reused);
+void Resume(State& state, Time now, Effects& effects);
+
+}  // namespace qsweep::core
+
+#endif  // QSWEEP_SCHEDULER_CORE_REACTOR_H_

@@ -1,0 +1,103 @@
+#include "common/status.h"
+#include "scheduler/core/reactor.h"
+#include "scheduler/core/transitions.h"
+
+namespace qsweep::core {
+
+void OnSubmit(State& state, Time now, SweepId id, int32_t priority, std::vector<Run> runs,
+              Effects& effects) {
+  RestoreSweep(state, id, priority);
+  std::vector<RunId> ids;
+  for (Run& run : runs) {
+    QSWEEP_CHECK(run.state == v1::RUN_STATE_PENDING && run.attempt == AttemptNumber());
+    ids.push_back(run.id);
+    RestoreRun(state, std::move(run), /*reused=*/false);
+  }
+  for (const RunId run : ids) Admit(state, now, state.runs.at(run), effects);
+}
+
+int32_t OnCancel(State& state, Time now, const std::vector<RunId>& runs, Effects& effects) {
+  int32_t cancelled = 0;
+  // Newest first: those that wait for others go before those they wait for.
+  for (auto id = runs.rbegin(); id != runs.rend(); ++id) {
+    Run& run = state.runs.at(*id);
+    if (run.state == v1::RUN_STATE_PENDING) {
+      Withdraw(state, run);
+    } else if (run.state == v1::RUN_STATE_RUNNING) {
+      Worker& worker = state.workers.at(run.worker);
+      CloseAttempt(state, run, {{}, Outcome::kCancelled, v1::BLAME_UNSPECIFIED, "", ""}, effects);
+      if (worker.session != 0) {
+        worker.stopping.emplace(run.last_attempt(), run.needs.memory_bytes);
+        worker.reserved_bytes += run.needs.memory_bytes;
+        RefuseAttempt(worker.session, run.last_attempt(), effects);
+      }
+    } else {
+      continue;
+    }
+    ++cancelled;
+    Note(run, "cancelled", effects);
+    EndRun(state, now, run, {v1::RUN_STATE_CANCELLED, v1::BLAME_UNSPECIFIED, "", RunId()}, effects);
+  }
+  return cancelled;
+}
+
+int32_t OnRetry(State& state, Time now, const std::vector<RunId>& runs, Effects& effects) {
+  int32_t retried = 0;
+  for (const RunId id : runs) {
+    Run& run = state.runs.at(id);
+    if (run.state != v1::RUN_STATE_FAILED && run.state != v1::RUN_STATE_CANCELLED) continue;
+    ++retried;
+    run.resource_failures = run.machine_faults = 0;
+    run.avoided.clear();
+    run.not_before = now;
+    Reopen(state, run, effects);
+    Note(run, "to be retried", effects);
+    Admit(state, now, run, effects);
+  }
+  return retried;
+}
+
+void RestoreWorker(State& state, Time now, const v1::WorkerInfo& info, Time last_seen) {
+  Worker& worker = state.workers[WorkerId(info.id())];
+  worker.info = info;
+  worker.last_seen = last_seen;
+  worker.lease_end = now;
+}
+
+void RestoreSweep(State& state, SweepId id, int32_t priority) {
+  QSWEEP_CHECK(state.sweeps.try_emplace(id).second);
+  state.sweeps.at(id).priority = priority;
+}
+
+void RestoreRun(State& state, Run run, bool reused) {
+  Sweep& sweep = state.sweeps.at(run.sweep);
+  sweep.runs.push_back(run.id);
+  ++sweep.count[run.state];
+  if (reused) ++sweep.reused;
+  run.priority = sweep.priority;
+  Cell& cell = state.cells[run.key];
+  if (run.state == v1::RUN_STATE_SUCCEEDED && !reused) cell.succeeded = run.id;
+  if (run.state == v1::RUN_STATE_RUNNING) {
+    cell.active = run.id;
+    Worker& worker = state.workers.at(run.worker);
+    worker.running.insert(run.id);
+    worker.reserved_bytes += run.needs.memory_bytes;
+  }
+  const RunId id = run.id;
+  QSWEEP_CHECK(state.runs.emplace(id, std::move(run)).second);
+}
+
+void Resume(State& state, Time now, Effects& effects) {
+  for (auto& [id, worker] : state.workers) {
+    if (!worker.running.empty()) worker.lease_end = now + state.policy.lease;
+  }
+  for (const auto& [id, sweep] : state.sweeps) {
+    for (const RunId run_id : sweep.runs) {
+      Run& run = state.runs.at(run_id);
+      if (run.state == v1::RUN_STATE_PENDING) Admit(state, now, run, effects);
+    }
+  }
+  state.last_tick = now;
+}
+
+}  // namespace qsweep::core

@@ -1,0 +1,214 @@
+#include <algorithm>
+
+#include "absl/container/flat_hash_set.h"
+#include "common/status.h"
+#include "scheduler/core/placement.h"
+#include "scheduler/core/reactor.h"
+#include "scheduler/core/transitions.h"
+
+namespace qsweep::core {
+namespace {
+
+AttemptId IdOf(const v1::Attempt& attempt) {
+  return {RunId(attempt.run_id()), AttemptNumber(attempt.number())};
+}
+
+void SetAttempt(const AttemptId& id, v1::Attempt* attempt) {
+  attempt->set_run_id(id.run.value());
+  attempt->set_number(id.number.value());
+}
+
+// All its live attempts are over, through no fault of anyone's, and their runs queued again.
+void TakeRuns(State& state, Time now, Worker& worker, Outcome outcome, const std::string& why,
+              const absl::flat_hash_set<AttemptId>& keep, Effects& effects) {
+  const std::set<RunId> running = worker.running;
+  for (const RunId id : running) {
+    Run& run = state.runs.at(id);
+    if (keep.contains(run.last_attempt())) continue;
+    CloseAttempt(state, run, {{}, outcome, v1::BLAME_CONTROL_PLANE, why, ""}, effects);
+    Note(run, absl::StrCat(worker.info.name(), ": ", why), effects);
+    run.not_before = now;
+    Requeue(state, now, run, effects);
+  }
+}
+
+void ForgetStopping(Worker& worker, const AttemptId& attempt) {
+  const auto it = worker.stopping.find(attempt);
+  if (it == worker.stopping.end()) return;
+  worker.reserved_bytes -= it->second;
+  worker.stopping.erase(it);
+}
+
+void CloseSession(State& state, Worker& worker, Effects& effects) {
+  if (worker.session == 0) return;
+  effects.closed.push_back(worker.session);
+  state.sessions.erase(worker.session);
+  worker.session = 0;
+}
+
+void ExpireLeases(State& state, Time now, Effects& effects) {
+  for (auto& [id, worker] : state.workers) {
+    if (worker.lease_end > now || (worker.session == 0 && worker.running.empty())) continue;
+    // A stream that is open and silent for so long is dead, too.
+    CloseSession(state, worker, effects);
+    TakeRuns(state, now, worker, Outcome::kLost, "not heard of for the time of a lease", {},
+             effects);
+  }
+}
+
+void EndDelays(State& state, Time now) {
+  while (!state.delayed.empty() && state.delayed.begin()->first <= now) {
+    Run& run = state.runs.at(state.delayed.begin()->second);
+    state.delayed.erase(state.delayed.begin());
+    Enqueue(state, now, run);
+  }
+}
+
+}  // namespace
+
+void OnHello(State& state, Time now, SessionNumber session, const v1::Hello& hello,
+             int64_t heartbeat_ms, Effects& effects) {
+  Worker& worker = state.workers[WorkerId(hello.info().id())];
+  CloseSession(state, worker, effects);
+  worker.info = hello.info();
+  worker.session = session;
+  state.sessions[session] = WorkerId(hello.info().id());
+  OnContact(state, now, session);
+  while (!worker.stopping.empty()) ForgetStopping(worker, worker.stopping.begin()->first);
+
+  Outgoing& out = effects.messages.emplace_back();
+  out.session = session;
+  v1::Welcome* welcome = out.message.mutable_welcome();
+  welcome->set_lease_ms(absl::ToInt64Milliseconds(state.policy.lease));
+  welcome->set_heartbeat_ms(heartbeat_ms);
+  absl::flat_hash_set<AttemptId> kept;
+  for (const v1::HeldAttempt& held : hello.held()) {
+    v1::HeldVerdict* verdict = welcome->add_verdicts();
+    *verdict->mutable_attempt() = held.attempt();
+    const Run* run = FindLive(state, session, IdOf(held.attempt()));
+    if (run == nullptr) continue;
+    verdict->set_keep(true);
+    verdict->set_acked_offset(run->acked_offset);
+    kept.insert(run->last_attempt());
+  }
+  TakeRuns(state, now, worker, Outcome::kLost, "does not have the attempt any more", kept, effects);
+}
+
+void OnContact(State& state, Time now, SessionNumber session) {
+  Worker* worker = FindWorker(state, session);
+  if (worker == nullptr) return;
+  worker->last_seen = now;
+  worker->lease_end = now + state.policy.lease;
+}
+
+void OnHeartbeat(State& state, Time now, SessionNumber session, const v1::Heartbeat& heartbeat,
+                 Effects& effects) {
+  OnContact(state, now, session);
+  Worker* worker = FindWorker(state, session);
+  if (worker == nullptr) return;
+  worker->cpu_load = heartbeat.cpu_load();
+  worker->memory_free_bytes = heartbeat.memory_free_bytes();
+  absl::flat_hash_set<AttemptId> there;
+  for (const v1::AttemptProgress& progress : heartbeat.attempts()) {
+    const AttemptId id = IdOf(progress.attempt());
+    there.insert(id);
+    Run* run = FindLive(state, session, id);
+    if (run == nullptr) {
+      if (worker->stopping.count(id) == 0) RefuseAttempt(session, id, effects);
+      continue;
+    }
+    run->step = std::max(run->step, progress.step());
+    run->total_steps = std::max(run->total_steps, progress.total_steps());
+    run->images_per_s = progress.images_per_s();
+  }
+  const std::map<AttemptId, int64_t> stopping = worker->stopping;
+  for (const auto& [id, bytes] : stopping) {
+    if (!there.contains(id)) ForgetStopping(*worker, id);
+  }
+}
+
+void OnEvents(Run& run, uint64_t end_offset, int64_t step, int64_t total_steps) {
+  run.acked_offset = end_offset;
+  run.step = std::max(run.step, step);
+  run.total_steps = std::max(run.total_steps, total_steps);
+}
+
+void OnCheckpoint(State& state, Run& run, int64_t step) {
+  if (step <= run.resume_step) return;
+  run.resume_step = step;
+  state.workers.at(run.worker).faults = 0;
+}
+
+void OnAttemptEnded(State& state, Time now, SessionNumber session, const v1::AttemptEnded& ended,
+                    bool has_result, Effects& effects) {
+  OnContact(state, now, session);
+  const AttemptId id = IdOf(ended.attempt());
+  if (Worker* worker = FindWorker(state, session)) ForgetStopping(*worker, id);
+  Outgoing& out = effects.messages.emplace_back();
+  out.session = session;
+  SetAttempt(id, out.message.mutable_ended_ack()->mutable_attempt());
+
+  Run* run = FindLive(state, session, id);
+  if (run == nullptr) return;
+  if (!ended.succeeded()) {
+    FailAttempt(state, now, *run, ended.blame(), ended.error(), ended.log_tail(), effects);
+    return;
+  }
+  if (!has_result) {
+    FailAttempt(state, now, *run, v1::BLAME_MACHINE,
+                "ended well, but its result or one of its files did not arrive", ended.log_tail(),
+                effects);
+    return;
+  }
+  state.workers.at(run->worker).faults = 0;
+  CloseAttempt(state, *run, {{}, Outcome::kSucceeded, v1::BLAME_UNSPECIFIED, "", ""}, effects);
+  Note(*run, "succeeded", effects);
+  EndRun(state, now, *run, {v1::RUN_STATE_SUCCEEDED, v1::BLAME_UNSPECIFIED, "", RunId()}, effects);
+}
+
+void RefuseAttempt(SessionNumber session, const AttemptId& attempt, Effects& effects) {
+  Outgoing& out = effects.messages.emplace_back();
+  out.session = session;
+  v1::Stop* stop = out.message.mutable_stop();
+  SetAttempt(attempt, stop->mutable_attempt());
+  stop->set_reason("cancelled, or given to another worker");
+}
+
+void OnGoodbye(State& state, Time now, SessionNumber session, const std::string& reason,
+               Effects& effects) {
+  Worker* worker = FindWorker(state, session);
+  if (worker == nullptr) return;
+  TakeRuns(state, now, *worker, Outcome::kReleased, absl::StrCat("leaves: ", reason), {}, effects);
+  CloseSession(state, *worker, effects);
+  worker->last_seen = worker->lease_end = now;
+}
+
+void OnDisconnect(State& state, SessionNumber session) {
+  Worker* worker = FindWorker(state, session);
+  if (worker == nullptr) return;  // closed from here, or replaced by a newer one
+  worker->session = 0;
+  state.sessions.erase(session);
+}
+
+void OnTick(State& state, Time now, Effects& effects) {
+  const absl::Duration gap = now - state.last_tick;
+  if (gap > state.policy.lease / 3) {
+    for (auto& [id, worker] : state.workers) worker.lease_end += gap;
+  }
+  state.last_tick = now;
+  ExpireLeases(state, now, effects);
+  EndDelays(state, now);
+  Place(state, now, effects);
+}
+
+Time NextTick(const State& state) {
+  Time next = state.last_tick + state.policy.lease / 6;  // or its own standstill would go unnoticed
+  for (const auto& [id, worker] : state.workers) {
+    if (!worker.running.empty()) next = std::min(next, worker.lease_end);
+    if (worker.rests_until > state.last_tick) next = std::min(next, worker.rests_until);
+  }
+  if (!state.delayed.empty()) next = std::min(next, state.delayed.begin()->first);
+  return next;
+}
+
+}  // namespace qsweep::core
