@@ -1,0 +1,92 @@
+// The worker: one loop that hears of the scheduler and of finished transfers, looks after the
+// trainers, and decides. What is slow (the network, large files) is done by other threads.
+#ifndef QSWEEP_WORKER_AGENT_AGENT_H_
+#define QSWEEP_WORKER_AGENT_AGENT_H_
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "absl/status/status.h"
+#include "common/clock.h"
+#include "qsweep/v1/worker.pb.h"
+#include "worker/agent/attempt.h"
+#include "worker/agent/inbox.h"
+#include "worker/agent/machine.h"
+#include "worker/agent/session.h"
+#include "worker/agent/state_directory.h"
+#include "worker/agent/trainer.h"
+#include "worker/agent/transfer.h"
+
+namespace qsweep {
+
+struct AgentOptions {
+  v1::WorkerInfo info;     // complete but for the id
+  TrainerOptions trainer;  // for each run
+};
+
+class Agent {
+ public:
+  Agent(AgentOptions options, StateDirectory state, std::shared_ptr<grpc::Channel> channel,
+        const Clock& clock);
+  // Leaves trainers running: only Run, after Shutdown, stops them.
+  ~Agent() = default;
+
+  // The loop. Adopts what is in the state directory, then serves until Shutdown is done.
+  absl::Status Run();
+  // Thread-safe. Stops the attempts, each with a checkpoint, reports them as far as the scheduler
+  // can be reached in time, and lets Run return.
+  void Shutdown() { inbox_.Put(ShutdownAsked{}); }
+
+ private:
+  struct ShutdownAsked {};
+  struct TransferEnded {
+    Transfer transfer;
+    TransferResult result;
+  };
+  using Message = std::variant<SessionEvent, TransferEnded, ShutdownAsked>;
+
+  void Handle(SessionEvent& event);
+  void Handle(TransferEnded& ended);
+  void Handle(ShutdownAsked&);
+
+  void On(const SessionWanted&);
+  void On(const SessionClosed& closed);
+  void On(const v1::ToWorker& message);
+  void OnWelcome(const v1::Welcome& welcome);
+  void OnAssign(const v1::Assign& assign);
+  // Tells the end of an attempt that this worker does not have.
+  void ReportAbsent(const v1::Attempt& attempt, v1::Blame blame, const std::string& error);
+
+  void AdvanceAll();
+  int RunningTrainers() const;
+  void UpdateHeartbeat();
+  bool ShutdownDone() const;
+  Attempt* Find(const v1::Attempt& attempt);
+
+  AgentOptions options_;
+  const StateDirectory state_;
+  const Clock& clock_;
+  Machine machine_;
+  Inbox<Message> inbox_;
+
+  bool connected_ = false;
+  std::string last_complaint_;  // so that a scheduler that stays away is logged once
+  std::optional<absl::Duration> shutdown_since_;
+  absl::Duration next_sample_;
+  v1::Heartbeat heartbeat_;
+
+  const AttemptEnvironment environment_;
+  std::map<AttemptId, std::unique_ptr<Attempt>> attempts_;
+
+  // Last: their threads put into the inbox. Uploads and downloads do not wait for each other.
+  Courier uploads_;
+  Courier downloads_;
+  Session session_;
+};
+
+}  // namespace qsweep
+
+#endif  // QSWEEP_WORKER_AGENT_AGENT_H_

@@ -1,0 +1,342 @@
+#include "worker/agent/attempt.h"
+
+#include <signal.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/attempt_dir.h"
+#include "common/file.h"
+#include "common/log.h"
+#include "common/proto_json.h"
+#include "common/status.h"
+
+namespace qsweep {
+namespace {
+
+constexpr absl::Duration kTransferPause = absl::Seconds(1);
+constexpr int64_t kLogTailBytes = 16 << 10;
+constexpr int64_t kMaxEndedBytes = 1 << 20;
+constexpr int64_t kMaxStopBytes = 64 << 10;
+// Less than a checkpoint of the smallest model needs.
+constexpr int64_t kDiskFullBytes = 1 << 20;
+
+}  // namespace
+
+Attempt::Attempt(const AttemptEnvironment& environment, const v1::Assign& assign)
+    : environment_(environment),
+      id_(FromProto(assign.attempt())),
+      assign_(assign),
+      directory_(environment.state.AttemptPath(id_)),
+      memory_kills_before_(environment.machine.OutOfMemoryKills()),
+      tail_(JoinPath(directory_, kEventsFile)) {
+  *progress_.mutable_attempt() = assign.attempt();
+}
+
+std::unique_ptr<Attempt> Attempt::FromAssign(const AttemptEnvironment& environment,
+                                             const v1::Assign& assign) {
+  std::unique_ptr<Attempt> attempt(new Attempt(environment, assign));
+  attempt->attached_ = true;
+  attempt->Prepare();
+  return attempt;
+}
+
+std::unique_ptr<Attempt> Attempt::FromDirectory(const AttemptEnvironment& environment,
+                                                const v1::Assign& assign) {
+  std::unique_ptr<Attempt> attempt(new Attempt(environment, assign));
+  const std::string& directory = attempt->directory_;
+  if (const auto reason = ReadFile(JoinPath(directory, kStopFile), kMaxStopBytes); reason.ok()) {
+    attempt->stop_ = StopWish::kCheckpoint;
+    attempt->stop_reason_ = *reason;
+  }
+  const auto ended = ReadFile(JoinPath(directory, kEndedFile), kMaxEndedBytes);
+  if (ended.ok() && FromJson(*ended, &attempt->ended_).ok()) {
+    attempt->phase_ = Phase::kEnded;
+  } else if (Trainer::WasStarted(directory)) {
+    attempt->phase_ = Phase::kRunning;
+    attempt->trainer_ = Trainer::Adopt(directory);
+  } else {
+    attempt->phase_ = Phase::kReady;
+  }
+  if (const auto log = SummarizeEventLog(JoinPath(directory, kEventsFile));
+      log.ok() && log->started) {
+    attempt->progress_.set_total_steps(log->started->total_steps());
+  }
+  return attempt;
+}
+
+void Attempt::Attach(uint64_t acked_offset) {
+  attached_ = true;
+  tail_.Rewind(acked_offset);
+  // What is sent again names files again, and this scheduler may not have what another one had.
+  for (auto it = transfers_.begin(); it != transfers_.end();) {
+    it = it->second.code == TransferState::kDone && phase_ != Phase::kPreparing
+             ? transfers_.erase(it)
+             : std::next(it);
+  }
+}
+
+void Attempt::Detach() { attached_ = end_sent_ = false; }
+
+void Attempt::Stop(const std::string& reason, bool checkpoint) {
+  const StopWish wish = checkpoint ? StopWish::kCheckpoint : StopWish::kDiscard;
+  if (wish <= stop_) return;
+  stop_ = wish;
+  stop_reason_ = reason;
+  LogInfo(absl::StrCat(LogTag(id_), checkpoint ? "to be stopped: " : "to be discarded: ", reason));
+}
+
+void Attempt::OnEventsAck(uint64_t offset) { tail_.Acknowledge(offset); }
+
+const Attempt::TransferState& Attempt::Request(Direction direction, const std::string& path,
+                                               const std::string& sha256, int64_t bytes) {
+  const auto [it, added] = transfers_.try_emplace(path);
+  TransferState& state = it->second;
+  const bool again =
+      state.code == TransferState::kWaiting && environment_.clock.Monotonic() >= state.retry_at;
+  if (added || again) {
+    state.code = TransferState::kUnderWay;
+    environment_.transfer({direction, id_, path, sha256, bytes});
+  }
+  return state;
+}
+
+void Attempt::OnTransfer(const Transfer& transfer, const TransferResult& result) {
+  const auto it = transfers_.find(transfer.path);
+  if (it == transfers_.end()) return;
+  TransferState& state = it->second;
+  state.message = result.message;
+  switch (result.code) {
+    case TransferResult::kDone:
+      state.code = TransferState::kDone;
+      break;
+    case TransferResult::kTryAgain:
+      state.code = TransferState::kWaiting;
+      state.retry_at = environment_.clock.Monotonic() + kTransferPause;
+      break;
+    case TransferResult::kRefused:
+    case TransferResult::kLocalError:
+      state.code = TransferState::kLost;
+      break;
+  }
+  if (phase_ == Phase::kPreparing && state.code == TransferState::kLost) {
+    // What the scheduler named and does not have is its own fault, not this machine's.
+    Evidence evidence;
+    evidence.start_error = absl::StrCat("fetching ", transfer.path, ": ", result.message);
+    evidence.input_refused = result.code == TransferResult::kRefused;
+    End(std::move(evidence));
+  }
+}
+
+void Attempt::Prepare() {
+  absl::StatusOr<std::string> directory = environment_.state.Prepare(assign_);
+  if (directory.ok()) {
+    directory_ = *std::move(directory);
+    return Fetch();
+  }
+  Evidence evidence;
+  evidence.start_error = std::string(directory.status().message());
+  End(std::move(evidence));
+}
+
+void Attempt::Fetch() {
+  bool complete = true;
+  const auto fetch = [this, &complete](bool wanted, const v1::ArtifactRef& artifact,
+                                       const char* name) {
+    if (!wanted) return;
+    complete &= Request(Direction::kDownload, JoinPath(directory_, name), artifact.sha256(),
+                        artifact.bytes())
+                    .code == TransferState::kDone;
+  };
+  fetch(assign_.has_resume_from(), assign_.resume_from(), kResumeFile);
+  fetch(assign_.has_weights(), assign_.weights(), kWeightsFile);
+  if (!complete) return;
+  if (const absl::Status status = environment_.state.Commit(id_); !status.ok()) {
+    Evidence evidence;
+    evidence.start_error = std::string(status.message());
+    return End(std::move(evidence));
+  }
+  directory_ = environment_.state.AttemptPath(id_);
+  transfers_.clear();
+  phase_ = Phase::kReady;
+}
+
+void Attempt::Start() {
+  absl::StatusOr<Trainer> trainer = Trainer::Start(directory_, environment_.trainer);
+  if (trainer.ok()) {
+    trainer_ = *std::move(trainer);
+    phase_ = Phase::kRunning;
+    LogInfo(absl::StrCat(LogTag(id_), assign_.run_name(), ": trainer started, process ",
+                         trainer_->pid(), ", from step ", assign_.resume_step()));
+    return;
+  }
+  Evidence evidence;
+  evidence.start_error = std::string(trainer.status().message());
+  End(std::move(evidence));
+}
+
+void Attempt::Terminate() {
+  // Written first: an agent that comes after this one must know why the trainer ended.
+  const absl::Status status = WriteFileAtomic(JoinPath(directory_, kStopFile), stop_reason_);
+  if (!status.ok()) LogWarning(absl::StrCat(LogTag(id_), status.message()));
+  if (trainer_->Signal(SIGTERM)) terminated_at_ = environment_.clock.Monotonic();
+}
+
+void Attempt::CheckTrainer() {
+  if (phase_ != Phase::kRunning || trainer_->Alive()) return;
+  Evidence evidence;
+  evidence.exit = trainer_->exit();
+  absl::StatusOr<LogSummary> log = SummarizeEventLog(JoinPath(directory_, kEventsFile));
+  if (log.ok()) {
+    evidence.last_word = std::move(log->last_word);
+  } else {
+    LogError(absl::StrCat(LogTag(id_), log.status().message()));
+  }
+  evidence.out_of_memory_kill = environment_.machine.OutOfMemoryKills() > memory_kills_before_;
+  evidence.disk_full = FreeDiskBytes(directory_).value_or(kDiskFullBytes) < kDiskFullBytes;
+  End(std::move(evidence));
+}
+
+void Attempt::End(Evidence evidence) {
+  if (stop_ != StopWish::kNone) evidence.stop_reason = stop_reason_;
+  ended_ = Judge(evidence);
+  *ended_.mutable_attempt() = assign_.attempt();
+  if (!ended_.succeeded()) {
+    ended_.set_log_tail(TextTail(JoinPath(directory_, kOutputFile), kLogTailBytes));
+  }
+  phase_ = Phase::kEnded;
+  LogInfo(absl::StrCat(LogTag(id_), ended_.succeeded() ? "finished" : ended_.error()));
+  // Kept for the agent that comes after this one, which could not learn all of it again. Not so for
+  // an attempt that never became one: its directory will be swept.
+  if (directory_ != environment_.state.AttemptPath(id_)) return;
+  const absl::Status status =
+      WriteFileAtomic(JoinPath(directory_, kEndedFile), ToJson(ended_, JsonStyle::kPretty));
+  if (!status.ok()) LogWarning(absl::StrCat(LogTag(id_), status.message()));
+}
+
+bool Attempt::Upload(const v1::EventBatch& batch) {
+  bool complete = true;
+  for (const v1::Event& event : batch.events()) {
+    for (const v1::FileFact& file : FilesNamedBy(event)) {
+      const TransferState& state = Request(Direction::kUpload, JoinPath(directory_, file.name()),
+                                           file.sha256(), file.bytes());
+      if (state.code == TransferState::kLost) {
+        LogWarning(absl::StrCat(LogTag(id_), file.name(), " is not uploaded: ", state.message));
+        // A checkpoint that was pruned meanwhile is no loss: a newer one follows.
+        if (event.has_finished()) {
+          cut_reason_ = absl::StrCat(file.name(), " could not be uploaded: ", state.message);
+        }
+      } else if (state.code != TransferState::kDone) {
+        complete = false;
+      }
+    }
+  }
+  return complete && cut_reason_.empty();
+}
+
+bool Attempt::SendEvents() {
+  const absl::StatusOr<std::optional<v1::EventBatch>> next = tail_.Next();
+  if (!next.ok()) {
+    cut_reason_ = std::string(next.status().message());
+    return false;
+  }
+  if (!next->has_value() || !cut_reason_.empty() || !Upload(**next)) return false;
+  v1::FromWorker message;
+  *message.mutable_events() = **next;
+  *message.mutable_events()->mutable_attempt() = assign_.attempt();
+  environment_.send(std::move(message));
+  tail_.Sent(**next);
+  for (const v1::Event& event : (*next)->events()) Learn(event);
+  return true;
+}
+
+bool Attempt::LogSent() {
+  if (!cut_reason_.empty()) return true;
+  const absl::StatusOr<bool> at_end = tail_.AtEnd();
+  return !at_end.ok() || *at_end;
+}
+
+void Attempt::SendEnd() {
+  v1::FromWorker message;
+  v1::AttemptEnded& ended = *message.mutable_ended();
+  ended = ended_;
+  if (ended.succeeded() && !cut_reason_.empty()) {
+    ended.set_succeeded(false);
+    ended.set_blame(v1::BLAME_MACHINE);
+    ended.set_error(absl::StrCat("finished, but ", cut_reason_));
+  }
+  environment_.send(std::move(message));
+  end_sent_ = true;
+}
+
+AttemptFacts Attempt::Facts(bool slot_free) {
+  AttemptFacts facts;
+  facts.phase = phase_;
+  facts.stop = stop_;
+  facts.terminated = terminated_at_.has_value();
+  if (terminated_at_) facts.since_terminated = environment_.clock.Monotonic() - *terminated_at_;
+  facts.killed = killed_;
+  facts.slot_free = slot_free;
+  facts.attached = attached_;
+  facts.log_sent = attached_ && phase_ == Phase::kEnded && LogSent();
+  facts.log_acknowledged = tail_.AllAcknowledged();
+  facts.end_sent = end_sent_;
+  facts.end_acknowledged = end_acknowledged_;
+  return facts;
+}
+
+bool Attempt::Advance(bool slot_free) {
+  if (phase_ == Phase::kPreparing) Fetch();
+  while (true) {
+    CheckTrainer();
+    switch (NextStep(Facts(slot_free))) {
+      case Step::kWait:
+        return true;
+      case Step::kStart:
+        Start();
+        break;
+      case Step::kTerminate:
+        Terminate();
+        if (!terminated_at_) return true;  // its pid is not known yet
+        break;
+      case Step::kKill:
+        killed_ = trainer_->Signal(SIGKILL);
+        if (!killed_) return true;
+        break;
+      case Step::kGiveUp:
+        End({});
+        break;
+      case Step::kSendEvents:
+        if (!SendEvents()) return true;
+        break;
+      case Step::kSendEnd:
+        SendEnd();
+        break;
+      case Step::kDelete:
+        if (const absl::Status status = environment_.state.Remove(id_); !status.ok()) {
+          LogWarning(absl::StrCat(LogTag(id_), status.message()));
+        }
+        return false;
+    }
+  }
+}
+
+void Attempt::Learn(const v1::Event& event) {
+  if (event.has_started()) progress_.set_total_steps(event.started().total_steps());
+  if (!event.has_metrics()) return;
+  progress_.set_step(std::max(progress_.step(), event.metrics().step()));
+  for (const v1::Point& point : event.metrics().points()) {
+    if (point.name() == "images_per_s") progress_.set_images_per_s(point.value());
+  }
+}
+
+void Attempt::Sample() {
+  const ProcessUse use = phase_ == Phase::kRunning
+                             ? sampler_.Sample(trainer_->pid(), environment_.clock)
+                             : ProcessUse{};
+  progress_.set_rss_bytes(use.rss_bytes);
+  progress_.set_cpu_cores(use.cpu_cores);
+}
+
+}  // namespace qsweep

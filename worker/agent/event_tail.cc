@@ -1,0 +1,121 @@
+#include "worker/agent/event_tail.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "common/event_log.h"
+#include "common/file.h"
+#include "common/status.h"
+
+namespace qsweep {
+namespace {
+
+// A log that its trainer has not begun is an empty one.
+absl::StatusOr<EventLogChunk> ReadFrom(const std::string& path, uint64_t offset,
+                                       uint64_t max_bytes) {
+  absl::StatusOr<EventLogChunk> chunk = ReadEventLog(path, offset, max_bytes);
+  if (absl::IsNotFound(chunk.status())) {
+    return EventLogChunk{offset, offset, {}};
+  }
+  return chunk;
+}
+
+bool IsContinuation(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
+
+// The length of the valid UTF-8 character at the begin of `text`; 0 if it is none. RFC 3629.
+size_t CharacterLength(absl::string_view text) {
+  const unsigned char c = static_cast<unsigned char>(text[0]);
+  const size_t length = c < 0x80   ? 1
+                        : c < 0xC2 ? 0
+                        : c < 0xE0 ? 2
+                        : c < 0xF0 ? 3
+                        : c < 0xF5 ? 4
+                                   : 0;
+  if (length == 0 || text.size() < length) return 0;
+  for (size_t i = 1; i < length; ++i) {
+    if (!IsContinuation(text[i])) return 0;
+  }
+  if (length < 3) return length;
+  const unsigned char second = static_cast<unsigned char>(text[1]);
+  const bool overlong = (c == 0xE0 && second < 0xA0) || (c == 0xF0 && second < 0x90);
+  const bool surrogate = c == 0xED && second > 0x9F;
+  const bool too_large = c == 0xF4 && second > 0x8F;
+  return overlong || surrogate || too_large ? 0 : length;
+}
+
+}  // namespace
+
+void EventTail::Rewind(uint64_t offset) { acknowledged_ = sent_ = offset; }
+
+void EventTail::Acknowledge(uint64_t offset) {
+  if (offset < acknowledged_) return Rewind(offset);
+  acknowledged_ = offset;
+  sent_ = std::max(sent_, offset);
+}
+
+absl::StatusOr<std::optional<v1::EventBatch>> EventTail::Next() const {
+  if (sent_ - acknowledged_ >= kEventWindowBytes) return std::nullopt;
+  // Asked often; most times nothing was written since.
+  const absl::StatusOr<int64_t> size = FileSize(path_);
+  if (!size.ok() || static_cast<uint64_t>(*size) <= sent_) return std::nullopt;
+  ASSIGN_OR_RETURN(EventLogChunk chunk, ReadFrom(path_, sent_, kEventBatchBytes));
+  if (chunk.events.empty()) return std::nullopt;
+  v1::EventBatch batch;
+  batch.set_begin_offset(sent_);
+  batch.set_end_offset(chunk.end_offset);
+  for (v1::Event& event : chunk.events) *batch.add_events() = std::move(event);
+  return batch;
+}
+
+absl::StatusOr<bool> EventTail::AtEnd() const {
+  ASSIGN_OR_RETURN(const EventLogChunk chunk, ReadFrom(path_, sent_, 1));
+  return chunk.events.empty();
+}
+
+absl::StatusOr<LogSummary> SummarizeEventLog(const std::string& path) {
+  LogSummary summary;
+  uint64_t offset = 0;
+  while (true) {
+    ASSIGN_OR_RETURN(EventLogChunk chunk, ReadFrom(path, offset, kEventBatchBytes));
+    if (chunk.events.empty()) return summary;
+    for (v1::Event& event : chunk.events) {
+      if (event.has_started()) summary.started = event.started();
+      if (event.has_finished() || event.has_failed()) summary.last_word = std::move(event);
+    }
+    offset = chunk.end_offset;
+  }
+}
+
+std::vector<v1::FileFact> FilesNamedBy(const v1::Event& event) {
+  if (event.has_checkpoint()) return {event.checkpoint().file()};
+  if (!event.has_finished()) return {};
+  const auto& files = event.finished().result().files();
+  return {files.begin(), files.end()};
+}
+
+std::string TextTail(const std::string& path, int64_t max_bytes) {
+  const FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const off_t size = fd.valid() ? ::lseek(fd.get(), 0, SEEK_END) : 0;
+  if (size <= 0) return "";
+  std::string bytes(static_cast<size_t>(std::min<int64_t>(size, max_bytes)), '\0');
+  const ssize_t n =
+      ::pread(fd.get(), bytes.data(), bytes.size(), size - static_cast<off_t>(bytes.size()));
+  bytes.resize(static_cast<size_t>(std::max<ssize_t>(n, 0)));
+
+  absl::string_view rest = bytes;
+  // The cut may have gone through a character.
+  for (int i = 0; i < 3 && !rest.empty() && IsContinuation(rest[0]); ++i) rest.remove_prefix(1);
+  std::string text;
+  while (!rest.empty()) {
+    const size_t length = CharacterLength(rest);
+    if (length == 0) text += '?';
+    text.append(rest.data(), length);
+    rest.remove_prefix(std::max<size_t>(length, 1));
+  }
+  return text;
+}
+
+}  // namespace qsweep

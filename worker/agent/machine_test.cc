@@ -1,0 +1,111 @@
+#include "worker/agent/machine.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <string>
+
+#include "common/clock.h"
+#include "common/file.h"
+
+namespace qsweep {
+namespace {
+
+constexpr int64_t kMiB = 1 << 20;
+
+class MachineTest : public testing::Test {
+ protected:
+  MachineTest() {
+    root_ = (std::filesystem::temp_directory_path() / "machine-XXXXXX").string();
+    EXPECT_NE(::mkdtemp(root_.data()), nullptr);
+    Write("proc/meminfo", "MemTotal:        8388608 kB\nMemAvailable:    1024 kB\n");
+  }
+  ~MachineTest() override { (void)RemoveTree(root_); }
+
+  void Write(const std::string& name, const std::string& text) {
+    const std::string path = JoinPath(root_, name);
+    ASSERT_TRUE(MakeDirectories(std::filesystem::path(path).parent_path().string()).ok());
+    ASSERT_TRUE(WriteFileAtomic(path, text).ok());
+  }
+
+  std::string root_;
+};
+
+TEST_F(MachineTest, WithoutACgroupTheMachinesMemoryCounts) {
+  EXPECT_EQ(*Machine(root_).MemoryBytes(), 8192 * kMiB);
+  EXPECT_EQ(Machine(root_).MemoryAvailableBytes(), kMiB);
+}
+
+TEST_F(MachineTest, NoMeminfoIsAnError) {
+  ASSERT_TRUE(RemoveTree(JoinPath(root_, "proc/meminfo")).ok());
+  EXPECT_FALSE(Machine(root_).MemoryBytes().ok());
+}
+
+TEST_F(MachineTest, CgroupV2TakesTheLeastLimitOnTheWayUp) {
+  Write("proc/self/cgroup", "0::/user.slice/job.scope\n");
+  Write("sys/fs/cgroup/user.slice/job.scope/memory.max", "max\n");
+  Write("sys/fs/cgroup/user.slice/memory.max", "1073741824\n");
+  EXPECT_EQ(*Machine(root_).MemoryBytes(), 1024 * kMiB);
+  Write("sys/fs/cgroup/user.slice/job.scope/memory.max", "536870912\n");
+  EXPECT_EQ(*Machine(root_).MemoryBytes(), 512 * kMiB);
+  Write("sys/fs/cgroup/memory.max", "268435456\n");
+  EXPECT_EQ(*Machine(root_).MemoryBytes(), 256 * kMiB);
+}
+
+TEST_F(MachineTest, CgroupV1) {
+  Write("proc/self/cgroup", "5:cpu,cpuacct:/elsewhere\n4:memory:/docker/abc\n0::/\n");
+  Write("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
+  Write("sys/fs/cgroup/memory/docker/abc/memory.limit_in_bytes", "104857600\n");
+  EXPECT_EQ(*Machine(root_).MemoryBytes(), 100 * kMiB);
+}
+
+TEST_F(MachineTest, InAContainerTheMountPointIsItsOwnCgroup) {
+  Write("proc/self/cgroup", "4:memory:/docker/abc\n");
+  Write("sys/fs/cgroup/memory/memory.limit_in_bytes", "104857600\n");
+  EXPECT_EQ(*Machine(root_).MemoryBytes(), 100 * kMiB);
+}
+
+TEST_F(MachineTest, OutOfMemoryKillsOfTheCgroupGoBeforeTheMachines) {
+  EXPECT_EQ(Machine(root_).OutOfMemoryKills(), 0);
+  Write("proc/vmstat", "pgfault 100\noom_kill 9\n");
+  EXPECT_EQ(Machine(root_).OutOfMemoryKills(), 9);
+  Write("proc/self/cgroup", "4:memory:/a\n0::/b\n");
+  Write("sys/fs/cgroup/memory/a/memory.oom_control", "oom_kill_disable 0\noom_kill 3\n");
+  EXPECT_EQ(Machine(root_).OutOfMemoryKills(), 3);
+  Write("sys/fs/cgroup/b/memory.events", "low 0\noom 5\noom_kill 2\n");
+  EXPECT_EQ(Machine(root_).OutOfMemoryKills(), 2);
+}
+
+TEST_F(MachineTest, BusyCoresIsTheShareOfTicksTimesCores) {
+  Machine machine(root_);
+  Write("proc/stat", "cpu  100 0 100 800 0 0 0 0 0 0\ncpu0 1\ncpu1 1\ncpu2 1\ncpu3 1\nintr 5\n");
+  EXPECT_EQ(machine.BusyCores(), 0);
+  // 150 of 200 new ticks were busy; waiting for a disk is idle.
+  Write("proc/stat", "cpu  200 20 130 830 20 0 0 0 0 0\ncpu0 1\ncpu1 1\ncpu2 1\ncpu3 1\nintr 5\n");
+  EXPECT_DOUBLE_EQ(machine.BusyCores(), 3.0);
+}
+
+TEST(ProcessSamplerTest, SeesThisProcessAtWork) {
+  ProcessSampler sampler;
+  EXPECT_GT(sampler.Sample(::getpid(), SystemClock()).rss_bytes, kMiB);
+  const absl::Duration start = SystemClock().Monotonic();
+  volatile int64_t work = 0;
+  while (SystemClock().Monotonic() - start < absl::Milliseconds(200)) work = work + 1;
+  const ProcessUse use = sampler.Sample(::getpid(), SystemClock());
+  // A busy loop on a machine that may have other work to do, in ticks of 10 ms.
+  EXPECT_GT(use.cpu_cores, 0.1);
+  EXPECT_LT(use.cpu_cores, 1.5);
+}
+
+TEST(ProcessSamplerTest, NoProcessUsesNothing) {
+  EXPECT_EQ(ProcessSampler().Sample(0, SystemClock()).rss_bytes, 0);
+}
+
+TEST(RealMachineTest, HasMemory) {
+  EXPECT_GT(*Machine().MemoryBytes(), 64 * kMiB);
+  EXPECT_GT(Machine().MemoryAvailableBytes(), 0);
+}
+
+}  // namespace
+}  // namespace qsweep

@@ -1,0 +1,153 @@
+// qworker: runs what a scheduler assigns to this machine.
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <cstdlib>
+#include <iostream>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/clock.h"
+#include "common/file.h"
+#include "common/log.h"
+#include "common/proto_json.h"
+#include "common/rpc.h"
+#include "common/shutdown.h"
+#include "common/status.h"
+#include "common/subprocess.h"
+#include "common/version.h"
+#include "worker/agent/agent.h"
+#include "worker/agent/machine.h"
+#include "worker/agent/state_directory.h"
+
+namespace qsweep {
+namespace {
+
+constexpr absl::Duration kProbeTimeout = absl::Minutes(2);
+
+struct Flags {
+  std::string scheduler, state_dir, data_root, model_root, name, qtrain;
+  int slots = 1;
+  int threads = 0;
+  uint64_t memory_limit = 0;
+};
+
+std::string HostName() {
+  char name[256] = "";
+  if (::gethostname(name, sizeof name - 1) != 0) return "unnamed";
+  return name;
+}
+
+void AddOptions(CLI::App* app, Flags* flags) {
+  app->set_version_flag("--version", kVersion);
+  app->add_option("--scheduler", flags->scheduler, "The scheduler: HOST[:PORT] or unix:PATH")
+      ->envname("QSWEEP_SCHEDULER")
+      ->required();
+  app->add_option("--state-dir", flags->state_dir,
+                  "What survives a restart; one worker a directory")
+      ->required();
+  app->add_option("--slots", flags->slots, "Runs at a time")->check(CLI::Range(1, 1024));
+  app->add_option("--threads", flags->threads, "Threads of a run (default: cores / slots)")
+      ->check(CLI::Range(1, 4096));
+  app->add_option("--memory-limit", flags->memory_limit,
+                  "Memory of all runs together, as in 512M or 4G (default: what there is)")
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false));
+  app->add_option("--data-root", flags->data_root, "Where data sets lie (default: ./data)");
+  app->add_option("--model-root", flags->model_root, "Where model weights lie (default: ./models)");
+  app->add_option("--name", flags->name, "The worker's name, shown only (default: host name)");
+  app->add_option("--qtrain", flags->qtrain,
+                  "The trainer (default: the qtrain beside this program)");
+}
+
+// What this machine is, as its trainer sees it.
+absl::StatusOr<v1::WorkerInfo> Probe(const TrainerOptions& trainer) {
+  std::vector<std::string> argv = {trainer.qtrain, "probe"};
+  if (!trainer.data_root.empty()) argv.insert(argv.end(), {"--data-root", trainer.data_root});
+  if (!trainer.model_root.empty()) argv.insert(argv.end(), {"--model-root", trainer.model_root});
+  const absl::StatusOr<std::string> json = RunForOutput(argv, kProbeTimeout);
+  if (!json.ok()) return Annotate(json.status(), "asking the trainer what this machine has");
+  v1::WorkerInfo info;
+  if (const absl::Status status = FromJson(*json, &info); !status.ok()) {
+    return Annotate(status,
+                    absl::StrCat(trainer.qtrain, " probe: not what this worker understands"));
+  }
+  if (info.cores() < 1) {
+    return absl::InternalError(absl::StrCat(trainer.qtrain, " probe: reports no core"));
+  }
+  return info;
+}
+
+absl::StatusOr<AgentOptions> MakeOptions(const Flags& flags) {
+  AgentOptions options;
+  options.trainer.qtrain =
+      flags.qtrain.empty() ? JoinPath(ProgramDirectory(), "qtrain") : flags.qtrain;
+  options.trainer.data_root = flags.data_root;
+  options.trainer.model_root = flags.model_root;
+  ASSIGN_OR_RETURN(options.info, Probe(options.trainer));
+  ASSIGN_OR_RETURN(int64_t memory_bytes, Machine().MemoryBytes());
+  // More than the machine has would only be found out by the kernel's killer.
+  if (flags.memory_limit > 0) {
+    memory_bytes = std::min(memory_bytes, static_cast<int64_t>(flags.memory_limit));
+  }
+  options.info.set_name(flags.name.empty() ? HostName() : flags.name);
+  options.info.set_version(kVersion);
+  options.info.set_protocol(kProtocol);
+  options.info.set_slots(flags.slots);
+  options.info.set_memory_bytes(memory_bytes);
+  options.trainer.memory_limit_bytes = memory_bytes / flags.slots;
+  options.trainer.threads =
+      flags.threads > 0 ? flags.threads : std::max(1, options.info.cores() / flags.slots);
+  return options;
+}
+
+absl::Status Serve(const Flags& flags) {
+  ASSIGN_OR_RETURN(const std::string address, ParseAddress(flags.scheduler));
+  ASSIGN_OR_RETURN(StateDirectory state, StateDirectory::Open(flags.state_dir));
+  ASSIGN_OR_RETURN(AgentOptions options, MakeOptions(flags));
+  LogInfo(absl::StrCat("worker ", options.info.name(), " (", state.worker_id(), "), ",
+                       options.info.slots(), " slots of ", options.trainer.threads, " threads and ",
+                       options.trainer.memory_limit_bytes >> 20, " MiB, scheduler ", address));
+  Agent agent(std::move(options), std::move(state), MakeChannel(address), SystemClock());
+  std::atomic<bool> done = false;
+  absl::Status status;
+  std::thread loop([&] {
+    status = agent.Run();
+    done = true;
+  });
+  bool asked = false;
+  while (!done) {
+    if (WaitForShutdownSignal(absl::Milliseconds(100)) == 0) continue;
+    // Trainers go on; the next qworker here finds them.
+    if (asked) std::_Exit(EXIT_FAILURE);
+    asked = true;
+    agent.Shutdown();
+  }
+  loop.join();
+  return status;
+}
+
+}  // namespace
+}  // namespace qsweep
+
+int main(int argc, char** argv) {
+  qsweep::BlockShutdownSignals();
+  qsweep::SetLogName("worker");
+  CLI::App app("Runs what a qsweep scheduler assigns to this machine.");
+  qsweep::Flags flags;
+  qsweep::AddOptions(&app, &flags);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  const absl::Status status = qsweep::Serve(flags);
+  if (status.ok()) return 0;
+  std::cerr << "qworker: " << status.message() << "\n";
+  return 1;
+}

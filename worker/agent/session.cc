@@ -1,0 +1,195 @@
+#include "worker/agent/session.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "common/log.h"
+#include "common/rpc.h"
+#include "common/status.h"
+
+namespace qsweep {
+namespace {
+
+constexpr absl::Duration kLongestPause = absl::Seconds(5);
+
+absl::Duration HeartbeatInterval(const v1::Welcome& welcome) {
+  // Whatever the scheduler says, neither a flood nor silence.
+  return std::clamp(absl::Milliseconds(welcome.heartbeat_ms()), absl::Milliseconds(50),
+                    absl::Minutes(1));
+}
+
+}  // namespace
+
+absl::Duration Backoff::Next() {
+  const double jitter = std::uniform_real_distribution<double>(0.5, 1.0)(random_);
+  const absl::Duration pause = step_ * jitter;
+  step_ = std::min(step_ * 1.6, kLongestPause);
+  return pause;
+}
+
+Session::Session(std::shared_ptr<grpc::Channel> channel, const Clock& clock, Listener listener)
+    : channel_(std::move(channel)),
+      stub_(v1::WorkerService::NewStub(channel_)),
+      clock_(clock),
+      listener_(std::move(listener)),
+      thread_([this] { Run(); }) {}
+
+Session::~Session() {
+  {
+    std::lock_guard<std::mutex> hold(mutex_);
+    closing_ = true;
+    if (context_ != nullptr) context_->TryCancel();
+  }
+  changed_.notify_all();
+  thread_.join();
+}
+
+void Session::Open(v1::Hello hello) {
+  {
+    std::lock_guard<std::mutex> hold(mutex_);
+    hello_ = std::move(hello);
+  }
+  changed_.notify_all();
+}
+
+void Session::Send(v1::FromWorker message) {
+  {
+    std::lock_guard<std::mutex> hold(mutex_);
+    if (!writing_ || leaving_) return;
+    outbox_.push_back(std::move(message));
+  }
+  changed_.notify_all();
+}
+
+void Session::SetHeartbeat(v1::Heartbeat heartbeat) {
+  std::lock_guard<std::mutex> hold(mutex_);
+  heartbeat_ = std::move(heartbeat);
+}
+
+void Session::Leave(v1::Goodbye goodbye, absl::Duration timeout) {
+  std::unique_lock<std::mutex> hold(mutex_);
+  if (writing_) {
+    *outbox_.emplace_back().mutable_goodbye() = std::move(goodbye);
+    leaving_ = true;
+    changed_.notify_all();
+    changed_.wait_for(hold, absl::ToChronoMilliseconds(timeout), [this] { return !writing_; });
+  }
+  closing_ = true;
+  if (context_ != nullptr) context_->TryCancel();
+  changed_.notify_all();
+}
+
+bool Session::Pause(absl::Duration duration) {
+  std::unique_lock<std::mutex> hold(mutex_);
+  return !changed_.wait_for(hold, absl::ToChronoMilliseconds(duration),
+                            [this] { return closing_; });
+}
+
+// The channel has a back-off of its own while nobody listens; this returns as soon as somebody
+// does.
+bool Session::WaitUntilReachable() {
+  while (Pause(absl::ZeroDuration())) {
+    if (channel_->WaitForConnected(
+            gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(200, GPR_TIMESPAN)))) {
+      return true;
+    }
+  }
+  return false;
+}
+
+void Session::Run() {
+  Backoff backoff;
+  while (WaitUntilReachable()) {
+    listener_(SessionWanted{});
+    std::optional<v1::Hello> hello;
+    {
+      std::unique_lock<std::mutex> hold(mutex_);
+      changed_.wait(hold, [this] { return closing_ || hello_.has_value(); });
+      if (closing_) return;
+      hello = std::exchange(hello_, std::nullopt);
+    }
+    bool welcomed = false;
+    const absl::Status status = RunOnce(*std::move(hello), &welcomed);
+    listener_(SessionClosed{status});
+    if (welcomed) backoff.Reset();
+    // A scheduler that refuses this worker will do so again: someone has to act first.
+    const bool refused = absl::IsFailedPrecondition(status);
+    if (!Pause(refused ? kLongestPause : backoff.Next())) return;
+  }
+}
+
+absl::Status Session::RunOnce(v1::Hello hello, bool* welcomed) {
+  grpc::ClientContext context;
+  {
+    std::lock_guard<std::mutex> hold(mutex_);
+    if (closing_) return absl::CancelledError("closing");
+    context_ = &context;
+  }
+  const auto stream = stub_->Session(&context);
+  v1::FromWorker first;
+  *first.mutable_hello() = std::move(hello);
+  v1::ToWorker message;
+  std::thread writer;
+  if (stream->Write(first) && stream->Read(&message) && message.has_welcome()) {
+    *welcomed = true;
+    {
+      std::lock_guard<std::mutex> hold(mutex_);
+      outbox_.clear();
+      writing_ = true;
+    }
+    const absl::Duration interval = HeartbeatInterval(message.welcome());
+    writer = std::thread([this, &stream, interval] { WriteLoop(stream.get(), interval); });
+    do {
+      listener_(std::move(message));
+    } while (stream->Read(&message));
+  } else {
+    context.TryCancel();
+  }
+  {
+    std::lock_guard<std::mutex> hold(mutex_);
+    writing_ = false;
+  }
+  changed_.notify_all();
+  if (writer.joinable()) writer.join();
+  const grpc::Status status = stream->Finish();
+  {
+    std::lock_guard<std::mutex> hold(mutex_);
+    context_ = nullptr;
+  }
+  return FromGrpc(status);
+}
+
+void Session::WriteLoop(Stream* stream, absl::Duration heartbeat_interval) {
+  absl::Duration next_heartbeat = clock_.Monotonic();
+  while (true) {
+    v1::FromWorker message;
+    bool last = false;
+    {
+      std::unique_lock<std::mutex> hold(mutex_);
+      const absl::Duration wait =
+          std::max(next_heartbeat - clock_.Monotonic(), absl::ZeroDuration());
+      changed_.wait_for(hold, absl::ToChronoNanoseconds(wait),
+                        [this] { return !writing_ || !outbox_.empty(); });
+      if (!writing_) return;
+      // A heartbeat that is due goes first, so that no load of events can starve it.
+      if (clock_.Monotonic() >= next_heartbeat) {
+        *message.mutable_heartbeat() = heartbeat_;
+        next_heartbeat = clock_.Monotonic() + heartbeat_interval;
+      } else if (!outbox_.empty()) {
+        message = std::move(outbox_.front());
+        outbox_.pop_front();
+        last = leaving_ && outbox_.empty();
+      } else {
+        continue;
+      }
+    }
+    if (!stream->Write(message)) return;  // the reader learns why
+    if (last) {
+      stream->WritesDone();
+      return;
+    }
+  }
+}
+
+}  // namespace qsweep

@@ -1,0 +1,170 @@
+#include "worker/agent/transfer.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/str_cat.h"
+#include "common/file.h"
+#include "common/hash.h"
+#include "common/status.h"
+
+namespace qsweep {
+namespace {
+
+constexpr size_t kChunkBytes = 256 << 10;
+// A transfer slower than this is broken off and tried again: a peer that answers keep-alives but
+// takes nothing would hold up all others for ever.
+constexpr int64_t kSlowestBytesPerSecond = 64 << 10;
+constexpr int64_t kMinDeadlineSeconds = 60;
+
+TransferResult LocalError(const absl::Status& status) {
+  return {TransferResult::kLocalError, std::string(status.message())};
+}
+
+TransferResult PeerResult(const grpc::Status& status) {
+  if (status.ok()) return {};
+  TransferResult result{TransferResult::kTryAgain, status.error_message()};
+  switch (status.error_code()) {
+    case grpc::StatusCode::INVALID_ARGUMENT:
+    case grpc::StatusCode::NOT_FOUND:
+    case grpc::StatusCode::PERMISSION_DENIED:
+    case grpc::StatusCode::FAILED_PRECONDITION:
+    case grpc::StatusCode::OUT_OF_RANGE:
+    case grpc::StatusCode::UNIMPLEMENTED:
+    case grpc::StatusCode::DATA_LOSS:
+      result.code = TransferResult::kRefused;
+      break;
+    default:
+      break;
+  }
+  return result;
+}
+
+absl::StatusOr<size_t> ReadSome(int fd, std::string* buffer, const std::string& path) {
+  ssize_t n;
+  do {
+    n = ::read(fd, buffer->data(), buffer->size());
+  } while (n < 0 && errno == EINTR);
+  if (n < 0) return ErrnoStatus(errno, path, "read");
+  return static_cast<size_t>(n);
+}
+
+}  // namespace
+
+Courier::Courier(std::shared_ptr<grpc::Channel> channel, Done done)
+    : stub_(v1::WorkerService::NewStub(std::move(channel))),
+      done_(std::move(done)),
+      thread_([this] { Run(); }) {}
+
+Courier::~Courier() {
+  {
+    std::lock_guard<std::mutex> hold(mutex_);
+    closing_ = true;
+    if (current_ != nullptr) current_->TryCancel();
+  }
+  changed_.notify_all();
+  thread_.join();
+}
+
+void Courier::Enqueue(Transfer transfer) {
+  {
+    std::lock_guard<std::mutex> hold(mutex_);
+    queue_.push_back(std::move(transfer));
+  }
+  changed_.notify_all();
+}
+
+void Courier::Run() {
+  while (true) {
+    Transfer transfer;
+    grpc::ClientContext context;
+    {
+      std::unique_lock<std::mutex> hold(mutex_);
+      changed_.wait(hold, [this] { return closing_ || !queue_.empty(); });
+      if (closing_) return;
+      transfer = std::move(queue_.front());
+      queue_.pop_front();
+      current_ = &context;
+    }
+    context.set_deadline(gpr_time_add(
+        gpr_now(GPR_CLOCK_MONOTONIC),
+        gpr_time_from_seconds(kMinDeadlineSeconds + transfer.bytes / kSlowestBytesPerSecond,
+                              GPR_TIMESPAN)));
+    const TransferResult result = transfer.direction == Direction::kUpload
+                                      ? Upload(transfer, &context)
+                                      : Download(transfer, &context);
+    {
+      std::lock_guard<std::mutex> hold(mutex_);
+      current_ = nullptr;
+      if (closing_) return;
+    }
+    done_(transfer, result);
+  }
+}
+
+TransferResult Courier::Upload(const Transfer& transfer, grpc::ClientContext* context) {
+  const FileDescriptor fd(::open(transfer.path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd.valid()) return LocalError(ErrnoStatus(errno, transfer.path, "open"));
+  v1::UploadReply reply;
+  const auto writer = stub_->UploadArtifact(context, &reply);
+  v1::ArtifactChunk chunk;
+  chunk.mutable_header()->set_sha256(transfer.sha256);
+  chunk.mutable_header()->set_bytes(transfer.bytes);
+  chunk.mutable_header()->mutable_attempt()->set_run_id(transfer.attempt.run.value());
+  chunk.mutable_header()->mutable_attempt()->set_number(transfer.attempt.number.value());
+  bool open = writer->Write(chunk);
+  absl::Status local;
+  std::string buffer(kChunkBytes, '\0');
+  // A false Write means that the scheduler has answered early: it has the artifact, or refuses it.
+  while (open) {
+    const absl::StatusOr<size_t> n = ReadSome(fd.get(), &buffer, transfer.path);
+    local = n.status();
+    if (!n.ok() || *n == 0) break;
+    chunk.set_data(buffer.data(), *n);
+    open = writer->Write(chunk);
+  }
+  if (!local.ok()) context->TryCancel();
+  if (open) writer->WritesDone();
+  const grpc::Status status = writer->Finish();
+  return local.ok() ? PeerResult(status) : LocalError(local);
+}
+
+TransferResult Courier::Download(const Transfer& transfer, grpc::ClientContext* context) {
+  const std::string temporary = absl::StrCat(transfer.path, ".part");
+  const FileDescriptor fd(
+      ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+  if (!fd.valid()) return LocalError(ErrnoStatus(errno, temporary, "create"));
+  const absl::Cleanup remove = [&temporary] { ::unlink(temporary.c_str()); };
+  v1::DownloadRequest request;
+  request.set_sha256(transfer.sha256);
+  const auto reader = stub_->DownloadArtifact(context, request);
+  Sha256 hash;
+  int64_t received = 0;
+  absl::Status local;
+  v1::ArtifactChunk chunk;
+  while (local.ok() && received <= transfer.bytes && reader->Read(&chunk)) {
+    received += static_cast<int64_t>(chunk.data().size());
+    hash.Update(chunk.data());
+    local = WriteAll(fd.get(), chunk.data(), temporary);
+  }
+  if (!local.ok() || received > transfer.bytes) context->TryCancel();
+  const grpc::Status status = reader->Finish();
+  if (!local.ok()) return LocalError(local);
+  if (received <= transfer.bytes && !status.ok()) return PeerResult(status);
+  if (received != transfer.bytes || hash.Hex() != transfer.sha256) {
+    return {TransferResult::kTryAgain,
+            absl::StrCat("artifact ", transfer.sha256, " did not arrive as it was named")};
+  }
+  if (::fsync(fd.get()) != 0) return LocalError(ErrnoStatus(errno, temporary, "fsync"));
+  if (::rename(temporary.c_str(), transfer.path.c_str()) != 0) {
+    return LocalError(ErrnoStatus(errno, transfer.path, "rename"));
+  }
+  return {};
+}
+
+}  // namespace qsweep
