@@ -1,0 +1,188 @@
+#include "worker/engine/data/loader.h"
+
+#include <ATen/Parallel.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <condition_variable>
+#include <deque>
+#include <exception>
+#include <mutex>
+#include <numeric>
+#include <thread>
+#include <utility>
+
+#include "common/status.h"
+#include "worker/engine/base/allocator.h"
+#include "worker/engine/base/random.h"
+
+namespace qsweep::engine {
+namespace {
+
+constexpr size_t kBatchesAhead = 2;
+constexpr int kDecoderNice = 5;
+
+}  // namespace
+
+std::vector<int64_t> EpochOrder(uint64_t seed, int64_t epoch, int64_t size) {
+  QSWEEP_CHECK(size <= int64_t{UINT32_MAX});
+  std::vector<int64_t> order(size);
+  std::iota(order.begin(), order.end(), 0);
+  RandomStream random(MakeKey(seed, Purpose::kDataOrder), static_cast<uint64_t>(epoch), 0);
+  for (int64_t i = size - 1; i > 0; --i) {  // Fisher and Yates
+    std::swap(order[i], order[random.NextBelow(static_cast<uint32_t>(i + 1))]);
+  }
+  return order;
+}
+
+Batch EvaluationBatch(const ImageTransform& transform, const Dataset& dataset, int64_t begin,
+                      int64_t end) {
+  QSWEEP_CHECK(0 <= begin && begin <= end && end <= dataset.size());
+  const int64_t side = transform.image_size();
+  Batch batch{at::empty({end - begin, 3, side, side}, at::kFloat),
+              at::empty({end - begin}, at::kLong)};
+  float* const images = batch.images.data_ptr<float>();
+  int64_t* const labels = batch.labels.data_ptr<int64_t>();
+  at::parallel_for(0, end - begin, 1, [&](int64_t from, int64_t to) {
+    for (int64_t i = from; i < to; ++i) {
+      transform.Evaluation(begin + i, images + i * 3 * side * side);
+      labels[i] = dataset.labels[begin + i];
+    }
+  });
+  return batch;
+}
+
+class TrainingLoader::Prefetcher {
+ public:
+  Prefetcher(const v1::ExperimentSpec& spec, const ModelShape& model, const Dataset& dataset)
+      : dataset_(dataset),
+        transform_(model, spec.dataset().image_size(), dataset),
+        augmentation_(spec.dataset().augmentation().begin(), spec.dataset().augmentation().end()),
+        seed_(static_cast<uint64_t>(spec.seed())),
+        batch_size_(spec.dataset().batch_size()),
+        steps_per_epoch_((dataset.size() + batch_size_ - 1) / batch_size_),
+        thread_([this] { Run(); }) {}
+
+  ~Prefetcher() {
+    {
+      std::lock_guard lock(mutex_);
+      stop_ = true;
+    }
+    changed_.notify_all();
+    thread_.join();
+  }
+
+  int64_t steps_per_epoch() const { return steps_per_epoch_; }
+
+  void Seek(int64_t step) {
+    {
+      std::lock_guard lock(mutex_);
+      SeekLocked(step);
+    }
+    changed_.notify_all();
+  }
+
+  Batch Next() {
+    std::unique_lock lock(mutex_);
+    QSWEEP_CHECK(next_to_make_ >= 0 && "Seek before the first Next");
+    changed_.wait(lock, [this] { return !ready_.empty(); });
+    Item item = std::move(ready_.front());
+    ready_.pop_front();
+    if (item.error) SeekLocked(item.step);
+    lock.unlock();
+    changed_.notify_all();
+    if (item.error) std::rethrow_exception(item.error);
+    return std::move(item.batch);
+  }
+
+ private:
+  struct Item {
+    int64_t step;
+    Batch batch;
+    std::exception_ptr error;
+  };
+
+  void SeekLocked(int64_t step) {
+    next_to_make_ = step;
+    ready_.clear();
+    ++seeks_;
+  }
+
+  void Run() {
+    // The trainer's threads come first: a batch is needed only once a step.
+    ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), kDecoderNice);
+    std::unique_lock lock(mutex_);
+    while (true) {
+      changed_.wait(lock, [this] {
+        const bool failed =
+            !ready_.empty() && ready_.back().error;  // make no more until it is seen
+        return stop_ || (next_to_make_ >= 0 && ready_.size() < kBatchesAhead && !failed);
+      });
+      if (stop_) return;
+      const int64_t step = next_to_make_++, seeks = seeks_;
+      lock.unlock();
+      Item item{step, {}, nullptr};
+      try {
+        item.batch = Make(step);
+      } catch (...) {
+        item.error = std::current_exception();
+      }
+      lock.lock();
+      if (seeks == seeks_) ready_.push_back(std::move(item));
+      changed_.notify_all();
+    }
+  }
+
+  Batch Make(int64_t step) {
+    const int64_t epoch = step / steps_per_epoch_ + 1;
+    if (epoch != order_epoch_) {
+      order_ = EpochOrder(seed_, epoch, dataset_.size());
+      order_epoch_ = epoch;
+    }
+    const int64_t begin = step % steps_per_epoch_ * batch_size_;
+    const int64_t size = std::min(batch_size_, dataset_.size() - begin);
+    const int64_t side = transform_.image_size();
+    const AccountScope scope(Account::kOther);
+    Batch batch{at::empty({size, 3, side, side}, at::kFloat), at::empty({size}, at::kLong)};
+    for (int64_t i = 0; i < size; ++i) {
+      const int64_t index = order_[begin + i];
+      transform_.Training(index, augmentation_, seed_, epoch,
+                          batch.images.data_ptr<float>() + i * 3 * side * side);
+      batch.labels.data_ptr<int64_t>()[i] = dataset_.labels[index];
+    }
+    return batch;
+  }
+
+  const Dataset& dataset_;
+  const ImageTransform transform_;
+  const std::vector<std::string> augmentation_;
+  const uint64_t seed_;
+  const int64_t batch_size_;
+  const int64_t steps_per_epoch_;
+
+  // The thread's own.
+  std::vector<int64_t> order_;
+  int64_t order_epoch_ = 0;
+
+  std::mutex mutex_;  // guards all below
+  std::condition_variable changed_;
+  std::deque<Item> ready_;     // in order of steps
+  int64_t next_to_make_ = -1;  // -1: nobody said where to begin
+  int64_t seeks_ = 0;          // a batch begun before the last Seek is thrown away
+  bool stop_ = false;
+
+  std::thread thread_;  // last: what it uses is there
+};
+
+TrainingLoader::TrainingLoader(const v1::ExperimentSpec& spec, const ModelShape& model,
+                               const Dataset& dataset) {
+  QSWEEP_CHECK(dataset.size() > 0 && spec.dataset().batch_size() > 0 &&
+               spec.dataset().image_size() > 0);
+  prefetcher_ = std::make_unique<Prefetcher>(spec, model, dataset);
+}
+TrainingLoader::~TrainingLoader() = default;
+int64_t TrainingLoader::steps_per_epoch() const { return prefetcher_->steps_per_epoch(); }
+void TrainingLoader::Seek(int64_t step) { prefetcher_->Seek(step); }
+Batch TrainingLoader::Next() { return prefetcher_->Next(); }
+
+}  // namespace qsweep::engine

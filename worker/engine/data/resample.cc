@@ -1,0 +1,103 @@
+#include "worker/engine/data/resample.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace qsweep::engine {
+namespace {
+
+// A weight w is held as round(w * 2^22): 8 bits for the pixel, 2 for weights beyond 0 .. 1.
+constexpr int kPrecisionBits = 32 - 8 - 2;
+
+// Keys' cubic convolution kernel, a = -0.5.
+double Bicubic(double x) {
+  constexpr double a = -0.5;
+  x = std::fabs(x);
+  if (x < 1) return ((a + 2) * x - (a + 3)) * x * x + 1;
+  if (x < 2) return (((x - 5) * x + 8) * x - 4) * a;
+  return 0;
+}
+
+int32_t ToFixedPoint(double weight) {
+  return static_cast<int32_t>((weight < 0 ? -0.5 : 0.5) + weight * (1 << kPrecisionBits));
+}
+
+// sum[x] += weight * line[x]; the loops over x are where the time goes, so they are compiled for
+// each vector length and picked when the program starts.
+#define QSWEEP_VECTOR_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
+
+QSWEEP_VECTOR_CLONES void Accumulate(const uint8_t* line, int32_t weight, int64_t width,
+                                     int32_t* sum) {
+  for (int64_t x = 0; x < width; ++x) sum[x] += weight * line[x];
+}
+
+QSWEEP_VECTOR_CLONES void ToPixels(const int32_t* sum, int64_t width, uint8_t* line) {
+  for (int64_t x = 0; x < width; ++x) {
+    line[x] = static_cast<uint8_t>(std::clamp(sum[x] >> kPrecisionBits, 0, 255));
+  }
+}
+
+void Transpose(const uint8_t* in, int64_t height, int64_t width, uint8_t* out) {
+  for (int64_t y = 0; y < height; ++y) {
+    for (int64_t x = 0; x < width; ++x) out[x * height + y] = in[y * width + x];
+  }
+}
+
+}  // namespace
+
+Resampler::Axis::Axis(int64_t in, int64_t out) : in(in), out(out) {
+  if (in == out) return;
+  const double scale = static_cast<double>(in) / static_cast<double>(out);
+  const double filter_scale = std::max(scale, 1.0);
+  const double support = 2.0 * filter_scale;
+  for (int64_t i = 0; i < out; ++i) {
+    const double centre = (static_cast<double>(i) + 0.5) * scale;
+    Window window;
+    window.first = std::max<int64_t>(static_cast<int64_t>(centre - support + 0.5), 0);
+    window.size = std::min(static_cast<int64_t>(centre + support + 0.5), in) - window.first;
+    window.weights = static_cast<int64_t>(weights.size());
+    std::vector<double> exact;
+    double sum = 0;
+    for (int64_t k = 0; k < window.size; ++k) {
+      exact.push_back(
+          Bicubic((static_cast<double>(k + window.first) - centre + 0.5) / filter_scale));
+      sum += exact.back();
+    }
+    for (double weight : exact) weights.push_back(ToFixedPoint(weight / sum));
+    windows.push_back(window);
+  }
+}
+
+Resampler::Resampler(int64_t in_height, int64_t in_width, int64_t out_height, int64_t out_width)
+    : rows_(in_height, out_height), columns_(in_width, out_width) {}
+
+void Resampler::ResizeColumns(const Axis& axis, int64_t width, const uint8_t* in, uint8_t* out) {
+  if (axis.in == axis.out) {
+    std::copy_n(in, axis.in * width, out);
+    return;
+  }
+  thread_local std::vector<int32_t> sum;
+  for (int64_t y = 0; y < axis.out; ++y) {
+    const Window& window = axis.windows[y];
+    sum.assign(width, 1 << (kPrecisionBits - 1));
+    for (int64_t k = 0; k < window.size; ++k) {
+      Accumulate(in + (window.first + k) * width, axis.weights[window.weights + k], width,
+                 sum.data());
+    }
+    ToPixels(sum.data(), width, out + y * width);
+  }
+}
+
+void Resampler::Resize(const uint8_t* in, uint8_t* out) const {
+  // Lines along x are resized as columns of the transposed image, whose neighbours lie side by
+  // side.
+  thread_local std::vector<uint8_t> upright, wide;
+  upright.resize(std::max(rows_.in * columns_.in, rows_.in * columns_.out));
+  wide.resize(rows_.in * columns_.out);
+  Transpose(in, rows_.in, columns_.in, upright.data());
+  ResizeColumns(columns_, rows_.in, upright.data(), wide.data());
+  Transpose(wide.data(), columns_.out, rows_.in, upright.data());
+  ResizeColumns(rows_, columns_.out, upright.data(), out);
+}
+
+}  // namespace qsweep::engine
