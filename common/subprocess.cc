@@ -5,10 +5,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 
 #include "absl/cleanup/cleanup.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/clock.h"
@@ -27,9 +29,15 @@ std::vector<char*> Pointers(const std::vector<std::string>& strings) {
   return pointers;
 }
 
+// A name given twice would be read as either, getenv taking the first and shells the last.
 std::vector<std::string> Environment(const std::vector<std::string>& added) {
-  std::vector<std::string> all = added;  // the first of two equal names wins in getenv
-  for (char** e = environ; *e != nullptr; ++e) all.emplace_back(*e);
+  std::vector<std::string> all = added;
+  for (char** e = environ; *e != nullptr; ++e) {
+    const absl::string_view entry(*e);
+    const absl::string_view name = entry.substr(0, entry.find('=') + 1);
+    const auto replaces = [name](absl::string_view a) { return absl::StartsWith(a, name); };
+    if (std::none_of(added.begin(), added.end(), replaces)) all.emplace_back(*e);
+  }
   return all;
 }
 

@@ -92,6 +92,21 @@ std::string Text(const FieldValue& value) {
   return std::string(std::get<absl::string_view>(value));
 }
 
+std::string Json(const FieldValue& value) {
+  const auto* text = std::get_if<absl::string_view>(&value);
+  if (text == nullptr) return Text(value);
+  std::string json = "\"";
+  for (const char c : *text) {
+    if (c == '"' || c == '\\') json += '\\';
+    if (absl::ascii_iscntrl(c)) {
+      absl::StrAppend(&json, "\\u00", absl::Hex(c, absl::kZeroPad2));
+    } else {
+      json += c;
+    }
+  }
+  return json + '"';
+}
+
 std::string RangeText(const v1::FieldRule& rule) {
   const std::string low =
       absl::StrCat(rule.above_min() ? "above " : "at least ", NumberText(rule.min()));
@@ -132,6 +147,14 @@ std::string ValueViolation(const v1::FieldRule& rule, const FieldValue& value) {
     return absl::StrCat("must be ", RangeText(rule), "; not ", Text(value));
   }
   return "";
+}
+
+std::string Joined(const v1::ExperimentSpec& spec, const SpecField& field,
+                   absl::string_view separator, std::string (*print)(const FieldValue&)) {
+  std::string text =
+      absl::StrJoin(Values(spec, field), separator,
+                    [print](std::string* out, const FieldValue& v) { out->append(print(v)); });
+  return field.leaf->is_repeated() ? absl::StrCat("[", text, "]") : text;
 }
 
 absl::Status NotA(absl::string_view what, absl::string_view text) {
@@ -189,10 +212,11 @@ bool SameValue(const v1::ExperimentSpec& a, const v1::ExperimentSpec& b, const S
 }
 
 std::string ValueText(const v1::ExperimentSpec& spec, const SpecField& field) {
-  const std::string text =
-      absl::StrJoin(Values(spec, field), ", ",
-                    [](std::string* out, const FieldValue& v) { out->append(Text(v)); });
-  return field.leaf->is_repeated() ? absl::StrCat("[", text, "]") : text;
+  return Joined(spec, field, ", ", Text);
+}
+
+std::string ValueJson(const v1::ExperimentSpec& spec, const SpecField& field) {
+  return Joined(spec, field, ",", Json);
 }
 
 void ClearField(const SpecField& field, v1::ExperimentSpec* spec) {

@@ -41,6 +41,8 @@ bool IsSet(const v1::ExperimentSpec& spec, const SpecField& field);
 bool SameValue(const v1::ExperimentSpec& a, const v1::ExperimentSpec& b, const SpecField& field);
 // As one would write it in YAML: 8, 1e-04, nf4, [qkv, proj].
 std::string ValueText(const v1::ExperimentSpec& spec, const SpecField& field);
+// As JSON, numbers as numbers; a double has the fewest digits that read back as the same one.
+std::string ValueJson(const v1::ExperimentSpec& spec, const SpecField& field);
 
 void ClearField(const SpecField& field, v1::ExperimentSpec* spec);
 // Parses `text` as the field's type and sets the scalar or appends to the list. InvalidArgument

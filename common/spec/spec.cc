@@ -79,21 +79,22 @@ v1::ExperimentSpec Normalized(v1::ExperimentSpec incomplete) {
   return spec;
 }
 
+// Not the JSON of the protobuf library: keys must outlive its versions.
 std::string CanonicalJson(const v1::ExperimentSpec& any) {
-  v1::ExperimentSpec spec = Normalized(any);
+  const v1::ExperimentSpec spec = Normalized(any);
+  std::string json = "{";
+  const google::protobuf::FieldDescriptor* open = nullptr;  // section begun
   for (const SpecField& field : SpecFields()) {
-    if (SameValue(spec, DefaultSpec(), field)) ClearField(field, &spec);
-  }
-  const google::protobuf::Reflection* reflection = spec.GetReflection();
-  std::vector<const google::protobuf::FieldDescriptor*> present;
-  reflection->ListFields(spec, &present);
-  for (const auto* field : present) {
-    if (field->cpp_type() == google::protobuf::FieldDescriptor::CPPTYPE_MESSAGE &&
-        reflection->GetMessage(spec, field).ByteSizeLong() == 0) {
-      reflection->ClearField(&spec, field);
+    if (SameValue(spec, DefaultSpec(), field)) continue;
+    if (open != nullptr && field.section != open) json += '}';
+    if (json.back() != '{') json += ',';
+    if (field.section != open && field.section != nullptr) {
+      absl::StrAppend(&json, "\"", field.section->name(), "\":{");
     }
+    open = field.section;
+    absl::StrAppend(&json, "\"", field.leaf->name(), "\":", ValueJson(spec, field));
   }
-  return ToJson(spec);
+  return absl::StrCat(json, open != nullptr ? "}}" : "}");
 }
 
 std::string RunKey(const v1::ExperimentSpec& spec) { return Sha256Hex(CanonicalJson(spec)); }

@@ -1,9 +1,12 @@
 #include "common/spec/yaml_document.h"
 
+#include <yaml-cpp/depthguard.h>
+#include <yaml-cpp/eventhandler.h>
+
 #include <algorithm>
 #include <cstdint>
 #include <exception>
-#include <memory>
+#include <sstream>
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/match.h"
@@ -16,6 +19,7 @@ namespace {
 
 constexpr size_t kMaxShown = 100;
 constexpr int kMaxDepth = 16;
+constexpr char kTooDeep[] = "nested deeper than 16 levels";
 constexpr int64_t kMaxValues = 1'000'000;
 
 // Counts what a walk over the document would visit: an alias is followed each time, so a few lines
@@ -26,8 +30,7 @@ class ShapeCheck {
 
   // False: give up, the document must not be walked.
   bool Visit(const YAML::Node& node, int depth) {
-    if (depth > kMaxDepth)
-      return Refuse(node, absl::StrCat("nested deeper than ", kMaxDepth, " levels"));
+    if (depth > kMaxDepth) return Refuse(node, kTooDeep);
     if (++values_ > kMaxValues)
       return Refuse(node, absl::StrCat("more than ", kMaxValues, " values"));
     if (node.IsMap()) return VisitMap(node, depth);
@@ -58,6 +61,40 @@ class ShapeCheck {
 
   ProblemList* problems_;
   int64_t values_ = 0;
+};
+
+// Where the second document of a stream begins. YAML::Load stops after the first and YAML::LoadAll
+// never ends on some malformed streams.
+class SecondDocument : public YAML::EventHandler {
+ public:
+  // 0: there is none.
+  static int Line(const std::string& text) {
+    std::istringstream stream(text);
+    YAML::Parser parser(stream);
+    SecondDocument handler;
+    while (handler.documents_ < 2 && parser.HandleNextDocument(handler)) {
+    }
+    return handler.line_;
+  }
+
+  void OnDocumentStart(const YAML::Mark& mark) override {
+    if (++documents_ == 2) line_ = mark.line + 1;
+  }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                  YAML::EmitterStyle::value) override {}
+  void OnMapEnd() override {}
+
+ private:
+  int documents_ = 0;
+  int line_ = 0;
 };
 
 }  // namespace
@@ -98,10 +135,12 @@ absl::StatusOr<YAML::Node> ParseYamlMapping(const std::string& text, const std::
   }
   YAML::Node root;
   try {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(text);
-    if (documents.size() == 1) root.reset(documents[0]);
-    if (documents.size() > 1)
-      problems.Add(LineOf(documents[1]), "", "a second document; one is expected");
+    root.reset(YAML::Load(text));
+    const int second = SecondDocument::Line(text);
+    if (second > 0) problems.Add(second, "", "a second document; one is expected");
+  } catch (const YAML::DeepRecursion& e) {
+    problems.Add(std::max(e.mark.line + 1, 1), "", kTooDeep);
+    return problems.ToStatus();
   } catch (const YAML::Exception& e) {
     problems.Add(std::max(e.mark.line + 1, 1), "", absl::StrCat("not YAML: ", e.msg));
     return problems.ToStatus();

@@ -1,0 +1,104 @@
+#include "common/event_log.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "common/status.h"
+
+namespace qsweep {
+namespace {
+
+class EventLogTest : public ::testing::Test {
+ protected:
+  void SetUp() override { ASSERT_NE(::mkdtemp(directory_.data()), nullptr); }
+  void TearDown() override { EXPECT_TRUE(RemoveTree(directory_).ok()); }
+
+  static v1::Event Log(const std::string& text) {
+    v1::Event event;
+    event.mutable_log()->set_text(text);
+    return event;
+  }
+  std::string Bytes() const { return ReadFile(path(), 64 << 20).value(); }
+  std::string path() const { return JoinPath(directory_, "events.log"); }
+
+  std::string directory_ = ::testing::TempDir() + "qsweep-events-XXXXXX";
+};
+
+TEST_F(EventLogTest, ReadsOnFromWhereItStopped) {
+  EXPECT_EQ(ReadEventLog(path(), 0, 1000).status().code(), absl::StatusCode::kNotFound);
+  auto writer = EventLogWriter::Create(path());
+  ASSERT_TRUE(writer.ok()) << writer.status();
+  EXPECT_TRUE(ReadEventLog(path(), 0, 1000)->events.empty());
+
+  ASSERT_TRUE(writer->Append(Log("one")).ok());
+  const auto first = ReadEventLog(path(), 0, 1000);
+  ASSERT_TRUE(first.ok());
+  ASSERT_EQ(first->events.size(), 1u);
+  ASSERT_TRUE(writer->Append(Log("two")).ok());
+  ASSERT_TRUE(writer->Append(v1::Event()).ok());  // an empty payload is a record too
+  ASSERT_TRUE(writer->Sync().ok());
+  const auto rest = ReadEventLog(path(), first->end_offset, 1000);
+  ASSERT_EQ(rest->events.size(), 2u);
+  EXPECT_EQ(rest->begin_offset, first->end_offset);
+  EXPECT_EQ(rest->events[0].log().text(), "two");
+  EXPECT_EQ(rest->end_offset, Bytes().size());
+  EXPECT_TRUE(ReadEventLog(path(), rest->end_offset, 1000)->events.empty());
+}
+
+TEST_F(EventLogTest, IsNeverWrittenByTwo) {
+  ASSERT_TRUE(EventLogWriter::Create(path()).ok());
+  EXPECT_EQ(EventLogWriter::Create(path()).status().code(), absl::StatusCode::kAlreadyExists);
+}
+
+// A writer may die after any byte: what was whole before is read, and nothing else.
+TEST_F(EventLogTest, EveryCutKeepsTheWholeRecordsBeforeIt) {
+  auto writer = EventLogWriter::Create(path());
+  std::vector<uint64_t> ends = {Bytes().size()};
+  for (const char* text : {"a", "bb", "ccc"}) {
+    ASSERT_TRUE(writer->Append(Log(text)).ok());
+    ends.push_back(Bytes().size());
+  }
+  for (uint64_t cut = ends.back(); cut-- > ends.front();) {
+    ASSERT_EQ(::truncate(path().c_str(), static_cast<off_t>(cut)), 0);
+    const auto chunk = ReadEventLog(path(), 0, 1000);
+    ASSERT_TRUE(chunk.ok()) << chunk.status();
+    size_t whole = 0;
+    while (ends[whole + 1] <= cut) ++whole;
+    EXPECT_EQ(chunk->events.size(), whole) << cut;
+    EXPECT_EQ(chunk->end_offset, ends[whole]) << cut;
+  }
+}
+
+TEST_F(EventLogTest, EveryFlippedByteEndsTheLogThere) {
+  auto writer = EventLogWriter::Create(path());
+  ASSERT_TRUE(writer->Append(Log("first")).ok());
+  const uint64_t end = Bytes().size();
+  ASSERT_TRUE(writer->Append(Log("second")).ok());
+  const std::string good = Bytes();
+  for (size_t i = end; i < good.size(); ++i) {
+    std::string bad = good;
+    bad[i] = static_cast<char>(bad[i] ^ 0x40);
+    ASSERT_TRUE(WriteFileAtomic(path(), bad).ok());
+    const auto chunk = ReadEventLog(path(), 0, 1000);
+    ASSERT_TRUE(chunk.ok());
+    EXPECT_EQ(chunk->events.size(), 1u) << i;
+    EXPECT_EQ(chunk->end_offset, end) << i;
+  }
+}
+
+TEST_F(EventLogTest, RefusesOtherFiles) {
+  ASSERT_TRUE(WriteFileAtomic(path(), "something else").ok());
+  EXPECT_EQ(ReadEventLog(path(), 0, 1000).status().code(), absl::StatusCode::kDataLoss);
+}
+
+TEST_F(EventLogTest, ALargeRecordPassesASmallBudgetAndAHugeOneIsRefused) {
+  auto writer = EventLogWriter::Create(path());
+  ASSERT_TRUE(writer->Append(Log(std::string(1 << 20, 'x'))).ok());
+  ASSERT_TRUE(writer->Append(Log("next")).ok());
+  EXPECT_EQ(ReadEventLog(path(), 0, 1)->events.size(), 1u);
+  EXPECT_EQ(writer->Append(Log(std::string(kMaxEventBytes, 'x'))).code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+}  // namespace
+}  // namespace qsweep

@@ -1,0 +1,110 @@
+#include "common/file.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+namespace qsweep {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+class FileTest : public ::testing::Test {
+ protected:
+  void SetUp() override { ASSERT_NE(::mkdtemp(directory_.data()), nullptr); }
+  void TearDown() override { EXPECT_TRUE(RemoveTree(directory_).ok()); }
+  std::string Path(absl::string_view name) const { return JoinPath(directory_, name); }
+
+  std::string directory_ = ::testing::TempDir() + "qsweep-file-XXXXXX";
+};
+
+TEST_F(FileTest, WritesAndReadsWhole) {
+  const std::string bytes("a\0b\n", 4);
+  ASSERT_TRUE(WriteFileAtomic(Path("f"), bytes).ok());
+  EXPECT_EQ(ReadFile(Path("f"), 4).value(), bytes);
+  EXPECT_EQ(FileSize(Path("f")).value(), 4);
+  ASSERT_TRUE(WriteFileAtomic(Path("f"), "new").ok());
+  EXPECT_EQ(ReadFile(Path("f"), 100).value(), "new");
+  // Nothing temporary stays behind.
+  EXPECT_THAT(ListDirectory(directory_).value(), ElementsAre("f"));
+}
+
+TEST_F(FileTest, FailuresSayWhereAndWhat) {
+  EXPECT_EQ(ReadFile(Path("none"), 1).status().code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(ReadFile(Path("none"), 1).status().message(), HasSubstr(Path("none")));
+  ASSERT_TRUE(WriteFileAtomic(Path("f"), "12345").ok());
+  EXPECT_EQ(ReadFile(Path("f"), 4).status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_FALSE(WriteFileAtomic(Path("no/such/f"), "").ok());
+  EXPECT_FALSE(MakeDirectories(Path("f/g")).ok());
+  EXPECT_EQ(ErrnoStatus(ENOSPC, "p", "write").code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(ErrnoStatus(EACCES, "p", "open").code(), absl::StatusCode::kPermissionDenied);
+}
+
+TEST_F(FileTest, RemovesTreesButNotWhatLinksPointTo) {
+  ASSERT_TRUE(MakeDirectories(Path("keep")).ok());
+  ASSERT_TRUE(WriteFileAtomic(Path("keep/f"), "x").ok());
+  ASSERT_TRUE(MakeDirectories(Path("gone/deep")).ok());
+  ASSERT_EQ(::symlink(Path("keep").c_str(), Path("gone/link").c_str()), 0);
+  EXPECT_TRUE(RemoveTree(Path("gone")).ok());
+  EXPECT_TRUE(RemoveTree(Path("gone")).ok());
+  EXPECT_FALSE(PathExists(Path("gone")));
+  EXPECT_TRUE(PathExists(Path("keep/f")));
+}
+
+TEST_F(FileTest, JoinsPaths) {
+  EXPECT_EQ(JoinPath("a", "b"), "a/b");
+  EXPECT_EQ(JoinPath("a/", "b"), "a/b");
+  EXPECT_EQ(JoinPath("", "b"), "b");
+  EXPECT_EQ(JoinPath("a", "/b"), "/b");
+}
+
+TEST_F(FileTest, ALockLastsAsLongAsItsProcess) {
+  const std::string path = Path("lock");
+  EXPECT_FALSE(FileLock::IsHeld(path));
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  const pid_t child = ::fork();
+  if (child == 0) {  // holds the lock until it is killed
+    const auto lock = FileLock::Acquire(path);
+    (void)!::write(ends[1], lock.ok() ? "y" : "n", 1);
+    ::pause();
+  }
+  char answer = 0;
+  ASSERT_EQ(::read(ends[0], &answer, 1), 1);
+  ASSERT_EQ(answer, 'y');
+  EXPECT_TRUE(FileLock::IsHeld(path));
+  EXPECT_EQ(FileLock::Holder(path), child);
+  const auto second = FileLock::Acquire(path);
+  EXPECT_EQ(second.status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(second.status().message(), HasSubstr(std::to_string(child)));
+
+  ::kill(child, SIGKILL);
+  ASSERT_EQ(::waitpid(child, nullptr, 0), child);
+  ::close(ends[0]);
+  ::close(ends[1]);
+  EXPECT_FALSE(FileLock::IsHeld(path));
+  auto third = FileLock::Acquire(path);
+  ASSERT_TRUE(third.ok()) << third.status();
+  third->Unlock();
+  EXPECT_FALSE(FileLock::IsHeld(path));
+}
+
+TEST(FileDescriptor, ClosesOnceAndMoves) {
+  int fd;
+  {
+    FileDescriptor a(::open("/dev/null", O_RDONLY));
+    fd = a.get();
+    FileDescriptor b(std::move(a));
+    EXPECT_FALSE(a.valid());
+    EXPECT_EQ(b.get(), fd);
+  }
+  EXPECT_EQ(::fcntl(fd, F_GETFD), -1);
+}
+
+}  // namespace
+}  // namespace qsweep

@@ -1,0 +1,58 @@
+#include "common/spec/memory_estimate.h"
+
+#include <gtest/gtest.h>
+
+#include "common/spec/spec.h"
+
+namespace qsweep {
+namespace {
+
+v1::ExperimentSpec Spec(const std::string& json_tail = "") {
+  auto spec =
+      ParseSpecJson(R"({"model":{"name":"deit_tiny_patch16_224"},"dataset":{"name":"cifar10"})" +
+                    json_tail + "}");
+  EXPECT_TRUE(spec.ok()) << spec.status();
+  return *spec;
+}
+
+int64_t Peak(const std::string& json_tail, int64_t micro_batch = 1) {
+  return EstimatePeakBytes(Spec(json_tail), micro_batch);
+}
+
+// The linears of DeiT-tiny's blocks are 12 * 12 * 192^2 = 5,308,416 weights in 12 * 9 * 192 rows of
+// int8, 12 * 3 * 192 of which are qkv's, with a quarter of the weights. int8 saves 3 bytes of 4
+// less 4 a row; 4 bits save 3.5 less 4 a block of 64, or less 1 a block and 4 every 256 blocks.
+// Rounding up to whole blocks costs 8 bytes a module.
+TEST(EstimatePeakBytes, QuantizationSavesWhatItsFormatSays) {
+  constexpr double kWeights = 5'308'416, kRows = 12 * 9 * 192, kRounding = 48 * 8;
+  const auto saved = [](const std::string& quantization) {
+    return static_cast<double>(Peak("") - Peak(R"(,"quantization":)" + quantization));
+  };
+  EXPECT_EQ(saved(R"({"bits":8})"), 3 * kWeights - 4 * kRows);
+  EXPECT_EQ(saved(R"({"bits":8,"skip_modules":["qkv"]})"),
+            3 * kWeights * 3 / 4 - 4 * kRows * 6 / 9);
+  EXPECT_NEAR(saved(R"({"bits":4})"), kWeights * (3.5 - 4.0 / 64), kRounding);
+  EXPECT_NEAR(saved(R"({"bits":4,"double_quant":true})"),
+              kWeights * (3.5 - 1.0 / 64 - 4.0 / 64 / 256), kRounding);
+}
+
+// 5 fp32 a trainable element: value, gradient, two moments, best so far.
+TEST(EstimatePeakBytes, AdaptersCountFiveTimes) {
+  EXPECT_EQ(Peak(R"(,"lora":{"rank":9})") - Peak(R"(,"lora":{"rank":8})"),
+            12 * (3 * 192 + 192) * 5 * 4);
+}
+
+TEST(EstimatePeakBytes, OrdersTheModes) {
+  const auto at32 = [](const std::string& mode) {
+    return Peak(R"(,"training":{"gradient_checkpointing":")" + mode + R"("})", 32);
+  };
+  EXPECT_GT(at32("none"), at32("selective"));
+  EXPECT_GT(at32("selective"), at32("full"));
+  EXPECT_EQ(at32("full"), at32("auto"));
+  EXPECT_GT(at32("full"), Peak("", 1));
+  EXPECT_GT(Peak(R"(,"training":{"method":"full"})"), Peak(""));
+  EXPECT_GT(Peak(""), Peak(R"(,"training":{"method":"linear_probe"})"));
+}
+
+}  // namespace
+}  // namespace qsweep

@@ -1,0 +1,260 @@
+#include "common/spec/spec.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <limits>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/hash.h"
+#include "common/proto_json.h"
+#include "common/spec/fields.h"
+#include "common/spec/models.h"
+#include "common/spec/modules.h"
+#include "common/spec/wording.h"
+
+namespace qsweep {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::StartsWith;
+
+v1::ExperimentSpec Study() {
+  v1::ExperimentSpec spec = DefaultSpec();
+  spec.mutable_model()->set_name("deit_tiny_patch16_224");
+  spec.mutable_dataset()->set_name("cifar10");
+  return spec;
+}
+
+std::string AllProblems(const v1::ExperimentSpec& spec) {
+  return absl::StrJoin(Problems(spec), "\n", [](std::string* out, const SpecProblem& p) {
+    absl::StrAppend(out, p.path, ": ", p.message);
+  });
+}
+
+TEST(DefaultSpec, SetsWhatTheRulesSay) {
+  const v1::ExperimentSpec& spec = DefaultSpec();
+  EXPECT_EQ(spec.lora().rank(), 8);
+  EXPECT_EQ(spec.training().learning_rate(), 1e-4);
+  EXPECT_THAT(spec.quantization().skip_modules(), ElementsAre("head", "patch_embed.proj"));
+  EXPECT_TRUE(spec.model().pretrained());
+  EXPECT_FALSE(spec.model().has_name());
+  EXPECT_EQ(spec.seed(), 42);
+}
+
+TEST(Problems, NoneForTheStudy) { EXPECT_EQ(AllProblems(Study()), ""); }
+
+TEST(Problems, WhatIsRequired) {
+  EXPECT_EQ(AllProblems(DefaultSpec()),
+            "model.name: missing; it has no default\ndataset.name: missing; it has no default");
+}
+
+// One edit of a good spec, as JSON to merge, and how the only problem must begin.
+struct BadCase {
+  std::string json;
+  std::string problem;
+};
+void PrintTo(const BadCase& c, std::ostream* os) { *os << c.json; }
+
+class BadSpec : public ::testing::TestWithParam<BadCase> {};
+
+TEST_P(BadSpec, HasOneProblem) {
+  v1::ExperimentSpec spec = Study();
+  v1::ExperimentSpec edit;
+  ASSERT_TRUE(FromJson(GetParam().json, &edit).ok());
+  if (edit.lora().target_modules_size() > 0) spec.mutable_lora()->clear_target_modules();
+  if (edit.quantization().skip_modules_size() > 0) {
+    spec.mutable_quantization()->clear_skip_modules();
+  }
+  spec.MergeFrom(edit);
+  ASSERT_EQ(Problems(spec).size(), 1u) << AllProblems(spec);
+  EXPECT_THAT(AllProblems(spec), StartsWith(GetParam().problem));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Fields, BadSpec,
+    ::testing::Values(
+        BadCase{R"({"lora":{"rank":0}})", "lora.rank: must be at least 1 and at most 4096; not 0"},
+        BadCase{R"({"lora":{"alpha":0}})", "lora.alpha: must be above 0 and"},
+        BadCase{R"({"lora":{"alpha":"NaN"}})", "lora.alpha: must be above 0"},
+        BadCase{R"({"lora":{"dropout":1}})", "lora.dropout: must be at least 0 and at most 0.95"},
+        BadCase{R"({"seed":-1})", "seed: must be at least 0 and at most 4294967295; not -1"},
+        BadCase{R"({"quantization":{"bits":5}})",
+                "quantization.bits: must be one of 0, 4, 8; not '5'"},
+        BadCase{
+            R"({"training":{"lr_scheduler":"cosin"}})",
+            "training.lr_scheduler: must be one of cosine, linear, constant; not 'cosin'; did you "
+            "mean cosine?"},
+        BadCase{R"({"model":{"weights":"a\nb"}})", "model.weights: has control characters"},
+        BadCase{R"({"dataset":{"augmentation":["padded_crop","padded_crop"]}})",
+                "dataset.augmentation: names 'padded_crop' twice"}));
+
+INSTANTIATE_TEST_SUITE_P(
+    Combinations, BadSpec,
+    ::testing::Values(
+        BadCase{R"({"model":{"name":"deit_tiny"}})",
+                "model.name: unknown model 'deit_tiny'; did you mean deit_tiny_patch16_224?"},
+        BadCase{R"({"model":{"name":"resnet50"}})",
+                "model.name: unknown model 'resnet50'; known: deit_"},
+        BadCase{R"({"model":{"name":"vit_mini_patch4_28"}})", "model.weights: needed"},
+        BadCase{R"({"model":{"pretrained":false,"weights":"x"}})", "model.weights: has no effect"},
+        BadCase{R"({"model":{"weights":"run:sweep"}})", "model.weights: must be run:SWEEP/RUN"},
+        BadCase{
+            R"({"dataset":{"image_size":225}})",
+            "dataset.image_size: 225 is not a multiple of the patch of deit_tiny_patch16_224, 16; "
+            "224 and 240 are"},
+        BadCase{R"({"dataset":{"classes":[0,10]}})", "dataset.classes: label 10 does not exist"},
+        BadCase{R"({"dataset":{"classes":[3]}})", "dataset.classes: names one class"},
+        BadCase{R"({"lora":{"rank":193}})", "lora.rank: 193 is above 192"},
+        BadCase{R"({"lora":{"target_modules":["qkv","fc3"]}})",
+                "lora.target_modules: 'fc3' matches no module"},
+        BadCase{R"({"lora":{"target_modules":["head"]}})",
+                "lora.target_modules: 'head' matches no"},
+        BadCase{R"({"quantization":{"bits":8,"double_quant":true}})",
+                "quantization.double_quant: needs bits: 4"},
+        BadCase{R"({"quantization":{"double_quant":true}})",
+                "quantization.double_quant: needs bits: 4"},
+        BadCase{R"({"quantization":{"bits":4,"skip_modules":["heads"]}})",
+                "quantization.skip_modules: 'heads' matches no module"},
+        BadCase{R"({"quantization":{"bits":4,"skip_modules":["blocks.*.*.*"]}})",
+                "quantization.skip_modules: leaves no module"},
+        BadCase{R"({"quantization":{"bits":4},"training":{"method":"full"}})",
+                "quantization.bits: must be 0 with training.method: full"},
+        // 100 images in batches of 32, the last one of 4: 4 steps an epoch.
+        BadCase{R"({"dataset":{"train_limit":100},"training":{"num_epochs":2,"warmup_steps":8}})",
+                "training.warmup_steps: 8 are not fewer than the 8 steps"}));
+
+TEST(Problems, AllAtOnce) {
+  v1::ExperimentSpec spec = Study();
+  spec.mutable_lora()->set_rank(0);
+  spec.mutable_lora()->set_alpha(-1);
+  spec.mutable_quantization()->set_double_quant(true);
+  spec.mutable_dataset()->set_image_size(100);
+  EXPECT_EQ(Problems(spec).size(), 4u) << AllProblems(spec);
+}
+
+TEST(CanonicalJson, LeavesDefaultsOutAndKeepsTheOrderOfTheProto) {
+  EXPECT_EQ(
+      CanonicalJson(Study()),
+      R"({"model":{"name":"deit_tiny_patch16_224"},"dataset":{"name":"cifar10","image_size":224}})");
+  v1::ExperimentSpec spec = Study();
+  spec.set_seed(1);
+  spec.mutable_lora()->set_alpha(0.1);
+  spec.mutable_dataset()->add_classes(7);
+  spec.mutable_dataset()->add_classes(3);
+  spec.mutable_model()->set_weights(R"(a"\b)");
+  EXPECT_EQ(CanonicalJson(spec), R"({"model":{"name":"deit_tiny_patch16_224","weights":"a\"\\b"},)"
+                                 R"("dataset":{"name":"cifar10","image_size":224,"classes":[7,3]},)"
+                                 R"("lora":{"alpha":0.1},"seed":1})");
+}
+
+TEST(CanonicalJson, DoublesReadBackExactly) {
+  for (const double rate : {0.1 + 0.2, 1.0 / 3, 1e-300, 5e-324, 99.99999999999999}) {
+    v1::ExperimentSpec spec = Study();
+    spec.mutable_training()->set_learning_rate(rate);
+    const auto back = ParseSpecJson(CanonicalJson(spec));
+    ASSERT_TRUE(back.ok()) << back.status();
+    EXPECT_EQ(back->training().learning_rate(), rate);
+    EXPECT_EQ(CanonicalJson(*back), CanonicalJson(spec));
+  }
+}
+
+// The keys of results that are already stored: a change here loses them all.
+TEST(RunKey, IsStable) {
+  EXPECT_EQ(RunKey(Study()), Sha256Hex(R"({"model":{"name":"deit_tiny_patch16_224"},)"
+                                       R"("dataset":{"name":"cifar10","image_size":224}})"));
+}
+
+TEST(RunKey, EqualExperimentsHaveEqualKeys) {
+  const std::string key = RunKey(Study());
+  const auto key_with = [](const std::string& json) {
+    v1::ExperimentSpec spec = Study(), edit;
+    EXPECT_TRUE(FromJson(json, &edit).ok());
+    spec.MergeFrom(edit);
+    return RunKey(spec);
+  };
+  EXPECT_EQ(key_with(R"({"dataset":{"image_size":224}})"), key);
+  EXPECT_EQ(key_with(R"({"dataset":{"classes":[0,1,2,3,4,5,6,7,8,9]}})"), key);
+  EXPECT_EQ(key_with(R"({"quantization":{"quant_type":"fp4","blocksize":128}})"), key);
+  EXPECT_EQ(key_with(R"({"model":{"weights":""}})"), key);
+  EXPECT_NE(key_with(R"({"dataset":{"classes":[1,0,2,3,4,5,6,7,8,9]}})"), key);
+  EXPECT_NE(key_with(R"({"dataset":{"image_size":240}})"), key);
+  EXPECT_NE(key_with(R"({"seed":43})"), key);
+  EXPECT_NE(key_with(R"({"quantization":{"bits":4,"blocksize":128}})"),
+            key_with(R"({"quantization":{"bits":4}})"));
+  EXPECT_EQ(key_with(R"({"training":{"method":"linear_probe"},"lora":{"rank":4}})"),
+            key_with(R"({"training":{"method":"linear_probe"}})"));
+  EXPECT_EQ(
+      key_with(R"({"training":{"use_mixed_precision":false}})"),
+      key_with(
+          R"({"training":{"use_mixed_precision":false},"quantization":{"compute_dtype":"float16"}})"));
+
+  v1::ExperimentSpec terse;  // without its defaults
+  terse.mutable_model()->set_name("deit_tiny_patch16_224");
+  terse.mutable_dataset()->set_name("cifar10");
+  EXPECT_EQ(RunKey(terse), key);
+}
+
+TEST(ParseSpecJson, FillsDefaultsAndNormalizes) {
+  const auto spec =
+      ParseSpecJson(R"({"model":{"name":"deit_tiny_patch16_224"},"dataset":{"name":"cifar10"},)"
+                    R"("lora":{"target_modules":["fc1"]},"seed":"7"})");
+  ASSERT_TRUE(spec.ok()) << spec.status();
+  EXPECT_EQ(spec->dataset().image_size(), 224);
+  EXPECT_EQ(spec->lora().rank(), 8);
+  EXPECT_THAT(spec->lora().target_modules(), ElementsAre("fc1"));  // replaces the default list
+  EXPECT_EQ(spec->seed(), 7);
+}
+
+TEST(ParseSpecJson, SaysEverythingThatIsWrong) {
+  const auto spec =
+      ParseSpecJson(R"({"model":{"name":"deit_tiny_patch16_224"},"lora":{"rank":0}})");
+  ASSERT_FALSE(spec.ok());
+  EXPECT_EQ(spec.status().message(),
+            "dataset.name: missing; it has no default\n"
+            "lora.rank: must be at least 1 and at most 4096; not 0");
+  EXPECT_FALSE(ParseSpecJson("").ok());
+  EXPECT_FALSE(ParseSpecJson(R"({"lora":{"rnak":1}})").ok());
+  EXPECT_FALSE(ParseSpecJson(std::string(2 << 20, ' ')).ok());
+}
+
+TEST(Modules, MatchAsPeftDoes) {
+  EXPECT_TRUE(ModuleMatches("blocks.0.attn.qkv", "qkv"));
+  EXPECT_TRUE(ModuleMatches("blocks.0.attn.qkv", "attn.qkv"));
+  EXPECT_TRUE(ModuleMatches("blocks.0.attn.qkv", "blocks.0.attn.qkv"));
+  EXPECT_TRUE(ModuleMatches("blocks.11.mlp.fc1", "blocks.*.mlp.fc*"));
+  EXPECT_TRUE(ModuleMatches("blocks.11.mlp.fc1", "*1"));
+  EXPECT_FALSE(ModuleMatches("blocks.11.mlp.fc1", "1"));
+  EXPECT_FALSE(ModuleMatches("blocks.0.attn.qkv", "kv"));
+  EXPECT_FALSE(ModuleMatches("blocks.0.attn.qkv", "blocks.*.qkv"));
+  EXPECT_FALSE(ModuleMatches("blocks.0.attn.qkv", "x.blocks.0.attn.qkv"));
+  EXPECT_FALSE(ModuleMatches("head", ""));
+  EXPECT_FALSE(ModuleMatches("head", "."));
+  EXPECT_EQ(BlockLinears(*FindModel("deit_small_patch16_224")).size(), 48u);
+}
+
+TEST(Wording, SuggestsTheNearest) {
+  EXPECT_EQ(DidYouMean("rnak", {"alpha", "rank"}), "; did you mean rank?");
+  EXPECT_EQ(DidYouMean("deit", {"vit", "deit_tiny"}), "; did you mean deit_tiny?");
+  EXPECT_EQ(DidYouMean("lr", {"rank", "alpha"}), "");
+  EXPECT_EQ(DidYouMean(std::string(100'000, 'r'), {"rank"}), "");
+  EXPECT_EQ(Quoted(absl::StrCat("a\n", std::string(100, 'x'))),
+            absl::StrCat("'a\\n", std::string(58, 'x'), "...'"));
+}
+
+TEST(Wording, KnowsUtf8) {
+  for (const char* good : {"", "a", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80"}) {
+    EXPECT_TRUE(IsValidUtf8(good));
+  }
+  // A lone continuation, a cut sequence, an overlong one, a surrogate, beyond U+10FFFF, never a
+  // lead.
+  for (const char* bad : {"\x80", "\xc3", "\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xff"}) {
+    EXPECT_FALSE(IsValidUtf8(bad));
+  }
+}
+
+}  // namespace
+}  // namespace qsweep
