@@ -36,11 +36,16 @@ absl::StatusOr<std::optional<ArtifactRow>> ReadArtifact(Database& database,
 
 absl::Status PutArtifactRef(Transaction& transaction, RunId run, ArtifactRole role,
                             const std::string& name, int64_t step, const std::string& sha256) {
-  return transaction.ExecuteOne(
+  RETURN_IF_ERROR(transaction.ExecuteOne(
       "INSERT INTO artifact_refs (run_id, role, name, step, sha256) VALUES (?, ?, ?, ?, ?) "
       "ON CONFLICT (run_id, role, name) DO UPDATE SET step = excluded.step, "
       "sha256 = excluded.sha256",
-      run, RoleText(role), name, step, sha256);
+      run, RoleText(role), name, step, sha256));
+  if (role == ArtifactRole::kUpload) return absl::OkStatus();
+  return transaction
+      .Execute("DELETE FROM artifact_refs WHERE run_id = ? AND role = 'upload' AND name = ?", run,
+               sha256)
+      .status();
 }
 
 absl::StatusOr<std::vector<std::string>> DropArtifactRefs(Transaction& transaction, RunId run,
@@ -87,6 +92,18 @@ absl::StatusOr<std::optional<Checkpoint>> ReadCheckpoint(Database& database, Run
   ASSIGN_OR_RETURN(const bool found, query.Step());
   if (!found) return std::nullopt;
   return Checkpoint{query.Int(0), {query.Text(1), query.Int(2)}};
+}
+
+absl::StatusOr<std::vector<std::pair<RunId, int64_t>>> ListCheckpointSteps(Database& database) {
+  Statement query(database,
+                  "SELECT run_id, max(step) FROM artifact_refs WHERE role = 'checkpoint' "
+                  "GROUP BY run_id ORDER BY run_id");
+  std::vector<std::pair<RunId, int64_t>> steps;
+  while (true) {
+    ASSIGN_OR_RETURN(const bool more, query.Step());
+    if (!more) return steps;
+    steps.emplace_back(query.Int(0), query.Int(1));
+  }
 }
 
 absl::StatusOr<std::optional<ArtifactRow>> ReadProduct(Database& database, RunId run,

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/ids.h"
@@ -29,6 +30,7 @@ absl::StatusOr<std::optional<ArtifactRow>> ReadArtifact(Database& database,
                                                         const std::string& sha256);
 
 // One reference for each (run, role, name); a second takes its place. The content must be there.
+// A checkpoint or product takes the place of the upload it came by, too (whose name is its hash).
 absl::Status PutArtifactRef(Transaction& transaction, RunId run, ArtifactRole role,
                             const std::string& name, int64_t step, const std::string& sha256);
 
@@ -45,6 +47,8 @@ struct Checkpoint {
 };
 // The newest.
 absl::StatusOr<std::optional<Checkpoint>> ReadCheckpoint(Database& database, RunId run);
+// The newest one's step, of every run that has one, by run.
+absl::StatusOr<std::vector<std::pair<RunId, int64_t>>> ListCheckpointSteps(Database& database);
 absl::StatusOr<std::optional<ArtifactRow>> ReadProduct(Database& database, RunId run,
                                                        const std::string& name);
 

@@ -1,0 +1,75 @@
+// Checkpoints and products as files, named by the SHA-256 of their content:
+// DATA/artifacts/ab/cdef... Which of them there ought to be is the database's
+// (storage/artifacts.h); a file without a row is an accident and swept away at the start.
+#ifndef QSWEEP_SCHEDULER_ARTIFACT_STORE_H_
+#define QSWEEP_SCHEDULER_ARTIFACT_STORE_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "common/file.h"
+#include "common/hash.h"
+
+namespace qsweep {
+
+// deit_base in full with its optimizer state is 1.4 GB.
+inline constexpr int64_t kMaxArtifactBytes = int64_t{16} << 30;
+
+// Content on its way in: a temporary file, gone with this object unless it is kept. Any one thread.
+class IncomingArtifact {
+ public:
+  ~IncomingArtifact();
+  // InvalidArgument as soon as there is more than was announced.
+  absl::Status Append(absl::string_view bytes);
+  // InvalidArgument unless size and hash are as announced; on disk when it returns OK.
+  absl::Status Finish();
+  const std::string& sha256() const { return sha256_; }
+  int64_t bytes() const { return bytes_; }
+
+ private:
+  friend class ArtifactStore;
+  IncomingArtifact() = default;
+
+  FileDescriptor fd_;
+  std::string path_;
+  std::string sha256_;
+  int64_t bytes_ = 0;
+  int64_t received_ = 0;
+  Sha256 hash_;
+};
+
+// Begin and Open may be called by any thread; Keep, Remove and RemoveOrphans by the loop's alone,
+// so that files and rows change in the same order.
+class ArtifactStore {
+ public:
+  // Makes the directory. Removes temporary files that an earlier process left.
+  static absl::StatusOr<std::unique_ptr<ArtifactStore>> Create(const std::string& directory);
+
+  // `sha256` must be one (IsSha256Hex). InvalidArgument above kMaxArtifactBytes.
+  absl::StatusOr<std::unique_ptr<IncomingArtifact>> Begin(const std::string& sha256, int64_t bytes);
+  // NotFound if it is not there. What is open can be read to its end though it be removed.
+  absl::StatusOr<FileDescriptor> Open(const std::string& sha256) const;
+
+  // `artifact` must be finished. Its file has its name, durably, when this returns OK.
+  absl::Status Keep(IncomingArtifact& artifact);
+  // Fine if it is not there.
+  absl::Status Remove(const std::string& sha256);
+  // Removes the files that `wanted` does not want.
+  absl::Status RemoveOrphans(const std::function<absl::StatusOr<bool>(const std::string&)>& wanted);
+
+ private:
+  explicit ArtifactStore(std::string directory) : directory_(std::move(directory)) {}
+  std::string Shelf(const std::string& sha256) const;  // the directory its file is in
+  std::string Path(const std::string& sha256) const;
+
+  const std::string directory_;
+};
+
+}  // namespace qsweep
+
+#endif  // QSWEEP_SCHEDULER_ARTIFACT_STORE_H_

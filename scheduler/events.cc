@@ -1,0 +1,179 @@
+#include "scheduler/events.h"
+
+#include <algorithm>
+
+#include "common/log.h"
+#include "common/status.h"
+#include "scheduler/core/reactor.h"
+#include "storage/artifacts.h"
+#include "storage/attempts.h"
+#include "storage/logs.h"
+#include "storage/metrics.h"
+#include "storage/results.h"
+#include "storage/runs.h"
+
+namespace qsweep {
+namespace {
+
+// A trainer is our own program; these keep a damaged one from filling the disk.
+constexpr size_t kMaxNameBytes = 200;
+constexpr size_t kMaxTextBytes = 16 << 10;
+constexpr int64_t kKeptCheckpoints = 2;  // should the newest be damaged on the way
+
+absl::string_view Shortened(absl::string_view text, size_t limit) { return text.substr(0, limit); }
+
+bool InStore(Turn& turn, const std::string& sha256) {
+  const auto row = storage::ReadArtifact(turn.database(), sha256);
+  return row.ok() && row->has_value();
+}
+
+// Stores events of one live attempt, in order.
+class EventWriter {
+ public:
+  EventWriter(Turn& turn, core::Run& run)
+      : turn_(turn), t_(turn.transaction), run_(run), attempt_(run.last_attempt()) {}
+
+  absl::Status Write(const v1::Event& event) {
+    switch (event.kind_case()) {
+      case v1::Event::kStarted:
+        total_steps_ = event.started().total_steps();
+        return absl::OkStatus();
+      case v1::Event::kMetrics:
+        return Write(event.metrics());
+      case v1::Event::kCheckpoint:
+        return Write(event.checkpoint());
+      case v1::Event::kQuantization:
+        return storage::PutQuantization(t_, run_.id, event.quantization());
+      case v1::Event::kLog:
+        return Log(event, event.log().level(), event.log().text());
+      case v1::Event::kFinished:
+        return Write(event.finished().result());
+      case v1::Event::kFailed:
+        return Log(event, "error", event.failed().message());
+      case v1::Event::kEvaluation:   // its numbers are metrics, too, and the result keeps the
+      case v1::Event::KIND_NOT_SET:  // confusion matrices of the best and the last
+        return absl::OkStatus();
+    }
+    return absl::OkStatus();
+  }
+
+  int64_t last_step() const { return last_step_; }
+  int64_t total_steps() const { return total_steps_; }
+
+ private:
+  absl::Status Write(const v1::Metrics& metrics) {
+    last_step_ = std::max(last_step_, metrics.step());
+    for (const v1::Point& point : metrics.points()) {
+      if (point.name().empty() || point.name().size() > kMaxNameBytes || metrics.step() < 0) {
+        LogWarning(LogTag(attempt_) + "a metric without a proper name and step; left out");
+        continue;
+      }
+      RETURN_IF_ERROR(
+          storage::PutMetric(t_, attempt_, {point.name(), metrics.step(), point.value()}));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Write(const v1::CheckpointWritten& checkpoint) {
+    last_step_ = std::max(last_step_, checkpoint.step());
+    // The worker may have been away until the trainer had deleted it again.
+    if (!InStore(turn_, checkpoint.file().sha256()) || checkpoint.step() <= run_.resume_step) {
+      return absl::OkStatus();
+    }
+    const auto role = storage::ArtifactRole::kCheckpoint;
+    RETURN_IF_ERROR(storage::PutArtifactRef(t_, run_.id, role, checkpoint.file().name(),
+                                            checkpoint.step(), checkpoint.file().sha256()));
+    ASSIGN_OR_RETURN(const std::vector<std::string> forgotten,
+                     storage::DropArtifactRefs(t_, run_.id, role, kKeptCheckpoints));
+    turn_.RemoveArtifacts(forgotten);
+    core::OnCheckpoint(turn_.state, run_, checkpoint.step());
+    return absl::OkStatus();
+  }
+
+  // Only if all its files are there: a run without its products has not succeeded.
+  absl::Status Write(const v1::RunResult& result) {
+    for (const v1::FileFact& file : result.files()) {
+      if (!InStore(turn_, file.sha256())) {
+        const std::string text = absl::StrCat(file.name(), " is not in the store: result refused");
+        LogWarning(LogTag(attempt_) + text);
+        return storage::AddHistory(t_, attempt_, turn_.unix_us, text);
+      }
+    }
+    const auto role = storage::ArtifactRole::kProduct;
+    ASSIGN_OR_RETURN(const std::vector<std::string> forgotten,
+                     storage::DropArtifactRefs(t_, run_.id, role, /*keep=*/0));
+    turn_.RemoveArtifacts(forgotten);
+    for (const v1::FileFact& file : result.files()) {
+      RETURN_IF_ERROR(storage::PutArtifactRef(t_, run_.id, role, file.name(), 0, file.sha256()));
+    }
+    last_step_ = std::max(last_step_, result.steps());
+    return storage::PutResult(t_, attempt_, result);
+  }
+
+  absl::Status Log(const v1::Event& event, absl::string_view level, absl::string_view text) {
+    return storage::AddLog(t_, attempt_, event.unix_us(), Shortened(level, kMaxNameBytes),
+                           Shortened(text, kMaxTextBytes));
+  }
+
+  Turn& turn_;
+  storage::Transaction& t_;
+  core::Run& run_;
+  const AttemptId attempt_;
+  int64_t last_step_ = 0;
+  int64_t total_steps_ = 0;
+};
+
+// Both 0 and 8 mean the first record (common/event_log.h).
+bool SamePlace(uint64_t a, uint64_t b) {
+  return std::max<uint64_t>(a, 8) == std::max<uint64_t>(b, 8);
+}
+
+absl::Status StoreBatch(Turn& turn, core::Run& run, const v1::EventBatch& batch) {
+  EventWriter writer(turn, run);
+  for (const v1::Event& event : batch.events()) RETURN_IF_ERROR(writer.Write(event));
+  RETURN_IF_ERROR(storage::AdvanceAckedOffset(turn.transaction, run.last_attempt(),
+                                              run.acked_offset, batch.end_offset()));
+  core::OnEvents(run, batch.end_offset(), writer.last_step(), writer.total_steps());
+  return storage::SetRunProgress(turn.transaction, run.id, run.step, run.total_steps);
+}
+
+}  // namespace
+
+void TakeEvents(Turn& turn, core::SessionNumber session, const v1::EventBatch& batch) {
+  const AttemptId attempt{RunId(batch.attempt().run_id()), AttemptNumber(batch.attempt().number())};
+  core::OnContact(turn.state, turn.now, session);
+  core::Run* run = core::FindLive(turn.state, session, attempt);
+  if (run == nullptr) {
+    core::RefuseAttempt(session, attempt, turn.effects);
+    return;
+  }
+  if (SamePlace(batch.begin_offset(), run->acked_offset) &&
+      batch.end_offset() > batch.begin_offset()) {
+    if (const absl::Status status = StoreBatch(turn, *run, batch); !status.ok()) {
+      LogError(LogTag(attempt) + std::string(status.message()));  // the commit will fail
+    }
+    turn.Touch(run->id);
+  }
+  core::Outgoing& out = turn.effects.messages.emplace_back();
+  out.session = session;
+  *out.message.mutable_events_ack()->mutable_attempt() = batch.attempt();
+  out.message.mutable_events_ack()->set_offset(run->acked_offset);
+}
+
+absl::StatusOr<bool> TakeArtifact(Turn& turn, const AttemptId& attempt,
+                                  IncomingArtifact& artifact) {
+  const core::Run* run = core::FindRun(turn.state, attempt.run);
+  if (run == nullptr || run->state != v1::RUN_STATE_RUNNING || run->attempt != attempt.number) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(LogTag(attempt), "not a live attempt: its uploads are refused"));
+  }
+  ASSIGN_OR_RETURN(const auto row, storage::ReadArtifact(turn.database(), artifact.sha256()));
+  if (!row.has_value()) RETURN_IF_ERROR(turn.artifacts.Keep(artifact));
+  RETURN_IF_ERROR(storage::InsertArtifact(turn.transaction, {artifact.sha256(), artifact.bytes()}));
+  RETURN_IF_ERROR(storage::PutArtifactRef(turn.transaction, attempt.run,
+                                          storage::ArtifactRole::kUpload, artifact.sha256(), 0,
+                                          artifact.sha256()));
+  return !row.has_value();
+}
+
+}  // namespace qsweep

@@ -1,0 +1,21 @@
+// What an attempt reports, as rows and as news for the core.
+#ifndef QSWEEP_SCHEDULER_EVENTS_H_
+#define QSWEEP_SCHEDULER_EVENTS_H_
+
+#include "qsweep/v1/worker.pb.h"
+#include "scheduler/core/state.h"
+#include "scheduler/loop.h"
+
+namespace qsweep {
+
+// Stores a batch and acknowledges it, in order and once: a batch that does not begin where the
+// stored ones end is answered with where they end. An attempt that is not live is refused.
+void TakeEvents(Turn& turn, core::SessionNumber session, const v1::EventBatch& batch);
+
+// Puts the content in the store, on behalf of a live attempt. Returns whether it was new;
+// FailedPrecondition if the attempt is not live.
+absl::StatusOr<bool> TakeArtifact(Turn& turn, const AttemptId& attempt, IncomingArtifact& artifact);
+
+}  // namespace qsweep
+
+#endif  // QSWEEP_SCHEDULER_EVENTS_H_

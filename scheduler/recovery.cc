@@ -1,0 +1,108 @@
+#include "scheduler/recovery.h"
+
+#include "common/status.h"
+#include "scheduler/core/reactor.h"
+#include "storage/artifacts.h"
+#include "storage/attempts.h"
+#include "storage/runs.h"
+#include "storage/sweeps.h"
+#include "storage/workers.h"
+
+namespace qsweep {
+namespace {
+
+absl::Status RestoreWorkers(storage::Database& database, const Clock& clock, core::State& state) {
+  ASSIGN_OR_RETURN(const std::vector<storage::WorkerRow> workers, storage::ListWorkers(database));
+  const core::Time now = clock.Monotonic();
+  for (const storage::WorkerRow& worker : workers) {
+    core::RestoreWorker(state, now, worker.info,
+                        now - absl::Microseconds(clock.UnixMicros() - worker.last_seen_us));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RestoreSweeps(storage::Database& database, core::State& state) {
+  ASSIGN_OR_RETURN(const std::vector<storage::SweepRow> sweeps,
+                   storage::ListSweeps(database, SweepId(INT64_MAX), INT64_MAX));
+  for (const storage::SweepRow& sweep : sweeps) {
+    core::RestoreSweep(state, sweep.id, sweep.priority);
+  }
+  return absl::OkStatus();
+}
+
+core::Run RunOf(const storage::RunRow& row, const storage::SpecRow& spec) {
+  core::Run run;
+  run.id = row.id;
+  run.sweep = row.sweep;
+  run.key = row.key;
+  run.weights_key = spec.weights_key;
+  run.needs = {spec.model, spec.dataset, spec.memory_bytes};
+  run.state = row.state;
+  run.attempt = row.attempt;
+  run.resource_failures = row.resource_failures;
+  run.machine_faults = row.machine_faults;
+  run.step = row.step;
+  run.total_steps = row.total_steps;
+  return run;
+}
+
+absl::Status RestoreRuns(storage::Database& database, core::State& state) {
+  ASSIGN_OR_RETURN(const std::vector<storage::AttemptRow> attempts,
+                   storage::ListRunningAttempts(database));
+  ASSIGN_OR_RETURN(const auto checkpoints, storage::ListCheckpointSteps(database));
+  auto live = attempts.begin();  // both by run
+  auto checkpoint = checkpoints.begin();
+  absl::Status damage;
+  RETURN_IF_ERROR(
+      storage::ForEachRun(database, [&](const storage::RunRow& row, const storage::SpecRow& spec) {
+        core::Run run = RunOf(row, spec);
+        if (checkpoint != checkpoints.end() && checkpoint->first == row.id) {
+          run.resume_step = run.furthest_step = checkpoint->second;
+          ++checkpoint;
+        }
+        if (run.state == v1::RUN_STATE_RUNNING) {
+          if (live == attempts.end() || live->id != run.last_attempt()) {
+            damage = absl::DataLossError(
+                absl::StrCat("run ", row.id.value(), " is running without an attempt"));
+            return;
+          }
+          run.worker = live->worker;
+          run.acked_offset = live->acked_offset;
+          run.first_step = live->resume_step;
+          ++live;
+        }
+        core::RestoreRun(state, std::move(run), row.reused != RunId());
+      }));
+  return damage;
+}
+
+absl::Status RemoveWhatNobodyNeeds(storage::Database& database, ArtifactStore& artifacts) {
+  storage::Transaction transaction(database);
+  RETURN_IF_ERROR(storage::ForgetUnreferencedArtifacts(transaction));
+  RETURN_IF_ERROR(transaction.Commit());
+  return artifacts.RemoveOrphans([&](const std::string& sha256) -> absl::StatusOr<bool> {
+    ASSIGN_OR_RETURN(const auto row, storage::ReadArtifact(database, sha256));
+    return row.has_value();
+  });
+}
+
+}  // namespace
+
+absl::StatusOr<core::State> Recover(storage::Database& database, ArtifactStore& artifacts,
+                                    const Clock& clock, const core::Policy& policy) {
+  core::State state;
+  state.policy = policy;
+  RETURN_IF_ERROR(RestoreWorkers(database, clock, state));
+  RETURN_IF_ERROR(RestoreSweeps(database, state));
+  RETURN_IF_ERROR(RestoreRuns(database, state));
+  core::Effects effects;
+  core::Resume(state, clock.Monotonic(), effects);
+  if (!effects.changes.empty()) {
+    return absl::DataLossError(
+        "the stored runs contradict each other: nothing may change by reading");
+  }
+  RETURN_IF_ERROR(RemoveWhatNobodyNeeds(database, artifacts));
+  return state;
+}
+
+}  // namespace qsweep

@@ -1,0 +1,19 @@
+#ifndef QSWEEP_SCHEDULER_RECOVERY_H_
+#define QSWEEP_SCHEDULER_RECOVERY_H_
+
+#include "absl/status/statusor.h"
+#include "common/clock.h"
+#include "scheduler/artifact_store.h"
+#include "scheduler/core/state.h"
+#include "storage/database.h"
+
+namespace qsweep {
+
+// The state as of the last commit, however the process before this one ended. Live leases have
+// their full time again. Artifact files and rows that nobody needs are removed.
+absl::StatusOr<core::State> Recover(storage::Database& database, ArtifactStore& artifacts,
+                                    const Clock& clock, const core::Policy& policy);
+
+}  // namespace qsweep
+
+#endif  // QSWEEP_SCHEDULER_RECOVERY_H_

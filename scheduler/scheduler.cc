@@ -1,0 +1,116 @@
+#include "scheduler/scheduler.h"
+
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/grpcpp.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstring>
+
+#include "absl/strings/match.h"
+#include "absl/strings/strip.h"
+#include "common/log.h"
+#include "common/rpc.h"
+#include "common/status.h"
+#include "scheduler/recovery.h"
+
+namespace qsweep {
+namespace {
+
+constexpr std::chrono::seconds kShutdownGrace(2);
+constexpr int kMaxConcurrentCalls = 1000;  // on one connection
+
+// Whether a process accepts connections on the socket.
+bool IsListening(const std::string& path) {
+  sockaddr_un address{};
+  if (path.size() >= sizeof address.sun_path) return false;
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, path.data(), path.size());
+  const FileDescriptor fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  return fd.valid() &&
+         ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+}
+
+absl::Status AddressTaken(const std::string& listen) {
+  return absl::UnavailableError(absl::StrCat(
+      listen, ": cannot listen there; is another program using the address? See --listen"));
+}
+
+// gRPC replaces a socket file whether or not somebody listens; a living one must stay.
+absl::Status CheckSocket(const std::string& listen) {
+  absl::string_view path = listen;
+  if (absl::ConsumePrefix(&path, "unix:") && IsListening(std::string(path))) {
+    return AddressTaken(listen);
+  }
+  return absl::OkStatus();
+}
+
+void Configure(grpc::ServerBuilder& builder) {
+  builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
+  builder.SetMaxSendMessageSize(kMaxMessageBytes);
+  // Clients ping every 10 s, with or without a call (common/rpc.cc): that is no abuse.
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5'000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 10'000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxConcurrentCalls);
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // an address has one owner
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Scheduler>> Scheduler::Start(const SchedulerOptions& options,
+                                                            const Clock& clock) {
+  const std::string& directory = options.data_directory;
+  RETURN_IF_ERROR(MakeDirectories(directory));
+  absl::StatusOr<FileLock> lock = FileLock::Acquire(JoinPath(directory, "lock"));
+  if (!lock.ok()) {
+    return Annotate(lock.status(), absl::StrCat("another scheduler works in ", directory));
+  }
+  std::unique_ptr<Scheduler> scheduler(new Scheduler(*std::move(lock)));
+  scheduler->address_file_ = JoinPath(directory, "address");
+  ASSIGN_OR_RETURN(scheduler->database_, storage::Database::Open(JoinPath(directory, "qsweep.db")));
+  ASSIGN_OR_RETURN(scheduler->artifacts_, ArtifactStore::Create(JoinPath(directory, "artifacts")));
+  ASSIGN_OR_RETURN(core::State state,
+                   Recover(*scheduler->database_, *scheduler->artifacts_, clock, options.policy));
+  scheduler->loop_ = std::make_unique<Loop>(*scheduler->database_, *scheduler->artifacts_, clock,
+                                            std::move(state), options.heartbeat_ms);
+  RETURN_IF_ERROR(scheduler->Serve(options.listen));
+  return scheduler;
+}
+
+absl::Status Scheduler::Serve(const std::string& listen) {
+  RETURN_IF_ERROR(CheckSocket(listen));
+  sweep_service_ = std::make_unique<SweepService>(*loop_);
+  worker_service_ = std::make_unique<WorkerService>(*loop_, *artifacts_);
+  grpc::EnableDefaultHealthCheckService(true);
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  grpc::ServerBuilder builder;
+  Configure(builder);
+  int port = 0;
+  builder.AddListeningPort(listen, grpc::InsecureServerCredentials(), &port);
+  builder.RegisterService(sweep_service_.get());
+  builder.RegisterService(worker_service_.get());
+  server_ = builder.BuildAndStart();
+  if (server_ == nullptr || port == 0) return AddressTaken(listen);
+  address_ = listen;
+  if (!absl::StartsWith(listen, "unix:")) {
+    address_ = absl::StrCat(listen.substr(0, listen.rfind(':')), ":", port);
+  }
+  return WriteFileAtomic(address_file_, absl::StrCat(address_, "\n"));
+}
+
+Scheduler::~Scheduler() {
+  if (server_ != nullptr) {
+    ::unlink(address_file_.c_str());
+    server_->Shutdown(std::chrono::system_clock::now() + kShutdownGrace);
+    server_->Wait();
+  }
+  loop_.reset();
+}
+
+}  // namespace qsweep

@@ -1,0 +1,129 @@
+#include "scheduler/service/artifact_transfer.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <memory>
+#include <utility>
+
+#include "common/hash.h"
+#include "common/rpc.h"
+#include "common/status.h"
+#include "scheduler/events.h"
+
+namespace qsweep {
+namespace {
+
+constexpr size_t kMaxChunkBytes = 1 << 20;
+
+// Both delete themselves when the call is done.
+class Upload : public grpc::ServerReadReactor<v1::ArtifactChunk> {
+ public:
+  Upload(Loop& loop, ArtifactStore& store, v1::UploadReply* reply)
+      : loop_(loop), store_(store), reply_(reply) {
+    StartRead(&chunk_);
+  }
+
+  void OnReadDone(bool ok) override {
+    const absl::Status status = ok ? Take() : End();
+    if (!status.ok()) return Finish(ToGrpc(status));
+    if (ok) StartRead(&chunk_);
+  }
+  void OnDone() override { delete this; }
+
+ private:
+  absl::Status Take() {
+    if (chunk_.has_header() != (artifact_ == nullptr)) {
+      return absl::InvalidArgumentError("an upload is one header, then data");
+    }
+    if (chunk_.has_header()) {
+      const v1::ArtifactHeader& header = chunk_.header();
+      if (!IsSha256Hex(header.sha256())) {
+        return absl::InvalidArgumentError("sha256: must be 64 lower-case hexadecimal digits");
+      }
+      attempt_ = {RunId(header.attempt().run_id()), AttemptNumber(header.attempt().number())};
+      ASSIGN_OR_RETURN(artifact_, store_.Begin(header.sha256(), header.bytes()));
+      return absl::OkStatus();
+    }
+    if (chunk_.data().size() > kMaxChunkBytes) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("a chunk of more than ", kMaxChunkBytes, " bytes"));
+    }
+    return artifact_->Append(chunk_.data());
+  }
+
+  // The client has sent all, or is gone; then something is missing.
+  absl::Status End() {
+    if (artifact_ == nullptr) return absl::InvalidArgumentError("an upload without a header");
+    RETURN_IF_ERROR(artifact_->Finish());
+    loop_.Post([this](Turn& turn) {
+      const absl::StatusOr<bool> stored = TakeArtifact(turn, attempt_, *artifact_);
+      turn.AfterCommit([this, stored] {
+        reply_->set_stored(stored.value_or(false));
+        Finish(ToGrpc(stored.status()));
+      });
+    });
+    return absl::OkStatus();
+  }
+
+  Loop& loop_;
+  ArtifactStore& store_;
+  v1::UploadReply* const reply_;
+  v1::ArtifactChunk chunk_;
+  AttemptId attempt_;
+  std::unique_ptr<IncomingArtifact> artifact_;
+};
+
+class Download : public grpc::ServerWriteReactor<v1::ArtifactChunk> {
+ public:
+  Download(ArtifactStore& store, const std::string& sha256) {
+    if (const absl::Status status = Begin(store, sha256); !status.ok()) Finish(ToGrpc(status));
+  }
+
+  void OnWriteDone(bool ok) override {
+    if (!ok) return Finish(grpc::Status::CANCELLED);
+    std::string* data = chunk_.mutable_data();
+    data->resize(kMaxChunkBytes);
+    ssize_t n;
+    do {
+      n = ::read(fd_.get(), data->data(), data->size());
+    } while (n < 0 && errno == EINTR);
+    if (n < 0) return Finish(ToGrpc(ErrnoStatus(errno, "artifact", "read")));
+    if (n == 0) return Finish(grpc::Status::OK);
+    data->resize(static_cast<size_t>(n));
+    StartWrite(&chunk_);
+  }
+  void OnDone() override { delete this; }
+
+ private:
+  absl::Status Begin(ArtifactStore& store, const std::string& sha256) {
+    if (!IsSha256Hex(sha256)) {
+      return absl::InvalidArgumentError("sha256: must be 64 lower-case hexadecimal digits");
+    }
+    ASSIGN_OR_RETURN(fd_, store.Open(sha256));
+    struct stat info;
+    if (::fstat(fd_.get(), &info) != 0) return ErrnoStatus(errno, sha256, "stat");
+    chunk_.mutable_header()->set_sha256(sha256);
+    chunk_.mutable_header()->set_bytes(info.st_size);
+    StartWrite(&chunk_);
+    return absl::OkStatus();
+  }
+
+  FileDescriptor fd_;
+  v1::ArtifactChunk chunk_;
+};
+
+}  // namespace
+
+grpc::ServerReadReactor<v1::ArtifactChunk>* StartUpload(Loop& loop, ArtifactStore& store,
+                                                        v1::UploadReply* reply) {
+  return new Upload(loop, store, reply);
+}
+
+grpc::ServerWriteReactor<v1::ArtifactChunk>* StartDownload(ArtifactStore& store,
+                                                           const std::string& sha256) {
+  return new Download(store, sha256);
+}
+
+}  // namespace qsweep

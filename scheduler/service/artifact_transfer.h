@@ -1,0 +1,23 @@
+// Artifacts between gRPC and files. The bytes never meet the loop.
+#ifndef QSWEEP_SCHEDULER_SERVICE_ARTIFACT_TRANSFER_H_
+#define QSWEEP_SCHEDULER_SERVICE_ARTIFACT_TRANSFER_H_
+
+#include <grpcpp/grpcpp.h>
+
+#include <string>
+
+#include "qsweep/v1/worker.pb.h"
+#include "scheduler/artifact_store.h"
+#include "scheduler/loop.h"
+
+namespace qsweep {
+
+// The reply comes when file and row are on disk.
+grpc::ServerReadReactor<v1::ArtifactChunk>* StartUpload(Loop& loop, ArtifactStore& store,
+                                                        v1::UploadReply* reply);
+grpc::ServerWriteReactor<v1::ArtifactChunk>* StartDownload(ArtifactStore& store,
+                                                           const std::string& sha256);
+
+}  // namespace qsweep
+
+#endif  // QSWEEP_SCHEDULER_SERVICE_ARTIFACT_TRANSFER_H_

@@ -1,0 +1,69 @@
+#include "scheduler/service/requests.h"
+
+#include <algorithm>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
+#include "common/status.h"
+#include "common/version.h"
+
+namespace qsweep {
+namespace {
+
+constexpr size_t kMaxNameBytes = 200;
+constexpr int kMaxSlots = 1024;
+constexpr int kMaxListed = 1000;  // models, datasets, devices
+constexpr int kMaxHeld = 10'000;
+constexpr size_t kMaxWorkerInfoBytes = 256 << 10;
+
+bool IsNameCharacter(char c) {
+  return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '.' || c == '_' || c == '-';
+}
+
+}  // namespace
+
+absl::Status CheckName(absl::string_view what, const std::string& name) {
+  if (!name.empty() && name.size() <= kMaxNameBytes &&
+      std::all_of(name.begin(), name.end(), IsNameCharacter)) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrCat(what, " '", name.substr(0, kMaxNameBytes),
+                                                 "': must be 1 to ", kMaxNameBytes,
+                                                 " letters, digits, dots, underscores or hyphens"));
+}
+
+absl::StatusOr<int64_t> PageSize(int64_t asked, int64_t standard, int64_t most) {
+  if (asked >= 0 && asked <= most) return asked == 0 ? standard : asked;
+  return absl::InvalidArgumentError(
+      absl::StrCat("page size ", asked, ": must be from 1 to ", most, ", or 0 for ", standard));
+}
+
+absl::StatusOr<int64_t> PageStart(const std::string& token, int64_t start) {
+  int64_t number = start;
+  if (token.empty() || (absl::SimpleAtoi(token, &number) && number >= 0)) return number;
+  return absl::InvalidArgumentError(
+      absl::StrCat("page token '", token.substr(0, kMaxNameBytes), "': not one of ours"));
+}
+
+absl::Status CheckHello(const v1::Hello& hello) {
+  const v1::WorkerInfo& info = hello.info();
+  if (info.protocol() != kProtocol) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the worker (qsweep ", info.version(), ") speaks protocol ", info.protocol(),
+                     ", this scheduler (qsweep ", kVersion, ") protocol ", kProtocol,
+                     "; install the same version on both"));
+  }
+  RETURN_IF_ERROR(CheckName("worker id", info.id()));
+  if (info.slots() < 1 || info.slots() > kMaxSlots) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("slots: ", info.slots(), "; must be 1 to ", kMaxSlots));
+  }
+  if (info.memory_bytes() < 0 || info.models_size() > kMaxListed ||
+      info.datasets_size() > kMaxListed || hello.held_size() > kMaxHeld ||
+      info.ByteSizeLong() > kMaxWorkerInfoBytes) {
+    return absl::InvalidArgumentError("hello: says more than a worker can have");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace qsweep

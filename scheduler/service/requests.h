@@ -1,0 +1,28 @@
+// What every request is checked for before it costs anything.
+#ifndef QSWEEP_SCHEDULER_SERVICE_REQUESTS_H_
+#define QSWEEP_SCHEDULER_SERVICE_REQUESTS_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "qsweep/v1/worker.pb.h"
+
+namespace qsweep {
+
+// A sweep's, run's or request's name: 1 to 200 of A-Z a-z 0-9 . _ -; `what` begins the message.
+absl::Status CheckName(absl::string_view what, const std::string& name);
+
+// 0 becomes `standard`; InvalidArgument below 0 or above `most`.
+absl::StatusOr<int64_t> PageSize(int64_t asked, int64_t standard, int64_t most);
+// The number in a page token; `start` if it is empty.
+absl::StatusOr<int64_t> PageStart(const std::string& token, int64_t start);
+
+// FailedPrecondition for another protocol, else InvalidArgument.
+absl::Status CheckHello(const v1::Hello& hello);
+
+}  // namespace qsweep
+
+#endif  // QSWEEP_SCHEDULER_SERVICE_REQUESTS_H_

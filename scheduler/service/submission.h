@@ -1,0 +1,33 @@
+// A SubmitSweepRequest on its way to being a sweep.
+#ifndef QSWEEP_SCHEDULER_SERVICE_SUBMISSION_H_
+#define QSWEEP_SCHEDULER_SERVICE_SUBMISSION_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "qsweep/v1/sweep.pb.h"
+#include "scheduler/loop.h"
+#include "storage/runs.h"
+
+namespace qsweep {
+
+struct SubmittedCell {
+  std::string name;
+  storage::SpecRow spec;
+};
+
+// Checks everything and computes specs and keys; looks up the runs that model.weights = run:...
+// names in turns of the loop. Long work for a large sweep, so not on the loop's thread. All
+// problems in one InvalidArgument message, one a line.
+absl::StatusOr<std::vector<SubmittedCell>> PrepareSubmission(Loop& loop,
+                                                             const v1::SubmitSweepRequest& request);
+
+// Makes the sweep, or finds the one that this request id made before.
+absl::Status StoreSubmission(Turn& turn, const v1::SubmitSweepRequest& request,
+                             const std::vector<SubmittedCell>& cells, v1::SubmitSweepReply* reply);
+
+}  // namespace qsweep
+
+#endif  // QSWEEP_SCHEDULER_SERVICE_SUBMISSION_H_

@@ -1,0 +1,214 @@
+#include "scheduler/service/sweep_service.h"
+
+#include <memory>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "common/rpc.h"
+#include "common/status.h"
+#include "scheduler/core/reactor.h"
+#include "scheduler/service/on_loop.h"
+#include "scheduler/service/requests.h"
+#include "scheduler/service/submission.h"
+#include "scheduler/service/sweep_watch.h"
+#include "scheduler/views.h"
+#include "storage/logs.h"
+#include "storage/metrics.h"
+
+namespace qsweep {
+namespace {
+
+constexpr int64_t kPage = 100, kMaxPage = 1000;
+constexpr int64_t kPoints = 10'000, kMaxPoints = 100'000;
+constexpr int64_t kLines = 1000, kMaxLines = 10'000;
+
+// The runs a cancel or retry is about, in the order of their ids.
+template <typename Request>
+absl::StatusOr<std::vector<RunId>> Targets(Turn& turn, const Request& request) {
+  switch (request.target_case()) {
+    case Request::kSweep: {
+      ASSIGN_OR_RETURN(const SweepId sweep, ResolveSweep(turn.database(), request.sweep()));
+      return turn.state.sweeps.at(sweep).runs;
+    }
+    case Request::kRun: {
+      ASSIGN_OR_RETURN(const RunId run, ResolveRun(turn.database(), request.run()));
+      return std::vector<RunId>{run};
+    }
+    default:
+      return absl::InvalidArgumentError("name a sweep or a run");
+  }
+}
+
+// A place in a run's metrics, as a page token: "STEP:NAME" of the last point sent.
+absl::StatusOr<storage::MetricRow> MetricPlace(const std::string& token) {
+  storage::MetricRow place;
+  if (token.empty()) return place;
+  const size_t colon = token.find(':');
+  if (colon == std::string::npos || !absl::SimpleAtoi(token.substr(0, colon), &place.step)) {
+    return absl::InvalidArgumentError("page token: not one of ours");
+  }
+  place.name = token.substr(colon + 1);
+  return place;
+}
+
+absl::Status ListMetrics(Turn& turn, const v1::GetMetricsRequest& request,
+                         v1::GetMetricsReply* reply) {
+  ASSIGN_OR_RETURN(const int64_t limit, PageSize(request.limit(), kPoints, kMaxPoints));
+  ASSIGN_OR_RETURN(const storage::MetricRow from, MetricPlace(request.page_token()));
+  ASSIGN_OR_RETURN(const RunId run, ResolveRun(turn.database(), request.run()));
+  ASSIGN_OR_RETURN(const storage::RunRow row, ExistingRun(turn.database(), run));
+  ASSIGN_OR_RETURN(const auto points,
+                   storage::ReadMetrics(turn.database(), ResultOwner(row),
+                                        {request.names().begin(), request.names().end()},
+                                        request.after_step(), from, limit));
+  for (const storage::MetricRow& point : points) {
+    v1::MetricPoint* out = reply->add_points();
+    out->set_name(point.name);
+    out->set_step(point.step);
+    out->set_value(point.value);
+  }
+  if (static_cast<int64_t>(points.size()) == limit) {
+    reply->set_next_page_token(absl::StrCat(points.back().step, ":", points.back().name));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ListRunsPage(Turn& turn, const v1::ListRunsRequest& request,
+                          v1::ListRunsReply* reply) {
+  ASSIGN_OR_RETURN(const int64_t size, PageSize(request.page_size(), kPage, kMaxPage));
+  ASSIGN_OR_RETURN(const int64_t after, PageStart(request.page_token(), 0));
+  ASSIGN_OR_RETURN(const SweepId sweep, ResolveSweep(turn.database(), request.sweep()));
+  std::vector<v1::RunState> states;
+  for (const int state : request.states()) states.push_back(static_cast<v1::RunState>(state));
+  ASSIGN_OR_RETURN(const auto rows,
+                   storage::ListRuns(turn.database(), sweep, states, RunId(after), size));
+  for (const storage::RunRow& row : rows) {
+    ASSIGN_OR_RETURN(*reply->add_runs(), RunView(turn.database(), turn.state, turn.now, row));
+  }
+  if (static_cast<int64_t>(rows.size()) == size) {
+    reply->set_next_page_token(absl::StrCat(rows.back().id.value()));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ListSweepsPage(Turn& turn, const v1::ListSweepsRequest& request,
+                            v1::ListSweepsReply* reply) {
+  ASSIGN_OR_RETURN(const int64_t size, PageSize(request.page_size(), kPage, kMaxPage));
+  ASSIGN_OR_RETURN(const int64_t before, PageStart(request.page_token(), INT64_MAX));
+  ASSIGN_OR_RETURN(const auto rows, storage::ListSweeps(turn.database(), SweepId(before), size));
+  for (const storage::SweepRow& row : rows) *reply->add_sweeps() = SweepView(turn.state, row);
+  if (static_cast<int64_t>(rows.size()) == size) {
+    reply->set_next_page_token(absl::StrCat(rows.back().id.value()));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ListLogs(Turn& turn, const v1::GetLogsRequest& request, v1::GetLogsReply* reply) {
+  ASSIGN_OR_RETURN(const int64_t limit, PageSize(request.limit(), kLines, kMaxLines));
+  ASSIGN_OR_RETURN(const RunId run, ResolveRun(turn.database(), request.run()));
+  ASSIGN_OR_RETURN(const auto lines,
+                   storage::ReadLogs(turn.database(), run, request.after_id(), limit));
+  for (const storage::LogRow& line : lines) {
+    v1::LogRecord* out = reply->add_lines();
+    out->set_id(line.id);
+    out->set_unix_us(line.at_us);
+    out->set_attempt(line.attempt.value());
+    out->set_level(line.level);
+    out->set_text(line.text);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+grpc::ServerUnaryReactor* SweepService::SubmitSweep(Context* context,
+                                                    const v1::SubmitSweepRequest* request,
+                                                    v1::SubmitSweepReply* reply) {
+  absl::StatusOr<std::vector<SubmittedCell>> prepared = PrepareSubmission(loop_, *request);
+  if (!prepared.ok()) {
+    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+    reactor->Finish(ToGrpc(prepared.status()));
+    return reactor;
+  }
+  auto cells = std::make_shared<std::vector<SubmittedCell>>(*std::move(prepared));
+  return OnLoop(loop_, context,
+                [=](Turn& turn) { return StoreSubmission(turn, *request, *cells, reply); });
+}
+
+grpc::ServerUnaryReactor* SweepService::GetSweep(Context* context,
+                                                 const v1::GetSweepRequest* request,
+                                                 v1::Sweep* reply) {
+  return OnLoop(loop_, context, [=](Turn& turn) -> absl::Status {
+    ASSIGN_OR_RETURN(const SweepId id, ResolveSweep(turn.database(), request->sweep()));
+    ASSIGN_OR_RETURN(const storage::SweepRow row, ExistingSweep(turn.database(), id));
+    *reply = SweepView(turn.state, row);
+    return absl::OkStatus();
+  });
+}
+
+grpc::ServerUnaryReactor* SweepService::ListSweeps(Context* context,
+                                                   const v1::ListSweepsRequest* request,
+                                                   v1::ListSweepsReply* reply) {
+  return OnLoop(loop_, context, [=](Turn& turn) { return ListSweepsPage(turn, *request, reply); });
+}
+
+grpc::ServerUnaryReactor* SweepService::ListRuns(Context* context,
+                                                 const v1::ListRunsRequest* request,
+                                                 v1::ListRunsReply* reply) {
+  return OnLoop(loop_, context, [=](Turn& turn) { return ListRunsPage(turn, *request, reply); });
+}
+
+grpc::ServerUnaryReactor* SweepService::GetRun(Context* context, const v1::GetRunRequest* request,
+                                               v1::RunDetail* reply) {
+  return OnLoop(loop_, context, [=](Turn& turn) -> absl::Status {
+    ASSIGN_OR_RETURN(const RunId run, ResolveRun(turn.database(), request->run()));
+    ASSIGN_OR_RETURN(*reply, RunDetailView(turn.database(), turn.state, turn.now, run));
+    return absl::OkStatus();
+  });
+}
+
+grpc::ServerWriteReactor<v1::SweepUpdate>* SweepService::WatchSweep(
+    Context*, const v1::GetSweepRequest* request) {
+  return SweepWatch::Start(loop_, request->sweep());
+}
+
+grpc::ServerUnaryReactor* SweepService::Cancel(Context* context, const v1::CancelRequest* request,
+                                               v1::CancelReply* reply) {
+  return OnLoop(loop_, context, [=](Turn& turn) -> absl::Status {
+    ASSIGN_OR_RETURN(const std::vector<RunId> runs, Targets(turn, *request));
+    reply->set_cancelled(core::OnCancel(turn.state, turn.now, runs, turn.effects));
+    return absl::OkStatus();
+  });
+}
+
+grpc::ServerUnaryReactor* SweepService::Retry(Context* context, const v1::RetryRequest* request,
+                                              v1::RetryReply* reply) {
+  return OnLoop(loop_, context, [=](Turn& turn) -> absl::Status {
+    ASSIGN_OR_RETURN(const std::vector<RunId> runs, Targets(turn, *request));
+    reply->set_retried(core::OnRetry(turn.state, turn.now, runs, turn.effects));
+    return absl::OkStatus();
+  });
+}
+
+grpc::ServerUnaryReactor* SweepService::GetMetrics(Context* context,
+                                                   const v1::GetMetricsRequest* request,
+                                                   v1::GetMetricsReply* reply) {
+  return OnLoop(loop_, context, [=](Turn& turn) { return ListMetrics(turn, *request, reply); });
+}
+
+grpc::ServerUnaryReactor* SweepService::GetLogs(Context* context, const v1::GetLogsRequest* request,
+                                                v1::GetLogsReply* reply) {
+  return OnLoop(loop_, context, [=](Turn& turn) { return ListLogs(turn, *request, reply); });
+}
+
+grpc::ServerUnaryReactor* SweepService::ListWorkers(Context* context, const v1::ListWorkersRequest*,
+                                                    v1::ListWorkersReply* reply) {
+  return OnLoop(loop_, context, [=](Turn& turn) {
+    for (const auto& [id, worker] : turn.state.workers) {
+      *reply->add_workers() = WorkerView(worker, turn.now, turn.unix_us);
+    }
+    return absl::OkStatus();
+  });
+}
+
+}  // namespace qsweep

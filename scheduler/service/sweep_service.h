@@ -1,0 +1,35 @@
+#ifndef QSWEEP_SCHEDULER_SERVICE_SWEEP_SERVICE_H_
+#define QSWEEP_SCHEDULER_SERVICE_SWEEP_SERVICE_H_
+
+#include "qsweep/v1/sweep.grpc.pb.h"
+#include "scheduler/loop.h"
+
+namespace qsweep {
+
+// For qctl. Every call is checked here and has its turn on the loop.
+class SweepService : public v1::SweepService::CallbackService {
+ public:
+  explicit SweepService(Loop& loop) : loop_(loop) {}
+
+  using Context = grpc::CallbackServerContext;
+  using Unary = grpc::ServerUnaryReactor;
+  Unary* SubmitSweep(Context*, const v1::SubmitSweepRequest*, v1::SubmitSweepReply*) override;
+  Unary* GetSweep(Context*, const v1::GetSweepRequest*, v1::Sweep*) override;
+  Unary* ListSweeps(Context*, const v1::ListSweepsRequest*, v1::ListSweepsReply*) override;
+  Unary* ListRuns(Context*, const v1::ListRunsRequest*, v1::ListRunsReply*) override;
+  Unary* GetRun(Context*, const v1::GetRunRequest*, v1::RunDetail*) override;
+  grpc::ServerWriteReactor<v1::SweepUpdate>* WatchSweep(Context*,
+                                                        const v1::GetSweepRequest*) override;
+  Unary* Cancel(Context*, const v1::CancelRequest*, v1::CancelReply*) override;
+  Unary* Retry(Context*, const v1::RetryRequest*, v1::RetryReply*) override;
+  Unary* GetMetrics(Context*, const v1::GetMetricsRequest*, v1::GetMetricsReply*) override;
+  Unary* GetLogs(Context*, const v1::GetLogsRequest*, v1::GetLogsReply*) override;
+  Unary* ListWorkers(Context*, const v1::ListWorkersRequest*, v1::ListWorkersReply*) override;
+
+ private:
+  Loop& loop_;
+};
+
+}  // namespace qsweep
+
+#endif  // QSWEEP_SCHEDULER_SERVICE_SWEEP_SERVICE_H_

@@ -1,0 +1,57 @@
+#ifndef QSWEEP_SCHEDULER_SERVICE_WORKER_SESSION_H_
+#define QSWEEP_SCHEDULER_SERVICE_WORKER_SESSION_H_
+
+#include <grpcpp/grpcpp.h>
+
+#include <deque>
+#include <memory>
+#include <mutex>
+
+#include "qsweep/v1/worker.pb.h"
+#include "scheduler/loop.h"
+
+namespace qsweep {
+
+// One stream of one worker. The next message is read when the one before is on disk, so a worker
+// has at most one in the loop's inbox; what is to be sent waits in a queue of limited length.
+class WorkerSession : public grpc::ServerBidiReactor<v1::FromWorker, v1::ToWorker>,
+                      public Outbox,
+                      public std::enable_shared_from_this<WorkerSession> {
+ public:
+  // Lives as long as the call and the loop's interest in it.
+  static WorkerSession* Start(Loop& loop, core::SessionNumber number);
+
+  void Send(v1::ToWorker message) override;
+  void Close(const absl::Status& reason) override;
+
+  void OnReadDone(bool ok) override;
+  void OnWriteDone(bool ok) override;
+  void OnCancel() override;
+  void OnDone() override;
+
+ private:
+  WorkerSession(Loop& loop, core::SessionNumber number) : loop_(loop), number_(number) {}
+  // On the loop's thread.
+  absl::Status Take(Turn& turn);
+  absl::Status Greet(Turn& turn, const v1::Hello& hello);
+  void ReadNext();
+  void WriteNext();                      // holding mutex_
+  void End(const absl::Status& reason);  // holding mutex_
+
+  Loop& loop_;
+  const core::SessionNumber number_;
+  std::shared_ptr<WorkerSession> self_;  // until OnDone
+  v1::FromWorker received_;              // belongs to gRPC, then to the loop, in turns
+  bool greeted_ = false;                 // the loop's thread
+
+  std::mutex mutex_;
+  // Guarded by mutex_.
+  std::deque<v1::ToWorker> outbox_;  // the first one is being written
+  bool ending_ = false;              // no more is read or queued; Finish comes after the outbox
+  bool finished_ = false;
+  absl::Status reason_;
+};
+
+}  // namespace qsweep
+
+#endif  // QSWEEP_SCHEDULER_SERVICE_WORKER_SESSION_H_
