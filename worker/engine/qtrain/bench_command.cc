@@ -1,0 +1,134 @@
+#include <torch/version.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/attempt_dir.h"
+#include "common/clock.h"
+#include "common/file.h"
+#include "common/proto_json.h"
+#include "common/spec/datasets.h"
+#include "common/spec/spec.h"
+#include "common/status.h"
+#include "common/version.h"
+#include "qsweep/v1/trainer.pb.h"
+#include "worker/engine/base/allocator.h"
+#include "worker/engine/base/cpu.h"
+#include "worker/engine/base/random.h"
+#include "worker/engine/qtrain/commands.h"
+#include "worker/engine/train/blame.h"
+#include "worker/engine/train/gradient_stats.h"
+#include "worker/engine/train/memory_account.h"
+#include "worker/engine/train/process.h"
+#include "worker/engine/train/schedule.h"
+#include "worker/engine/train/setup.h"
+#include "worker/engine/train/step.h"
+
+namespace qsweep::engine {
+namespace {
+
+constexpr int64_t kMaxSpecBytes = 1 << 20;
+// Steps that are not timed: the first ones fill caches.
+constexpr int64_t kWarmUpSteps = 2;
+
+double Megabytes(int64_t bytes) { return static_cast<double>(bytes) / 1e6; }
+
+int64_t Classes(const v1::Dataset& dataset) {
+  if (dataset.classes_size() > 0) return dataset.classes_size();
+  return FindDataset(dataset.name())->classes;
+}
+
+Batch RandomBatch(const v1::ExperimentSpec& spec) {
+  const int64_t batch = spec.dataset().batch_size(), side = spec.dataset().image_size();
+  Batch random = {at::empty({batch, 3, side, side}), at::empty({batch}, at::kLong)};
+  RandomStream stream(MakeKey(spec.seed(), Purpose::kBenchmark), 0, 0);
+  float* pixels = random.images.data_ptr<float>();
+  for (int64_t i = 0; i < random.images.numel(); ++i) pixels[i] = 4 * stream.NextFloat() - 2;
+  int64_t* labels = random.labels.data_ptr<int64_t>();
+  const auto classes = static_cast<uint32_t>(Classes(spec.dataset()));
+  for (int64_t i = 0; i < batch; ++i) labels[i] = stream.NextBelow(classes);
+  return random;
+}
+
+// Exactly what a training step does, but for the loader and the events.
+absl::Status Step(const v1::ExperimentSpec& spec, Trainee& trainee, const Batch& batch,
+                  int64_t step, v1::StepPlan* plan) {
+  const v1::Training& training = spec.training();
+  AdamW& optimizer = *trainee.optimizer;
+  RETURN_IF_ERROR(
+      ComputeGradients(*trainee.model, optimizer, batch, step, training.label_smoothing(), plan)
+          .status());
+  const std::vector<double> squares = SquaredGradientNorms(optimizer.slots());
+  RETURN_IF_ERROR(CheckGradients(optimizer.slots(), squares, step + 1));
+  optimizer.Update(step + 1, LearningRate(training, step, step + 1000),
+                   ClipFactor(GlobalNorm(squares), training.max_grad_norm()));
+  return absl::OkStatus();
+}
+
+std::string QuantizationName(const v1::QuantizationFacts& facts) {
+  if (facts.bits() == 0) return "none";
+  return absl::StrCat(facts.quant_type(), facts.double_quant() ? "-dq" : "");
+}
+
+absl::StatusOr<v1::BenchReport> Bench(const BenchOptions& options) {
+  ASSIGN_OR_RETURN(const std::string json, ReadFile(options.spec_file, kMaxSpecBytes));
+  ASSIGN_OR_RETURN(const v1::ExperimentSpec spec, ParseSpecJson(json));
+  v1::BenchReport report;
+  report.set_threads(ConfigureThreads(options.threads));
+  const ComputeType compute = ChooseComputeType(spec);
+  RETURN_IF_ERROR(LimitTensors(options.memory_limit_bytes, 0));
+  ASSIGN_OR_RETURN(Trainee trainee,
+                   MakeTrainee(spec, compute, Classes(spec.dataset()), options.weights_file));
+  ASSIGN_OR_RETURN(v1::StepPlan plan, MakePlan(spec, trainee, options.memory_limit_bytes, 0));
+  const Batch batch = RandomBatch(spec);
+  const int64_t rss_before = ResidentBytes();
+  ResetPeak();
+  std::vector<double> seconds;
+  for (int64_t step = 0; step < kWarmUpSteps + options.steps; ++step) {
+    const absl::Duration begin = SystemClock().Monotonic();
+    RETURN_IF_ERROR(Step(spec, trainee, batch, step, &plan));
+    if (step < kWarmUpSteps) continue;
+    seconds.push_back(absl::ToDoubleSeconds(SystemClock().Monotonic() - begin));
+  }
+  std::sort(seconds.begin(), seconds.end());
+  const double median = seconds[seconds.size() / 2];
+  const v1::QuantizationFacts& facts = trainee.model->quantization();
+  report.set_images_per_s(spec.dataset().batch_size() / median);
+  report.set_step_ms(1e3 * median);
+  report.set_steps(options.steps);
+  report.set_batch_size(spec.dataset().batch_size());
+  report.set_micro_batch(plan.micro_batch());
+  report.set_rss_before_mb(Megabytes(rss_before));
+  report.set_rss_peak_mb(Megabytes(PeakResidentBytes()));
+  *report.mutable_memory() = CurrentMemoryAccount(spec, plan);
+  report.mutable_memory()->set_rss_before_bytes(rss_before);
+  report.set_compute_dtype_asked(compute.asked);
+  report.set_compute_dtype_used(compute.used);
+  report.set_model(spec.model().name());
+  report.set_quantization(QuantizationName(facts));
+  report.set_bits_per_weight(facts.bits_per_weight());
+  report.set_cpu(CpuModel());
+  report.set_version(kVersion);
+  report.set_torch_version(TORCH_VERSION);
+  return report;
+}
+
+}  // namespace
+
+int BenchCommand(const BenchOptions& options) {
+  absl::StatusOr<v1::BenchReport> report = v1::BenchReport();
+  const absl::Status status = CatchExceptions([&]() -> absl::Status {
+    report = Bench(options);
+    return report.status();
+  });
+  if (!status.ok()) {
+    std::fprintf(stderr, "qtrain: %s\n", std::string(status.message()).c_str());
+    return kExitFailed;
+  }
+  std::puts(ToJson(*report, JsonStyle::kPrettyWithDefaults).c_str());
+  return kExitFinished;
+}
+
+}  // namespace qsweep::engine

@@ -1,0 +1,31 @@
+// The commands of qtrain, one a file. Each returns the program's exit code.
+#ifndef QSWEEP_WORKER_ENGINE_QTRAIN_COMMANDS_H_
+#define QSWEEP_WORKER_ENGINE_QTRAIN_COMMANDS_H_
+
+#include <cstdint>
+#include <string>
+
+#include "worker/engine/train/trainer.h"
+
+namespace qsweep::engine {
+
+// Trains the spec in options.directory, as common/attempt_dir.h says.
+int RunCommand(const std::string& spec_file, const TrainOptions& options);
+
+// Prints what this machine has, as JSON of qsweep.v1.WorkerInfo: the fields that qworker cannot
+// know.
+int ProbeCommand(const std::string& data_root, const std::string& model_root);
+
+struct BenchOptions {
+  std::string spec_file;
+  std::string weights_file;  // empty: random initialisation
+  int64_t steps = 10;
+  int threads = 0;  // 0: all cores
+  int64_t memory_limit_bytes = 0;
+};
+// Times whole optimizer steps on random decoded images and prints JSON of qsweep.v1.BenchReport.
+int BenchCommand(const BenchOptions& options);
+
+}  // namespace qsweep::engine
+
+#endif  // QSWEEP_WORKER_ENGINE_QTRAIN_COMMANDS_H_

@@ -1,0 +1,71 @@
+// qtrain: trains one run and exits. See common/attempt_dir.h and worker/engine/qtrain/commands.h.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+
+#include "common/attempt_dir.h"
+#include "common/version.h"
+#include "worker/engine/base/allocator.h"
+#include "worker/engine/qtrain/commands.h"
+#include "worker/engine/train/process.h"
+
+namespace {
+
+using qsweep::engine::BenchOptions;
+using qsweep::engine::TrainOptions;
+
+int Main(int argc, char** argv) {
+  CLI::App app("Trains one quantized-LoRA Vision Transformer run", "qtrain");
+  app.set_version_flag("--version", qsweep::kVersion);
+  app.require_subcommand(1);
+  const auto threads = CLI::Range(0, 4096);
+  const auto bytes = CLI::Range(int64_t{0}, int64_t{1} << 50);
+
+  std::string spec;
+  TrainOptions train{.data_root = "./data", .model_root = "./models"};
+  CLI::App* run = app.add_subcommand("run", "Train the run that a spec file describes");
+  run->add_option("--spec", spec, "ExperimentSpec as JSON")->required();
+  run->add_option("--dir", train.directory, "attempt directory, new for every attempt")->required();
+  run->add_option("--threads", train.threads, "0: all cores")->check(threads);
+  run->add_option("--memory-limit", train.memory_limit_bytes, "bytes; 0: none")->check(bytes);
+  run->add_option("--data-root", train.data_root, "where datasets lie")->capture_default_str();
+  run->add_option("--model-root", train.model_root, "where weights lie")->capture_default_str();
+  run->add_option("--resume", train.resume_file, "checkpoint to continue from");
+  run->add_option("--weights", train.weights_file, "safetensors file to start from");
+
+  CLI::App* probe = app.add_subcommand("probe", "Print what this machine has, as JSON");
+  probe->add_option("--data-root", train.data_root, "where datasets lie")->capture_default_str();
+  probe->add_option("--model-root", train.model_root, "where weights lie")->capture_default_str();
+
+  BenchOptions options;
+  CLI::App* bench = app.add_subcommand("bench", "Time training steps on random images");
+  bench->add_option("--spec", options.spec_file, "ExperimentSpec as JSON")->required();
+  bench->add_option("--steps", options.steps, "timed steps")
+      ->check(CLI::Range(int64_t{1}, int64_t{1000000}))
+      ->capture_default_str();
+  bench->add_option("--threads", options.threads, "0: all cores")->check(threads);
+  bench->add_option("--memory-limit", options.memory_limit_bytes, "bytes; 0: none")->check(bytes);
+  bench->add_option("--weights", options.weights_file, "safetensors file; default: random");
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : qsweep::kExitUsage;
+  }
+  if (probe->parsed()) return qsweep::engine::ProbeCommand(train.data_root, train.model_root);
+  qsweep::engine::ConfigureMalloc();
+  qsweep::engine::InstallAllocator();
+  if (bench->parsed()) return qsweep::engine::BenchCommand(options);
+  return qsweep::engine::RunCommand(spec, train);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return Main(argc, argv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "qtrain: %s\n", error.what());
+    return qsweep::kExitFailed;
+  }
+}

@@ -1,0 +1,187 @@
+// The real program: killed, stopped, starved of disk, asked what it has.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <map>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "common/attempt_dir.h"
+#include "common/file.h"
+#include "common/proto_json.h"
+#include "common/spec/spec.h"
+#include "common/subprocess.h"
+#include "qsweep/v1/trainer.pb.h"
+#include "qsweep/v1/worker.pb.h"
+#include "worker/engine/train/testing.h"
+
+namespace qsweep::engine {
+namespace {
+
+using testing::Contains;
+using testing::HasSubstr;
+
+const std::string kProgram = QSWEEP_BIN_DIR "/qtrain";
+
+class QtrainTest : public testing::Test {
+ protected:
+  QtrainTest() { SetSpec(MiniSpec(R"({"training": {"num_epochs": 4}})")); }
+
+  void SetSpec(const v1::ExperimentSpec& spec) {
+    EXPECT_TRUE(WriteFileAtomic(spec_file_, CanonicalJson(spec)).ok());
+  }
+  std::string Directory(const std::string& name) const { return JoinPath(directory_.path(), name); }
+
+  std::vector<std::string> Command(const std::string& name, const std::string& resume = "") const {
+    std::vector<std::string> argv = {kProgram, "run", "--spec", spec_file_, "--dir",
+                                     Directory(name), "--threads", "1"};
+    if (!resume.empty()) argv.insert(argv.end(), {"--resume", resume});
+    return argv;
+  }
+  pid_t Start(const std::string& name, std::vector<std::string> argv) const {
+    SubprocessOptions options;
+    options.argv = std::move(argv);
+    options.stdout_path = options.stderr_path = Output(name);
+    const auto pid = StartSubprocess(options);
+    EXPECT_TRUE(pid.ok()) << pid.status();
+    return *pid;
+  }
+  std::string Output(const std::string& name) const { return Directory(name + ".txt"); }
+  static ExitStatus Wait(pid_t pid) {
+    const auto exit = WaitSubprocess(pid, absl::Minutes(2));
+    EXPECT_TRUE(exit.ok()) << exit.status();
+    return exit.value_or(ExitStatus{.exit_code = -1});
+  }
+  ExitStatus Run(const std::string& name, const std::string& resume = "") const {
+    return Wait(Start(name, Command(name, resume)));
+  }
+  // Waits until the attempt has said `checkpoints` times that it wrote one.
+  void AwaitCheckpoints(const std::string& name, int checkpoints) const {
+    for (int tries = 0; tries < 60'000; ++tries, absl::SleepFor(absl::Milliseconds(2))) {
+      if (!PathExists(JoinPath(Directory(name), kEventsFile))) continue;
+      const auto chunk = ReadEventLog(JoinPath(Directory(name), kEventsFile), 0, 1 << 24);
+      int seen = 0;
+      if (chunk.ok()) {
+        for (const v1::Event& event : chunk->events) seen += event.has_checkpoint();
+      }
+      if (seen >= checkpoints) return;
+    }
+    FAIL() << "no checkpoint";
+  }
+  std::string Adapter(const std::string& name) const {
+    return ReadFile(JoinPath(Directory(name), kAdapterFile), 1 << 24).value_or("");
+  }
+
+  TemporaryDirectory directory_;
+  std::string spec_file_ = JoinPath(directory_.path(), "spec.json");
+};
+
+TEST_F(QtrainTest, KilledAndStoppedRunsEndInTheSameBytes) {
+  ASSERT_EQ(Run("whole").exit_code, kExitFinished);
+  const std::string adapter = Adapter("whole");
+  ASSERT_FALSE(adapter.empty());
+  const Points whole = ReproduciblePoints(EventsIn(Directory("whole")));
+
+  Points points;
+  std::string resume;
+  int64_t resumed_at = 0;
+  for (int attempt = 0;; ++attempt) {
+    const std::string name = absl::StrCat("attempt", attempt);
+    const pid_t pid = Start(name, Command(name, resume));
+    const bool last = attempt == 4;
+    if (!last) {
+      AwaitCheckpoints(name, 2);
+      ::kill(pid, attempt % 2 == 0 ? SIGKILL : SIGTERM);
+    }
+    const ExitStatus exit = Wait(pid);
+    if (!last && attempt % 2 == 0) {
+      EXPECT_EQ(exit.signal, SIGKILL);
+    } else {
+      EXPECT_EQ(exit.exit_code, last ? kExitFinished : kExitStopped);
+    }
+    const std::vector<v1::Event> events = EventsIn(Directory(name));
+    ASSERT_TRUE(events[0].has_started());
+    EXPECT_EQ(events[0].started().resume_step(), resumed_at);
+    // As the scheduler keeps them: what an attempt says of steps after the checkpoint that the next
+    // one continues from is superseded.
+    for (auto it = points.begin(); it != points.end();) {
+      it = it->first.second > resumed_at ? points.erase(it) : std::next(it);
+    }
+    for (const auto& [key, value] : ReproduciblePoints(events)) points[key] = value;
+    if (last) break;
+    resume = LastCheckpoint(Directory(name));
+    for (const v1::Event& event : events) {
+      if (event.has_checkpoint()) resumed_at = event.checkpoint().step();
+    }
+  }
+  EXPECT_EQ(Adapter("attempt4"), adapter);
+  EXPECT_EQ(points, whole);
+}
+
+TEST_F(QtrainTest, ADirectoryIsTrainedInOnce) {
+  const pid_t pid = Start("busy", Command("busy"));
+  AwaitCheckpoints("busy", 1);
+  EXPECT_EQ(FileLock::Holder(JoinPath(Directory("busy"), kLockFile)), pid);
+  EXPECT_EQ(Run("busy").exit_code, kExitUsage);  // held
+  ::kill(pid, SIGINT);
+  EXPECT_EQ(Wait(pid).exit_code, kExitStopped);
+  EXPECT_FALSE(FileLock::IsHeld(JoinPath(Directory("busy"), kLockFile)));
+  EXPECT_EQ(Run("busy").exit_code, kExitUsage);  // used
+}
+
+TEST_F(QtrainTest, AFullDiskIsTheMachinesFault) {
+  // No file may grow beyond 32 KiB: a checkpoint is larger, the events are not.
+  const ExitStatus exit = Wait(Start(
+      "full", {"/bin/sh", "-c", "ulimit -f 64; exec \"$0\" \"$@\"", kProgram, "run", "--spec",
+               spec_file_, "--dir", Directory("full"), "--threads", "1"}));
+  EXPECT_EQ(exit.exit_code, kExitFailed);
+  const v1::Event last = EventsIn(Directory("full")).back();
+  ASSERT_TRUE(last.has_failed());
+  EXPECT_EQ(last.failed().blame(), v1::BLAME_MACHINE);
+  EXPECT_THAT(last.failed().message(), HasSubstr("File too large"));
+}
+
+TEST_F(QtrainTest, ADamagedCheckpointIsTheMachinesFault) {
+  const std::string damaged = JoinPath(directory_.path(), "damaged");
+  ASSERT_TRUE(WriteFileAtomic(damaged, "no checkpoint").ok());
+  EXPECT_EQ(Run("damaged_run", damaged).exit_code, kExitFailed);
+  const v1::Event last = EventsIn(Directory("damaged_run")).back();
+  EXPECT_EQ(last.failed().blame(), v1::BLAME_MACHINE);
+  EXPECT_THAT(last.failed().message(), HasSubstr(damaged));
+}
+
+TEST_F(QtrainTest, ABadSpecIsTheConfigsFault) {
+  ASSERT_TRUE(WriteFileAtomic(spec_file_, R"({"model": {"name": "vit_mini_patch4_28"},
+      "dataset": {"name": "fashion_mnist"}, "lora": {"rank": 0}})").ok());
+  EXPECT_EQ(Run("bad").exit_code, kExitFailed);
+  const v1::Event last = EventsIn(Directory("bad")).back();
+  EXPECT_EQ(last.failed().blame(), v1::BLAME_CONFIG);
+  EXPECT_THAT(last.failed().message(), HasSubstr("lora.rank"));
+}
+
+TEST_F(QtrainTest, ProbeSaysWhatThereIs) {
+  const auto output = RunForOutput({kProgram, "probe"}, absl::Minutes(1));
+  ASSERT_TRUE(output.ok()) << output.status();
+  v1::WorkerInfo info;
+  ASSERT_TRUE(FromJson(*output, &info).ok()) << *output;
+  EXPECT_GE(info.cores(), 1);
+  EXPECT_THAT(info.datasets(), Contains("fashion_mnist"));
+}
+
+TEST_F(QtrainTest, BenchNeedsNeitherDataNorWeights) {
+  SetSpec(MiniSpec(R"({"model": {"pretrained": true}})"));
+  const auto output = RunForOutput(
+      {kProgram, "bench", "--spec", spec_file_, "--steps", "3", "--threads", "1"}, absl::Minutes(1));
+  ASSERT_TRUE(output.ok()) << output.status();
+  v1::BenchReport report;
+  ASSERT_TRUE(FromJson(*output, &report).ok()) << *output;
+  EXPECT_GT(report.images_per_s(), 0);
+  EXPECT_GT(report.rss_before_mb(), 0);
+  EXPECT_GE(report.rss_peak_mb(), report.rss_before_mb());
+  EXPECT_EQ(report.micro_batch(), 16);
+  EXPECT_EQ(report.threads(), 1);
+}
+
+}  // namespace
+}  // namespace qsweep::engine

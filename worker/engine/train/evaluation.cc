@@ -1,0 +1,102 @@
+#include "worker/engine/train/evaluation.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "common/status.h"
+#include "worker/engine/base/allocator.h"
+#include "worker/engine/train/blame.h"
+
+namespace qsweep::engine {
+namespace {
+
+double Ratio(double part, double whole) { return whole == 0 ? 0 : part / whole; }
+
+// log(sum(exp(x))) without overflow.
+double LogSumExp(const float* x, int64_t n) {
+  const double largest = *std::max_element(x, x + n);
+  double sum = 0;
+  for (int64_t i = 0; i < n; ++i) sum += std::exp(x[i] - largest);
+  return largest + std::log(sum);
+}
+
+}  // namespace
+
+EvaluationCounts::EvaluationCounts(int64_t classes)
+    : classes_(classes), confusion_(classes * classes) {}
+
+void EvaluationCounts::Add(const at::Tensor& logits, const at::Tensor& labels) {
+  const at::Tensor rows = logits.contiguous();
+  const float* row = rows.data_ptr<float>();
+  for (int64_t i = 0; i < rows.size(0); ++i, row += classes_) {
+    const int64_t label = labels.data_ptr<int64_t>()[i];
+    const int64_t prediction = std::max_element(row, row + classes_) - row;
+    int64_t above = 0;  // classes that come before the label
+    for (int64_t c = 0; c < classes_; ++c) {
+      above += row[c] > row[label] || (row[c] == row[label] && c < label);
+    }
+    ++confusion_[label * classes_ + prediction];
+    top5_ += above < 5;
+    loss_sum_ += LogSumExp(row, classes_) - row[label];
+    ++images_;
+  }
+}
+
+v1::Evaluation EvaluationCounts::Result(int64_t epoch) const {
+  v1::Evaluation result;
+  double correct = 0, precision = 0, recall = 0, f1 = 0, occurring = 0;
+  for (int64_t c = 0; c < classes_; ++c) {
+    double labelled = 0, predicted = 0;
+    for (int64_t other = 0; other < classes_; ++other) {
+      labelled += static_cast<double>(confusion_[c * classes_ + other]);
+      predicted += static_cast<double>(confusion_[other * classes_ + c]);
+    }
+    const double hits = static_cast<double>(confusion_[c * classes_ + c]);
+    correct += hits;
+    precision += Ratio(hits, predicted);
+    recall += Ratio(hits, labelled);
+    f1 += Ratio(2 * hits, labelled + predicted);
+    occurring += labelled + predicted > 0;
+  }
+  const double images = static_cast<double>(images_);
+  result.set_epoch(epoch);
+  result.set_images(images_);
+  result.set_loss(Ratio(loss_sum_, images));
+  result.set_top1(Ratio(correct, images));
+  result.set_top5(Ratio(static_cast<double>(top5_), images));
+  result.set_macro_precision(Ratio(precision, occurring));
+  result.set_macro_recall(Ratio(recall, occurring));
+  result.set_macro_f1(Ratio(f1, occurring));
+  result.mutable_confusion()->Add(confusion_.begin(), confusion_.end());
+  return result;
+}
+
+absl::StatusOr<v1::Evaluation> Evaluate(Vit& model, const ImageTransform& transform,
+                                        const Dataset& dataset, int64_t epoch, int64_t* batch,
+                                        const std::function<bool()>& stop) {
+  const at::NoGradGuard no_grad;
+  const ForwardContext context;
+  EvaluationCounts counts(dataset.classes);
+  for (int64_t begin = 0; begin < dataset.size();) {
+    if (stop()) return absl::CancelledError("told to stop");
+    const int64_t end = std::min(begin + *batch, dataset.size());
+    try {
+      const AccountScope scope(Account::kActivations);
+      const Batch images = EvaluationBatch(transform, dataset, begin, end);
+      counts.Add(model.Forward(images.images, context), images.labels);
+      begin = end;
+    } catch (const OutOfMemory& error) {
+      if (*batch == 1) {
+        return Blamed(absl::ResourceExhaustedError(
+                          absl::StrCat("evaluation of a single image: ", error.what())),
+                      v1::BLAME_RESOURCES);
+      }
+      *batch = (*batch + 1) / 2;
+      ReleaseCached();
+    }
+  }
+  return counts.Result(epoch);
+}
+
+}  // namespace qsweep::engine

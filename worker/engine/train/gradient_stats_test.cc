@@ -1,0 +1,145 @@
+#include "worker/engine/train/gradient_stats.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <map>
+
+#include "worker/engine/train/statistics.h"
+
+namespace qsweep::engine {
+namespace {
+
+using testing::HasSubstr;
+
+AdamW::Slot Slot(const std::string& name, const std::string& group, const at::Tensor& gradient,
+                 const at::Tensor& value) {
+  AdamW::Slot slot;
+  slot.parameter.name = name;
+  slot.parameter.group = group;
+  slot.parameter.value = value;
+  slot.gradient = gradient;
+  return slot;
+}
+
+// An adapter and a head, with gradients of norms 3, 4 and 12.
+std::vector<AdamW::Slot> Slots() {
+  return {Slot("blocks.0.attn.qkv.lora_A.weight", "blocks.0", torch::tensor({3.f, 0.f}),
+               torch::ones({2})),
+          Slot("blocks.0.attn.qkv.lora_B.weight", "blocks.0", torch::tensor({0.f, 4.f}),
+               torch::ones({2})),
+          Slot("head.weight", "head", torch::tensor({12.f}), torch::ones({1}))};
+}
+
+std::map<std::string, double> Points(const v1::Metrics& metrics) {
+  std::map<std::string, double> points;
+  for (const v1::Point& point : metrics.points()) points[point.name()] = point.value();
+  return points;
+}
+
+TEST(StatisticsTest, AgreesWithTheDefinitionsAlsoWhenMerged) {
+  v1::RunningStatistics all, first, second;
+  for (double value : {2., 4., 4., 4.}) Add(value, &all), Add(value, &first);
+  for (double value : {5., 5., 7., 9.}) Add(value, &all), Add(value, &second);
+  Merge(second, &first);
+  for (const v1::RunningStatistics& s : {all, first}) {
+    EXPECT_EQ(s.count(), 8);
+    EXPECT_DOUBLE_EQ(s.mean(), 5);
+    EXPECT_DOUBLE_EQ(StandardDeviation(s), std::sqrt(32. / 7));
+    EXPECT_EQ(s.min(), 2);
+    EXPECT_EQ(s.max(), 9);
+  }
+}
+
+TEST(GradientStatsTest, NormsAreThoseOfTheDefinition) {
+  EXPECT_DOUBLE_EQ(GlobalNorm(SquaredGradientNorms(Slots())), 13);
+  torch::manual_seed(1);
+  const at::Tensor large = torch::randn({12345});
+  const std::vector<AdamW::Slot> slots = {Slot("w", "g", large, large)};
+  const double expected = large.to(at::kDouble).square().sum().item<double>();
+  // 64 additions in a float lane: each may round by 2^-24 of the sum.
+  EXPECT_NEAR(SquaredGradientNorms(slots)[0], expected, expected * 64 * std::pow(2., -24));
+}
+
+TEST(GradientStatsTest, TellsEachWindowByGroup) {
+  const std::vector<AdamW::Slot> slots = Slots();
+  v1::GradientState state;
+  GradientStats stats(slots, &state);
+  stats.AddStep({9, 16, 144});
+  stats.AddStep({0, 9, 144});
+  v1::Metrics metrics;
+  EXPECT_EQ(stats.EndWindow(&metrics), "");
+  const auto points = Points(metrics);
+  EXPECT_DOUBLE_EQ(points.at("gradient_norm"), (13 + std::sqrt(153.)) / 2);
+  EXPECT_DOUBLE_EQ(points.at("gradient_norm/blocks.0/mean"), 4);
+  EXPECT_DOUBLE_EQ(points.at("gradient_norm/blocks.0/std"), std::sqrt(2.));
+  EXPECT_DOUBLE_EQ(points.at("gradient_norm/blocks.0/min"), 3);
+  EXPECT_DOUBLE_EQ(points.at("gradient_norm/blocks.0/max"), 5);
+  EXPECT_DOUBLE_EQ(points.at("gradient_norm/head/std"), 0);
+}
+
+TEST(GradientStatsTest, ContinuesFromItsState) {
+  const std::vector<AdamW::Slot> slots = Slots();
+  v1::GradientState whole_state, state;
+  GradientStats whole(slots, &whole_state);
+  for (double s : {1., 4., 9., 16.}) whole.AddStep({s, s, s});
+  {
+    GradientStats before(slots, &state);
+    for (double s : {1., 4.}) before.AddStep({s, s, s});
+  }
+  v1::GradientState restored;
+  ASSERT_TRUE(restored.ParseFromString(state.SerializeAsString()));
+  GradientStats after(slots, &restored);
+  for (double s : {9., 16.}) after.AddStep({s, s, s});
+  EXPECT_EQ(restored.SerializeAsString(), whole_state.SerializeAsString());
+}
+
+TEST(GradientStatsTest, FlagsVanishingAndExplodingWindows) {
+  const std::vector<AdamW::Slot> slots = Slots();
+  v1::GradientState state;
+  GradientStats stats(slots, &state);
+  v1::Metrics metrics;
+  const auto window = [&](double squared) {
+    stats.AddStep({squared, 0, 0});
+    return stats.EndWindow(&metrics);
+  };
+  EXPECT_EQ(window(1), "");
+  EXPECT_EQ(window(81), "");
+  EXPECT_EQ(window(1e6), "exploding");
+  EXPECT_EQ(window(1e-16), "vanishing");
+  EXPECT_EQ(stats.Summary().exploding_windows(), 1);
+  EXPECT_EQ(stats.Summary().vanishing_windows(), 1);
+  EXPECT_EQ(stats.Summary().norm_max(), 1000);
+}
+
+TEST(CheckGradientsTest, PassesWhatLearns) {
+  std::vector<AdamW::Slot> slots = Slots();
+  EXPECT_TRUE(CheckGradients(slots, {9, 16, 144}, 5).ok());
+  // lora_B is still zero, so lora_A has no gradient yet.
+  slots[1].parameter.value = torch::zeros({2});
+  EXPECT_TRUE(CheckGradients(slots, {0, 16, 144}, 1).ok());
+  // The loss is exactly zero.
+  EXPECT_TRUE(CheckGradients(slots, {0, 0, 0}, 5).ok());
+}
+
+TEST(CheckGradientsTest, NamesTheAdapterThatLearnsNothing) {
+  const std::vector<AdamW::Slot> slots = Slots();
+  const absl::Status a = CheckGradients(slots, {0, 16, 144}, 5);
+  EXPECT_TRUE(absl::IsInvalidArgument(a));
+  EXPECT_THAT(std::string(a.message()), HasSubstr("step 5"));
+  EXPECT_THAT(std::string(a.message()), HasSubstr("blocks.0.attn.qkv.lora_A.weight"));
+  const absl::Status b = CheckGradients(slots, {9, 0, 144}, 5);
+  EXPECT_THAT(std::string(b.message()), HasSubstr("blocks.0.attn.qkv.lora_B.weight"));
+}
+
+TEST(CheckGradientsTest, RefusesWhatIsNotFinite) {
+  const absl::Status status =
+      CheckGradients(Slots(), {9, std::numeric_limits<double>::quiet_NaN(), 144}, 5);
+  EXPECT_TRUE(absl::IsInvalidArgument(status));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("lora_B"));
+}
+
+}  // namespace
+}  // namespace qsweep::engine

@@ -1,0 +1,93 @@
+#include "worker/engine/train/optimizer.h"
+
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "common/status.h"
+#include "worker/engine/base/allocator.h"
+
+namespace qsweep::engine {
+namespace {
+
+constexpr double kBeta1 = 0.9;
+constexpr double kBeta2 = 0.999;
+constexpr double kEps = 1e-8;
+constexpr int64_t kGrain = 1 << 15;
+
+struct Coefficients {
+  float keep;        // 1 - learning rate * decay
+  float step_size;   // learning rate / (1 - beta1^t)
+  float root_scale;  // 1 / sqrt(1 - beta2^t)
+  float gradient_scale;
+};
+
+// Without errno the square root vectorizes.
+[[gnu::optimize("no-math-errno")]] void UpdateRange(const Coefficients& c, int64_t n,
+                                                    const float* __restrict gradient,
+                                                    float* __restrict first,
+                                                    float* __restrict second,
+                                                    float* __restrict value) {
+  constexpr float beta1 = kBeta1, beta2 = kBeta2, eps = kEps;
+  for (int64_t i = 0; i < n; ++i) {
+    const float g = gradient[i] * c.gradient_scale;
+    first[i] = beta1 * first[i] + (1 - beta1) * g;
+    second[i] = beta2 * second[i] + (1 - beta2) * g * g;
+    value[i] =
+        c.keep * value[i] - c.step_size * first[i] / (std::sqrt(second[i]) * c.root_scale + eps);
+  }
+}
+
+}  // namespace
+
+AdamW::AdamW(const std::vector<TrainableParameter>& parameters, double weight_decay)
+    : weight_decay_(weight_decay) {
+  for (const TrainableParameter& parameter : parameters) {
+    QSWEEP_CHECK(parameter.value.is_contiguous() && parameter.value.scalar_type() == at::kFloat);
+    Slot slot;
+    slot.parameter = parameter;
+    {
+      const AccountScope scope(Account::kGradients);
+      slot.gradient = at::zeros(parameter.value.sizes(), at::kFloat);
+    }
+    const AccountScope scope(Account::kOptimizer);
+    slot.first_moment = at::zeros(parameter.value.sizes(), at::kFloat);
+    slot.second_moment = at::zeros(parameter.value.sizes(), at::kFloat);
+    slot.parameter.value.mutable_grad() = slot.gradient;
+    slots_.push_back(std::move(slot));
+  }
+}
+
+void AdamW::ZeroGradients() {
+  for (Slot& slot : slots_) {
+    slot.gradient.zero_();
+    slot.parameter.value.mutable_grad() = slot.gradient;
+  }
+}
+
+void AdamW::Update(int64_t step, double learning_rate, double gradient_scale) {
+  const double t = static_cast<double>(step);
+  Coefficients c;
+  c.step_size = static_cast<float>(learning_rate / (1 - std::pow(kBeta1, t)));
+  c.root_scale = static_cast<float>(1 / std::sqrt(1 - std::pow(kBeta2, t)));
+  c.gradient_scale = static_cast<float>(gradient_scale);
+  for (Slot& slot : slots_) {
+    const double decay = slot.parameter.decay ? weight_decay_ : 0;
+    c.keep = static_cast<float>(1 - learning_rate * decay);
+    const float* gradient = slot.gradient.data_ptr<float>();
+    float* first = slot.first_moment.data_ptr<float>();
+    float* second = slot.second_moment.data_ptr<float>();
+    float* value = slot.parameter.value.data_ptr<float>();
+    at::parallel_for(0, slot.gradient.numel(), kGrain, [&](int64_t begin, int64_t end) {
+      UpdateRange(c, end - begin, gradient + begin, first + begin, second + begin, value + begin);
+    });
+  }
+}
+
+double ClipFactor(double norm, double max_norm) {
+  if (max_norm == 0) return 1;
+  return std::min(1.0, max_norm / (norm + 1e-6));
+}
+
+}  // namespace qsweep::engine

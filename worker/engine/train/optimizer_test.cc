@@ -1,0 +1,72 @@
+#include "worker/engine/train/optimizer.h"
+
+#include <gtest/gtest.h>
+
+namespace qsweep::engine {
+namespace {
+
+TrainableParameter Parameter(const std::string& name, const at::Tensor& value, bool decay) {
+  TrainableParameter parameter;
+  parameter.name = name;
+  parameter.group = "group";
+  parameter.value = value.clone().set_requires_grad(true);
+  parameter.decay = decay;
+  return parameter;
+}
+
+class OptimizerTest : public testing::Test {
+ protected:
+  void SetUp() override { torch::manual_seed(1); }
+};
+
+// 50 steps with a rate that changes, beside torch's own. The two round differently in the last bit
+// of a step; 1e-6 of values of order 1 is some ten such bits.
+TEST_F(OptimizerTest, StepsAsTorchDoes) {
+  const at::Tensor decayed = torch::randn({33, 7}), plain = torch::randn({5});
+  AdamW ours({Parameter("decayed", decayed, true), Parameter("plain", plain, false)}, 0.1);
+  std::vector<at::Tensor> theirs = {decayed.clone().set_requires_grad(true),
+                                    plain.clone().set_requires_grad(true)};
+  const auto options = [](double decay) {
+    return std::make_unique<torch::optim::AdamWOptions>(
+        torch::optim::AdamWOptions(1e-2).weight_decay(decay));
+  };
+  torch::optim::AdamW reference({{{theirs[0]}, options(0.1)}, {{theirs[1]}, options(0)}});
+  for (int step = 1; step <= 50; ++step) {
+    const double learning_rate = 1e-2 / step;
+    for (size_t i = 0; i < theirs.size(); ++i) {
+      const at::Tensor gradient = torch::randn(theirs[i].sizes());
+      ours.slots()[i].gradient.copy_(gradient);
+      theirs[i].mutable_grad() = 0.5 * gradient;
+    }
+    for (auto& group : reference.param_groups()) {
+      static_cast<torch::optim::AdamWOptions&>(group.options()).lr(learning_rate);
+    }
+    ours.Update(step, learning_rate, 0.5);
+    reference.step();
+  }
+  for (size_t i = 0; i < theirs.size(); ++i) {
+    EXPECT_LT((ours.slots()[i].parameter.value - theirs[i]).abs().max().item<float>(), 1e-6);
+    EXPECT_GT((theirs[i] - (i == 0 ? decayed : plain)).abs().max().item<float>(), 1e-2);
+  }
+}
+
+TEST_F(OptimizerTest, BackwardAddsIntoTheGradientsItOwns) {
+  AdamW optimizer({Parameter("a", torch::ones({4}), true)}, 0);
+  const AdamW::Slot& slot = optimizer.slots()[0];
+  const void* memory = slot.gradient.data_ptr();
+  (slot.parameter.value * 3).sum().backward();
+  (slot.parameter.value * 4).sum().backward();
+  EXPECT_EQ(slot.parameter.value.grad().data_ptr(), memory);
+  EXPECT_TRUE(slot.gradient.equal(torch::full({4}, 7.f)));
+  optimizer.ZeroGradients();
+  EXPECT_TRUE(slot.gradient.equal(torch::zeros({4})));
+}
+
+TEST_F(OptimizerTest, ClipFactorBringsTheNormToItsLimit) {
+  EXPECT_DOUBLE_EQ(ClipFactor(100, 0), 1);
+  EXPECT_DOUBLE_EQ(ClipFactor(0.5, 1), 1);
+  EXPECT_NEAR(ClipFactor(4, 1), 0.25, 1e-6);  // torch divides by norm + 1e-6
+}
+
+}  // namespace
+}  // namespace qsweep::engine

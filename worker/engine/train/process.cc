@@ -1,0 +1,99 @@
+#include "worker/engine/train/process.h"
+
+#include <ATen/Parallel.h>
+#include <dlfcn.h>
+#include <malloc.h>
+#include <sched.h>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "common/file.h"
+#include "worker/engine/base/cpu.h"
+
+namespace qsweep::engine {
+namespace {
+
+constexpr int64_t kMaxSmallFile = 1 << 20;
+
+// The value of the line that begins with `key:`, as /proc writes it; empty if there is none.
+std::string FieldOf(const std::string& path, absl::string_view key) {
+  const std::string text = ReadFile(path, kMaxSmallFile).value_or("");
+  for (absl::string_view line : absl::StrSplit(text, '\n')) {
+    if (absl::ConsumePrefix(&line, key) && absl::ConsumePrefix(&line, ":")) {
+      return std::string(absl::StripAsciiWhitespace(line));
+    }
+  }
+  return "";
+}
+
+int64_t StatusBytes(absl::string_view key) {
+  const std::string text = FieldOf("/proc/self/status", key);
+  int64_t kib = 0;
+  if (!absl::SimpleAtoi(absl::StripSuffix(text, " kB"), &kib)) return 0;
+  return kib * 1024;
+}
+
+}  // namespace
+
+void ConfigureMalloc() {
+  mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  mallopt(M_TRIM_THRESHOLD, 1 << 30);
+  mallopt(M_ARENA_MAX, 2);
+}
+
+int ConfigureThreads(int threads) {
+  if (threads == 0) threads = AvailableCores();
+  at::set_num_threads(threads);
+  // OpenBLAS brings threads of its own, and their number is no part of its linked interface.
+  using SetThreads = void (*)(int);
+  if (const auto set =
+          reinterpret_cast<SetThreads>(dlsym(RTLD_DEFAULT, "openblas_set_num_threads"))) {
+    set(threads);
+  }
+  return threads;
+}
+
+int AvailableCores() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+  return CPU_COUNT(&set);
+}
+
+std::vector<std::string> Gpus() {
+  const std::string root = "/proc/driver/nvidia/gpus";
+  std::vector<std::string> gpus;
+  for (const std::string& device : ListDirectory(root).value_or(std::vector<std::string>())) {
+    gpus.push_back(FieldOf(absl::StrCat(root, "/", device, "/information"), "Model"));
+  }
+  return gpus;
+}
+
+int64_t CgroupMemoryLimit() {
+  for (const char* path :
+       {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}) {
+    const auto text = ReadFile(path, 64);
+    int64_t bytes = 0;
+    // "max" in the second version, a number near 2^63 in the first.
+    if (text.ok() && absl::SimpleAtoi(*text, &bytes) && bytes < (int64_t{1} << 60)) return bytes;
+  }
+  return 0;
+}
+
+int64_t ResidentBytes() { return StatusBytes("VmRSS"); }
+
+int64_t PeakResidentBytes() { return StatusBytes("VmHWM"); }
+
+ComputeType ChooseComputeType(const v1::ExperimentSpec& spec) {
+  ComputeType compute;
+  const bool mixed = spec.training().use_mixed_precision();
+  compute.asked = mixed ? spec.quantization().compute_dtype() : "float32";
+  const bool fast = CpuHas("avx512_bf16") || CpuHas("amx_bf16");
+  compute.type = compute.asked != "float32" && fast ? at::kBFloat16 : at::kFloat;
+  compute.used = compute.type == at::kBFloat16 ? "bfloat16" : "float32";
+  return compute;
+}
+
+}  // namespace qsweep::engine

@@ -1,0 +1,39 @@
+// The trainer's process: its threads, memory and choice of arithmetic.
+#ifndef QSWEEP_WORKER_ENGINE_TRAIN_PROCESS_H_
+#define QSWEEP_WORKER_ENGINE_TRAIN_PROCESS_H_
+
+#include <torch/torch.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "qsweep/v1/spec.pb.h"
+
+namespace qsweep::engine {
+
+// Once, first in main: memory that libraries ask malloc for is kept for the next step.
+void ConfigureMalloc();
+// 0 means all cores. Returns how many.
+int ConfigureThreads(int threads);
+
+// Processors this process may run on.
+int AvailableCores();
+// NVIDIA GPUs of the machine, by model.
+std::vector<std::string> Gpus();
+
+// The limit of this process's cgroup; 0 if there is none.
+int64_t CgroupMemoryLimit();
+int64_t ResidentBytes();
+int64_t PeakResidentBytes();
+
+// Of the matrix products. fp16 has no fast kernels on a CPU; bf16 has with AVX512-BF16 or AMX.
+struct ComputeType {
+  at::ScalarType type = at::kFloat;
+  std::string asked, used;  // as in quantization.compute_dtype
+};
+ComputeType ChooseComputeType(const v1::ExperimentSpec& spec);
+
+}  // namespace qsweep::engine
+
+#endif  // QSWEEP_WORKER_ENGINE_TRAIN_PROCESS_H_

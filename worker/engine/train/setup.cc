@@ -1,0 +1,82 @@
+#include "worker/engine/train/setup.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "absl/strings/str_cat.h"
+#include "common/spec/models.h"
+#include "common/status.h"
+#include "worker/engine/base/allocator.h"
+#include "worker/engine/base/safetensors.h"
+#include "worker/engine/train/blame.h"
+#include "worker/engine/train/step.h"
+
+namespace qsweep::engine {
+namespace {
+
+// Of qtrain with its libraries, that no tensor accounts for.
+constexpr int64_t kProgramBytes = int64_t{160} << 20;
+
+int64_t TensorBytes(int64_t process_limit_bytes, int64_t data_bytes) {
+  return process_limit_bytes - kProgramBytes - data_bytes;
+}
+
+}  // namespace
+
+absl::Status LimitTensors(int64_t process_limit_bytes, int64_t data_bytes) {
+  if (process_limit_bytes == 0) {
+    SetMemoryLimit(0);
+    return absl::OkStatus();
+  }
+  const int64_t bytes = TensorBytes(process_limit_bytes, data_bytes);
+  if (bytes <= 0) {
+    return Blamed(absl::ResourceExhaustedError(
+                      absl::StrCat("the memory limit of ", process_limit_bytes,
+                                   " bytes leaves nothing for tensors: the program takes ",
+                                   kProgramBytes, " and the images ", data_bytes)),
+                  v1::BLAME_RESOURCES);
+  }
+  SetMemoryLimit(bytes);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Trainee> MakeTrainee(const v1::ExperimentSpec& spec, const ComputeType& compute,
+                                    int64_t classes, const std::string& weights_file) {
+  const ModelShape* shape = FindModel(spec.model().name());
+  if (shape == nullptr) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("model.name: ", spec.model().name(), ": unknown"));
+  }
+  std::optional<TensorFile> weights;
+  if (!weights_file.empty()) {
+    ASSIGN_OR_RETURN(weights, ReadTensorFile(weights_file));
+  }
+  Vit::Options options;
+  options.compute = compute.type;
+  options.classes = classes;
+  Trainee trainee;
+  absl::StatusOr<std::unique_ptr<Vit>> model =
+      Vit::Create(spec, *shape, options, weights ? &*weights : nullptr);
+  if (!model.ok()) {
+    return weights_file.empty() ? model.status() : Annotate(model.status(), weights_file);
+  }
+  trainee.model = *std::move(model);
+  trainee.optimizer =
+      std::make_unique<AdamW>(trainee.model->trainable(), spec.training().weight_decay());
+  return trainee;
+}
+
+absl::StatusOr<v1::StepPlan> MakePlan(const v1::ExperimentSpec& spec, Trainee& trainee,
+                                      int64_t process_limit_bytes, int64_t data_bytes) {
+  const int64_t side = spec.dataset().image_size();
+  const int64_t batch_bytes = spec.dataset().batch_size() * 3 * side * side * sizeof(float);
+  const int64_t limit = process_limit_bytes == 0 ? 0 : TensorBytes(process_limit_bytes, data_bytes);
+  ASSIGN_OR_RETURN(v1::StepPlan plan, PlanStep(spec, limit,
+                                               MakePeakProbe(*trainee.model, *trainee.optimizer,
+                                                             side, kBatchesAlive * batch_bytes)));
+  plan.set_limit_bytes(process_limit_bytes);
+  ReleaseCached();
+  return plan;
+}
+
+}  // namespace qsweep::engine

@@ -1,0 +1,41 @@
+// From a spec to something that can take a step, under a memory limit. Training and the benchmark
+// begin the same way.
+#ifndef QSWEEP_WORKER_ENGINE_TRAIN_SETUP_H_
+#define QSWEEP_WORKER_ENGINE_TRAIN_SETUP_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "qsweep/v1/spec.pb.h"
+#include "qsweep/v1/trainer.pb.h"
+#include "worker/engine/model/vit.h"
+#include "worker/engine/train/optimizer.h"
+#include "worker/engine/train/process.h"
+
+namespace qsweep::engine {
+
+// Effective batches that are alive in training: the one in use, and those the loader has decoded.
+inline constexpr int64_t kBatchesAlive = 3;
+
+// Limits tensors to what a process limit (0: none) leaves after the program itself and `data_bytes`
+// of images.
+absl::Status LimitTensors(int64_t process_limit_bytes, int64_t data_bytes);
+
+struct Trainee {
+  std::unique_ptr<Vit> model;
+  std::unique_ptr<AdamW> optimizer;
+};
+
+// `weights_file` may be empty: random initialisation.
+absl::StatusOr<Trainee> MakeTrainee(const v1::ExperimentSpec& spec, const ComputeType& compute,
+                                    int64_t classes, const std::string& weights_file);
+
+// After LimitTensors with the same arguments.
+absl::StatusOr<v1::StepPlan> MakePlan(const v1::ExperimentSpec& spec, Trainee& trainee,
+                                      int64_t process_limit_bytes, int64_t data_bytes);
+
+}  // namespace qsweep::engine
+
+#endif  // QSWEEP_WORKER_ENGINE_TRAIN_SETUP_H_

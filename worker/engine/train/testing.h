@@ -1,0 +1,48 @@
+// For tests: small real runs, and what their logs say.
+#ifndef QSWEEP_WORKER_ENGINE_TRAIN_TESTING_H_
+#define QSWEEP_WORKER_ENGINE_TRAIN_TESTING_H_
+
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "qsweep/v1/event.pb.h"
+#include "qsweep/v1/spec.pb.h"
+
+namespace qsweep::engine {
+
+// A directory of this test's own, removed with the object.
+class TemporaryDirectory {
+ public:
+  TemporaryDirectory();
+  ~TemporaryDirectory();
+  TemporaryDirectory(const TemporaryDirectory&) = delete;
+  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
+  // Made, with parents.
+  std::string Sub(absl::string_view name) const;
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+// vit_mini_patch4_28 from random weights on a little of Fashion-MNIST: nf4, LoRA, dropout and
+// augmentation on, 2 epochs of 12 steps of 16 images. JSON in `changes` is merged in.
+v1::ExperimentSpec MiniSpec(absl::string_view changes = "{}");
+
+// All events of an attempt; the test fails if there are none.
+std::vector<v1::Event> EventsIn(const std::string& directory);
+
+// (name, step) -> value, of the points that a repetition of the run must reproduce: not those of
+// time and memory.
+using Points = std::map<std::pair<std::string, int64_t>, double>;
+Points ReproduciblePoints(const std::vector<v1::Event>& events);
+
+// Of the last `checkpoint` event, as a path; empty if there is none.
+std::string LastCheckpoint(const std::string& directory);
+
+}  // namespace qsweep::engine
+
+#endif  // QSWEEP_WORKER_ENGINE_TRAIN_TESTING_H_

@@ -1,0 +1,331 @@
+// Real training of a tiny model on real images, in this process.
+#include "worker/engine/train/trainer.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "common/attempt_dir.h"
+#include "common/file.h"
+#include "common/hash.h"
+#include "worker/engine/base/allocator.h"
+#include "worker/engine/base/safetensors.h"
+#include "worker/engine/train/blame.h"
+#include "worker/engine/train/setup.h"
+#include "worker/engine/train/step.h"
+#include "worker/engine/train/testing.h"
+
+namespace qsweep::engine {
+namespace {
+
+using testing::HasSubstr;
+
+class TrainTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() { InstallAllocator(); }
+  void TearDown() override { SetMemoryLimit(0); }
+
+  // Trains in a new directory; stops after `calls` questions whether to, never if negative.
+  absl::StatusOr<TrainOutcome> Run(const v1::ExperimentSpec& spec, const std::string& name,
+                                   const std::string& resume = "", int calls = -1) {
+    options_.directory = directory_.Sub(name);
+    options_.resume_file = resume;
+    absl::StatusOr<Reporter> reporter = Reporter::Create(options_.directory);
+    EXPECT_TRUE(reporter.ok()) << reporter.status();
+    int asked = 0;
+    return Train(
+        spec, options_, [&] { return calls >= 0 && asked++ >= calls; }, *reporter);
+  }
+  // The same, to its end.
+  std::vector<v1::Event> Finish(const v1::ExperimentSpec& spec, const std::string& name,
+                                const std::string& resume = "") {
+    const absl::StatusOr<TrainOutcome> outcome = Run(spec, name, resume);
+    EXPECT_TRUE(outcome.ok()) << outcome.status();
+    EXPECT_EQ(outcome.value_or(TrainOutcome::kStopped), TrainOutcome::kFinished);
+    std::vector<v1::Event> events = EventsIn(options_.directory);
+    EXPECT_TRUE(!events.empty() && events.back().has_finished());
+    return events;
+  }
+  std::string Bytes(const std::string& name, const std::string& file) {
+    return ReadFile(JoinPath(directory_.Sub(name), file), 1 << 24).value_or("");
+  }
+  void ExpectFailure(const v1::ExperimentSpec& spec, v1::Blame blame, const std::string& text) {
+    const absl::Status status = Run(spec, "failure").status();
+    EXPECT_EQ(BlameOf(status), blame) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr(text));
+  }
+
+  TemporaryDirectory directory_;
+  TrainOptions options_{.threads = 2};
+};
+
+std::vector<double> Losses(const std::vector<v1::Event>& events) {
+  std::vector<double> losses;
+  for (const auto& [key, value] : ReproduciblePoints(events)) {
+    if (key.first == "loss") losses.push_back(value);
+  }
+  return losses;
+}
+
+TEST_F(TrainTest, FullTrainingLearns) {
+  const std::vector<v1::Event> events =
+      Finish(MiniSpec(R"({"training": {"method": "full", "num_epochs": 4, "label_smoothing": 0},
+                   "quantization": {"bits": 0, "double_quant": false},
+                   "dataset": {"train_limit": 1000, "eval_limit": 500}})"),
+             "full");
+  const std::vector<double> losses = Losses(events);
+  ASSERT_GT(losses.size(), 10u);
+  EXPECT_NEAR(losses.front(), std::log(10), 0.5);  // knows nothing yet
+  EXPECT_LT(losses.back(), 1.3);
+  const v1::RunResult& result = events.back().finished().result();
+  EXPECT_GT(result.best().top1(), 0.5);
+  EXPECT_EQ(result.trainable_parameters(), result.total_parameters());
+  EXPECT_EQ(result.files(0).name(), kModelFile);
+}
+
+TEST_F(TrainTest, AResultSaysAllThereIsToSay) {
+  const v1::ExperimentSpec spec = MiniSpec();
+  const std::vector<v1::Event> events = Finish(spec, "whole");
+  ASSERT_TRUE(events[0].has_started());
+  EXPECT_EQ(events[0].started().total_steps(), 24);
+  EXPECT_EQ(events[0].started().micro_batch(), 16);
+  ASSERT_TRUE(events[1].has_quantization());
+  EXPECT_GT(events[1].quantization().layers_quantized(), 0);
+  const Points points = ReproduciblePoints(events);
+  for (const auto& key : {std::pair<std::string, int64_t>{"loss", 4},
+                          {"learning_rate", 24},
+                          {"gradient_norm", 8},
+                          {"gradient_norm/blocks.0/std", 8},
+                          {"gradient_norm/head/max", 12},
+                          {"eval/top1", 12},
+                          {"eval/macro_f1", 24}}) {
+    EXPECT_EQ(points.count(key), 1u) << key.first << " at " << key.second;
+  }
+  const v1::RunResult& result = events.back().finished().result();
+  EXPECT_EQ(result.epochs(), 2);
+  EXPECT_EQ(result.steps(), 24);
+  EXPECT_EQ(result.adapted_modules(), 6);
+  EXPECT_EQ(result.final().images(), 100);
+  EXPECT_EQ(result.final().confusion_size(), 100);
+  EXPECT_GT(result.gradients().norm_mean(), 0);
+  const v1::MemoryAccount& memory = result.memory();
+  EXPECT_GT(memory.weights_bytes(), 0);
+  EXPECT_GT(memory.scales_bytes(), 0);
+  // Gradients and two moments, fp32, of each trained parameter; blocks may be rounded up.
+  EXPECT_GE(memory.gradient_bytes(), 4 * result.trainable_parameters());
+  EXPECT_GE(memory.optimizer_bytes(), 8 * result.trainable_parameters());
+  EXPECT_LT(memory.optimizer_bytes(), 8 * result.trainable_parameters() + 100'000);
+  EXPECT_GT(memory.activation_bytes(), 0);
+  EXPECT_GT(memory.peak_bytes(), memory.activation_bytes());
+  EXPECT_GT(memory.rss_peak_bytes(), memory.peak_bytes());
+  EXPECT_EQ(memory.accumulation_steps(), 1);
+  ASSERT_EQ(result.files_size(), 2);
+  for (const v1::FileFact& file : result.files()) {
+    EXPECT_EQ(file.sha256(), *Sha256HexOfFile(JoinPath(options_.directory, file.name())));
+  }
+  EXPECT_EQ(result.provenance().adapter_sha256(), result.files(0).sha256());
+  // The two newest are left.
+  EXPECT_FALSE(PathExists(JoinPath(options_.directory, "checkpoint-15.safetensors")));
+  EXPECT_TRUE(PathExists(JoinPath(options_.directory, "checkpoint-20.safetensors")));
+  EXPECT_TRUE(PathExists(JoinPath(options_.directory, "checkpoint-24.safetensors")));
+}
+
+TEST_F(TrainTest, ARunInterruptedAnywhereEndsTheSame) {
+  const v1::ExperimentSpec spec = MiniSpec();
+  const std::vector<v1::Event> whole = Finish(spec, "whole");
+  const std::string adapter = Bytes("whole", kAdapterFile);
+  ASSERT_FALSE(adapter.empty());
+  // Before the first step, inside windows, inside an evaluation (after 12 steps it asks again).
+  for (int calls : {0, 1, 7, 12, 13, 14, 22, 25, 27}) {
+    const std::string name = std::to_string(calls);
+    const auto outcome = Run(spec, "stopped" + name, "", calls);
+    ASSERT_TRUE(outcome.ok()) << outcome.status();
+    ASSERT_EQ(*outcome, TrainOutcome::kStopped) << calls;
+    std::vector<v1::Event> events = EventsIn(options_.directory);
+    ASSERT_TRUE(events.back().has_checkpoint());
+    const std::vector<v1::Event> rest =
+        Finish(spec, "resumed" + name, LastCheckpoint(options_.directory));
+    EXPECT_EQ(rest[0].started().resume_step(), events.back().checkpoint().step());
+    EXPECT_EQ(Bytes("resumed" + name, kAdapterFile), adapter) << calls;
+    events.insert(events.end(), rest.begin(), rest.end());
+    EXPECT_EQ(ReproduciblePoints(events), ReproduciblePoints(whole)) << calls;
+  }
+}
+
+TEST_F(TrainTest, StopsEarlyWithoutABetterEvaluation) {
+  // A rate this small changes no bit of a weight.
+  const std::vector<v1::Event> events =
+      Finish(MiniSpec(R"({"training": {"num_epochs": 9, "early_stopping_patience": 2,
+                   "learning_rate": 1e-30, "weight_decay": 0}, "dataset": {"train_limit": 32}})"),
+             "early");
+  const v1::RunResult& result = events.back().finished().result();
+  EXPECT_TRUE(result.stopped_early());
+  EXPECT_EQ(result.epochs(), 3);
+  EXPECT_EQ(result.best_epoch(), 1);
+}
+
+TEST_F(TrainTest, TheProductIsTheBestEpochs) {
+  // Far too fast a rate: later epochs are worse than the first.
+  const std::string changes =
+      R"({"training": {"num_epochs": EPOCHS, "early_stopping_patience": 0, "learning_rate": 0.05,
+          "lr_scheduler": "constant"}, "dataset": {"train_limit": 64}})";
+  const auto with_epochs = [&changes](int64_t epochs) {
+    std::string text = changes;
+    return MiniSpec(text.replace(text.find("EPOCHS"), 6, std::to_string(epochs)));
+  };
+  const std::vector<v1::Event> events = Finish(with_epochs(8), "long");
+  const v1::RunResult& result = events.back().finished().result();
+  ASSERT_LT(result.best_epoch(), 8);
+  EXPECT_GT(result.final().loss(), result.best().loss());
+  Finish(with_epochs(result.best_epoch()), "short");
+  EXPECT_EQ(Bytes("long", kAdapterFile), Bytes("short", kAdapterFile));
+}
+
+TEST_F(TrainTest, AMemoryLimitChangesTheMicroBatchAndNotTheResult) {
+  // In fp32: the micro-batch then moves losses by rounding alone, 1e-4 after 24 steps of feedback.
+  const v1::ExperimentSpec spec =
+      MiniSpec(R"({"training": {"use_mixed_precision": false, "gradient_checkpointing": "none"}})");
+  const std::vector<v1::Event> free = Finish(spec, "free");
+  const int64_t peak = free.back().finished().result().memory().peak_bytes();
+  const int64_t activations = free.back().finished().result().memory().activation_bytes();
+  options_.memory_limit_bytes = (int64_t{160} << 20) + 290 * 28 * 28 + peak - activations / 2;
+  const std::vector<v1::Event> limited = Finish(spec, "limited");
+  const v1::MemoryAccount& memory = limited.back().finished().result().memory();
+  EXPECT_LT(memory.micro_batch(), 16);
+  EXPECT_GT(memory.accumulation_steps(), 1);
+  EXPECT_LT(memory.peak_bytes(), peak);
+  const std::vector<double> expected = Losses(free), losses = Losses(limited);
+  ASSERT_EQ(losses.size(), expected.size());
+  for (size_t i = 0; i < losses.size(); ++i) EXPECT_NEAR(losses[i], expected[i], 1e-4) << i;
+}
+
+TEST_F(TrainTest, FailsLoudly) {
+  options_.data_root = directory_.Sub("empty");
+  ExpectFailure(MiniSpec(R"({"dataset": {"name": "cifar10"}})"), v1::BLAME_MACHINE, "cifar");
+}
+
+TEST_F(TrainTest, ATargetThatMatchesNothingIsTheConfigsFault) {
+  ExpectFailure(MiniSpec(R"({"lora": {"target_modules": ["blocks.7.attn.qkv"]}})"),
+                v1::BLAME_CONFIG, "blocks.7.attn.qkv");
+}
+
+TEST_F(TrainTest, ALimitThatNothingFitsInIsTheResources) {
+  options_.memory_limit_bytes = int64_t{161} << 20;
+  ExpectFailure(MiniSpec(), v1::BLAME_RESOURCES, "memory");
+}
+
+TEST_F(TrainTest, ALossThatIsNotFiniteIsTheConfigsFault) {
+  Finish(MiniSpec(R"({"training": {"method": "full", "num_epochs": 1},
+                      "quantization": {"bits": 0, "double_quant": false}})"),
+         "base");
+  TensorFile weights = *ReadTensorFile(JoinPath(directory_.Sub("base"), kModelFile));
+  weights.tensors.at("norm.weight").fill_(std::numeric_limits<float>::quiet_NaN());
+  options_.weights_file = JoinPath(directory_.path(), "nan.safetensors");
+  ASSERT_TRUE(WriteTensorFile(options_.weights_file, weights).ok());
+  ExpectFailure(MiniSpec(), v1::BLAME_CONFIG, "step 1: the loss is");
+}
+
+TEST_F(TrainTest, WeightsThatAreDamagedAreTheMachines) {
+  options_.weights_file = JoinPath(directory_.path(), "bad.safetensors");
+  ASSERT_TRUE(WriteFileAtomic(options_.weights_file, "not weights").ok());
+  ExpectFailure(MiniSpec(), v1::BLAME_MACHINE, "bad.safetensors");
+}
+
+TEST_F(TrainTest, ACheckpointOfAnotherSpecIsRefused) {
+  ASSERT_TRUE(Run(MiniSpec(), "first", "", 3).ok());
+  const std::string checkpoint = LastCheckpoint(options_.directory);
+  const absl::Status status = Run(MiniSpec(R"({"seed": 7})"), "second", checkpoint).status();
+  EXPECT_EQ(BlameOf(status), v1::BLAME_CONFIG);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("another experiment"));
+}
+
+// Gradients of one batch with a plan that may change under way.
+class StepTest : public TrainTest {
+ protected:
+  StepTest() {
+    spec_ = MiniSpec(R"({"training": {"use_mixed_precision": false}})");
+    trainee_ = *MakeTrainee(spec_, ComputeType(), 10, "");
+    torch::manual_seed(1);
+    batch_ = {torch::randn({16, 3, 28, 28}), at::randint(10, {16}, at::kLong)};
+    plan_.set_gradient_checkpointing("none");
+    // Past the point at which lora_B is zero.
+    for (const AdamW::Slot& slot : trainee_.optimizer->slots()) {
+      const at::NoGradGuard no_grad;
+      slot.parameter.value.add_(0.02 * torch::randn(slot.gradient.sizes()));
+    }
+  }
+  absl::StatusOr<double> Compute(int64_t micro_batch) {
+    plan_.set_micro_batch(micro_batch);
+    return ComputeGradients(*trainee_.model, *trainee_.optimizer, batch_, 3, 0.1, &plan_);
+  }
+  std::vector<at::Tensor> Gradients() const {
+    std::vector<at::Tensor> gradients;
+    for (const AdamW::Slot& slot : trainee_.optimizer->slots()) {
+      gradients.push_back(slot.gradient.clone());
+    }
+    return gradients;
+  }
+  // fp32 sums in another order: some rounding steps of 6e-8 of the largest element.
+  static void ExpectClose(const std::vector<at::Tensor>& a, const std::vector<at::Tensor>& b) {
+    for (size_t i = 0; i < a.size(); ++i) {
+      const float largest = a[i].abs().max().item<float>();
+      EXPECT_GT(largest, 0);
+      EXPECT_LT((a[i] - b[i]).abs().max().item<float>(), 2e-5 * largest) << i;
+    }
+  }
+
+  v1::ExperimentSpec spec_;
+  Trainee trainee_;
+  Batch batch_;
+  v1::StepPlan plan_;
+};
+
+TEST_F(StepTest, TheMicroBatchDoesNotChangeTheGradient) {
+  const double loss = *Compute(16);
+  const std::vector<at::Tensor> gradients = Gradients();
+  for (int64_t micro_batch : {1, 4, 5, 15}) {
+    EXPECT_NEAR(*Compute(micro_batch), loss, 1e-6) << micro_batch;
+    ExpectClose(gradients, Gradients());
+  }
+}
+
+TEST_F(StepTest, RecomputationDoesNotChangeTheGradient) {
+  ASSERT_TRUE(Compute(16).ok());
+  const std::vector<at::Tensor> gradients = Gradients();
+  for (const char* checkpointing : {"selective", "full"}) {
+    plan_.set_gradient_checkpointing(checkpointing);
+    ASSERT_TRUE(Compute(16).ok());
+    ExpectClose(gradients, Gradients());
+  }
+}
+
+TEST_F(StepTest, OutOfMemoryHalvesTheMicroBatchAndRepeatsTheStep) {
+  ASSERT_TRUE(Compute(1).ok());  // scratch panels are made
+  ResetPeak();
+  ASSERT_TRUE(Compute(4).ok());
+  const int64_t enough = CurrentMemory().total_peak_bytes;
+  const double loss = *Compute(16);
+  const std::vector<at::Tensor> gradients = Gradients();
+  ReleaseCached();
+  SetMemoryLimit(enough + gradients.size() * 4096 + 200'000);
+  const absl::StatusOr<double> again = Compute(16);
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_LT(plan_.micro_batch(), 16);
+  EXPECT_NEAR(*again, loss, 1e-6);
+  SetMemoryLimit(0);
+  ExpectClose(gradients, Gradients());
+}
+
+TEST_F(StepTest, OutOfMemoryOnASingleImageIsTheResourcesFault) {
+  ASSERT_TRUE(Compute(1).ok());
+  ReleaseCached();
+  SetMemoryLimit(CurrentMemory().total_bytes + 1000);
+  const absl::Status status = Compute(16).status();
+  EXPECT_EQ(BlameOf(status), v1::BLAME_RESOURCES) << status;
+  EXPECT_EQ(plan_.micro_batch(), 1);
+}
+
+}  // namespace
+}  // namespace qsweep::engine
