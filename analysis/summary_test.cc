@@ -1,0 +1,96 @@
+#include "analysis/summary.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "common/proto_json.h"
+
+namespace qsweep {
+namespace {
+
+FinishedRun Finished(const std::string& quantization_json, int64_t seed, double top1,
+                     int64_t bytes_after, int64_t peak_bytes) {
+  FinishedRun run;
+  EXPECT_TRUE(FromJson(R"({"model": {"name": "vit"}, "dataset": {"name": "cifar10"},
+                           "lora": {"rank": 8}, "training": {"method": "lora"}})",
+                       &run.spec)
+                  .ok());
+  EXPECT_TRUE(FromJson(quantization_json, run.spec.mutable_quantization()).ok());
+  run.spec.set_seed(seed);
+  run.result.mutable_best()->set_top1(top1);
+  run.result.mutable_quantization()->set_bytes_before(1000);
+  run.result.mutable_quantization()->set_bytes_after(bytes_after);
+  run.result.mutable_memory()->set_peak_bytes(peak_bytes);
+  run.result.set_images_per_s(50);
+  return run;
+}
+
+constexpr char kNone[] = R"({"bits": 0})";
+constexpr char kNf4[] = R"({"bits": 4, "quant_type": "nf4", "double_quant": true})";
+
+TEST(DescribeTest, MeanAndSampleDeviation) {
+  EXPECT_EQ(Describe({}).n(), 0);
+  EXPECT_FALSE(Describe({3.0}).has_sd());
+  const v1::Statistic s = Describe({1, 2, 3, 4});
+  EXPECT_DOUBLE_EQ(s.mean(), 2.5);
+  EXPECT_DOUBLE_EQ(s.sd(), std::sqrt(5.0 / 3.0));
+  // Values far from zero with a small spread: the textbook sum of squares would lose it all.
+  EXPECT_DOUBLE_EQ(Describe({1e9 + 1, 1e9 + 2, 1e9 + 3}).sd(), 1.0);
+}
+
+TEST(QuantizationLabelTest, NamesEveryKind) {
+  const auto label = [](const char* json) {
+    v1::Quantization quantization;
+    EXPECT_TRUE(FromJson(json, &quantization).ok());
+    return QuantizationLabel(quantization);
+  };
+  EXPECT_EQ(label(kNone), "none");
+  EXPECT_EQ(label(R"({"bits": 8, "quant_type": "nf4"})"), "int8");
+  EXPECT_EQ(label(kNf4), "nf4+dq");
+  EXPECT_EQ(label(R"({"bits": 4, "quant_type": "fp4"})"), "fp4");
+}
+
+TEST(SummarizeBySeedTest, SeedsAreOneGroupWithReductions) {
+  const auto groups = SummarizeBySeed({
+      Finished(kNone, 1, 0.90, 1000, 800),
+      Finished(kNf4, 1, 0.80, 250, 600),
+      Finished(kNone, 2, 0.94, 1000, 800),
+      Finished(kNf4, 2, 0.84, 250, 600),
+  });
+  ASSERT_EQ(groups.size(), 2u);
+  EXPECT_EQ(groups[0].quantization(), "none");
+  EXPECT_EQ(groups[0].top1().n(), 2);
+  EXPECT_DOUBLE_EQ(groups[0].top1().mean(), 0.92);
+  EXPECT_EQ(groups[0].weights_reduction(), 0);
+  EXPECT_FALSE(groups[0].has_peak_reduction());
+  EXPECT_EQ(groups[1].quantization(), "nf4+dq");
+  EXPECT_EQ(groups[1].rank(), 8);
+  EXPECT_DOUBLE_EQ(groups[1].weights_reduction(), 0.75);
+  EXPECT_DOUBLE_EQ(groups[1].peak_reduction(), 0.25);
+  EXPECT_EQ(groups[1].differs(), "");
+}
+
+TEST(SummarizeBySeedTest, OtherDifferencesAreNeverAveraged) {
+  FinishedRun slow = Finished(kNf4, 1, 0.80, 250, 600), fast = slow;
+  slow.spec.mutable_training()->set_learning_rate(0.5);
+  fast.spec.mutable_training()->set_learning_rate(0.25);
+  fast.spec.mutable_dataset()->add_classes(3);
+  fast.spec.mutable_dataset()->add_classes(4);
+  const auto groups = SummarizeBySeed({slow, fast});
+  ASSERT_EQ(groups.size(), 2u);
+  EXPECT_EQ(groups[0].differs(), "dataset.classes=, training.learning_rate=0.5");
+  EXPECT_EQ(groups[1].differs(), "dataset.classes=3+4, training.learning_rate=0.25");
+  EXPECT_FALSE(groups[0].has_peak_reduction());  // no unquantized group to compare with
+}
+
+TEST(SummarizeBySeedTest, MethodsWithoutARankHaveNone) {
+  FinishedRun run = Finished(kNone, 1, 0.5, 1000, 800);
+  run.spec.mutable_training()->set_method("full");
+  EXPECT_EQ(SummarizeBySeed({run})[0].rank(), 0);
+  EXPECT_TRUE(SummarizeBySeed({}).empty());
+}
+
+}  // namespace
+}  // namespace qsweep
