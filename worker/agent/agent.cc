@@ -101,12 +101,12 @@ void Agent::On(const SessionWanted&) {
 void Agent::On(const SessionClosed& closed) {
   connected_ = false;
   for (const auto& [id, attempt] : attempts_) attempt->Detach();
-  const std::string complaint(closed.reason.message());
+  const std::string complaint = closed.reason.ToString();
   if (std::exchange(last_complaint_, complaint) == complaint) return;
   LogWarning(absl::StrCat(absl::IsFailedPrecondition(closed.reason)
-                              ? "the scheduler refuses this worker: "
-                              : "lost the scheduler: ",
-                          closed.reason.ToString(), "; trying again, training goes on"));
+                              ? "the scheduler refuses this worker ("
+                              : "the session has ended (",
+                          complaint, "); trying again, training goes on"));
 }
 
 void Agent::On(const v1::ToWorker& message) {

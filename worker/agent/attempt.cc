@@ -59,9 +59,9 @@ std::unique_ptr<Attempt> Attempt::FromDirectory(const AttemptEnvironment& enviro
   } else {
     attempt->phase_ = Phase::kReady;
   }
-  if (const auto log = SummarizeEventLog(JoinPath(directory, kEventsFile));
-      log.ok() && log->started) {
-    attempt->progress_.set_total_steps(log->started->total_steps());
+  const auto started = ReadStarted(JoinPath(directory, kEventsFile));
+  if (started.ok() && started->has_value()) {
+    attempt->progress_.set_total_steps((*started)->total_steps());
   }
   return attempt;
 }
@@ -187,11 +187,11 @@ void Attempt::CheckTrainer() {
   if (phase_ != Phase::kRunning || trainer_->Alive()) return;
   Evidence evidence;
   evidence.exit = trainer_->exit();
-  absl::StatusOr<LogSummary> log = SummarizeEventLog(JoinPath(directory_, kEventsFile));
-  if (log.ok()) {
-    evidence.last_word = std::move(log->last_word);
+  auto last_word = ReadLastWord(JoinPath(directory_, kEventsFile));
+  if (last_word.ok()) {
+    evidence.last_word = *std::move(last_word);
   } else {
-    LogError(absl::StrCat(LogTag(id_), log.status().message()));
+    LogError(absl::StrCat(LogTag(id_), last_word.status().message()));
   }
   evidence.out_of_memory_kill = environment_.machine.OutOfMemoryKills() > memory_kills_before_;
   evidence.disk_full = FreeDiskBytes(directory_).value_or(kDiskFullBytes) < kDiskFullBytes;
@@ -235,20 +235,16 @@ bool Attempt::Upload(const v1::EventBatch& batch) {
   return complete && cut_reason_.empty();
 }
 
-bool Attempt::SendEvents() {
+void Attempt::SendEvents() {
   const absl::StatusOr<std::optional<v1::EventBatch>> next = tail_.Next();
-  if (!next.ok()) {
-    cut_reason_ = std::string(next.status().message());
-    return false;
-  }
-  if (!next->has_value() || !cut_reason_.empty() || !Upload(**next)) return false;
+  if (!next.ok()) cut_reason_ = std::string(next.status().message());
+  if (!cut_reason_.empty() || !next->has_value() || !Upload(**next)) return;
   v1::FromWorker message;
   *message.mutable_events() = **next;
   *message.mutable_events()->mutable_attempt() = assign_.attempt();
   environment_.send(std::move(message));
   tail_.Sent(**next);
   for (const v1::Event& event : (*next)->events()) Learn(event);
-  return true;
 }
 
 bool Attempt::LogSent() {
@@ -308,8 +304,9 @@ bool Attempt::Advance(bool slot_free) {
         End({});
         break;
       case Step::kSendEvents:
-        if (!SendEvents()) return true;
-        break;
+        // One batch a turn: a trainer that writes as fast as this reads must not hold up the rest.
+        SendEvents();
+        return true;
       case Step::kSendEnd:
         SendEnd();
         break;

@@ -82,8 +82,8 @@ class Attempt {
   void Start();
   void Terminate();
   void CheckTrainer();
-  // Each returns whether anything was sent.
-  bool SendEvents();
+  void SendEvents();
+  // Sees to the files that the batch names; whether it can be sent.
   bool Upload(const v1::EventBatch& batch);
   void SendEnd();
   void End(Evidence evidence);

@@ -75,15 +75,20 @@ absl::StatusOr<bool> EventTail::AtEnd() const {
   return chunk.events.empty();
 }
 
-absl::StatusOr<LogSummary> SummarizeEventLog(const std::string& path) {
-  LogSummary summary;
+absl::StatusOr<std::optional<v1::Started>> ReadStarted(const std::string& path) {
+  ASSIGN_OR_RETURN(const EventLogChunk chunk, ReadFrom(path, 0, 1));
+  if (chunk.events.empty() || !chunk.events[0].has_started()) return std::nullopt;
+  return chunk.events[0].started();
+}
+
+absl::StatusOr<std::optional<v1::Event>> ReadLastWord(const std::string& path) {
+  std::optional<v1::Event> last_word;
   uint64_t offset = 0;
   while (true) {
     ASSIGN_OR_RETURN(EventLogChunk chunk, ReadFrom(path, offset, kEventBatchBytes));
-    if (chunk.events.empty()) return summary;
+    if (chunk.events.empty()) return last_word;
     for (v1::Event& event : chunk.events) {
-      if (event.has_started()) summary.started = event.started();
-      if (event.has_finished() || event.has_failed()) summary.last_word = std::move(event);
+      if (event.has_finished() || event.has_failed()) last_word = std::move(event);
     }
     offset = chunk.end_offset;
   }

@@ -43,12 +43,10 @@ class EventTail {
   uint64_t sent_ = 0;
 };
 
-// The last word of a log, read locally from its begin to its end (or to the first damaged record).
-struct LogSummary {
-  std::optional<v1::Started> started;
-  std::optional<v1::Event> last_word;  // a Finished or a Failed
-};
-absl::StatusOr<LogSummary> SummarizeEventLog(const std::string& path);
+// How a log begins; nullopt if it has not.
+absl::StatusOr<std::optional<v1::Started>> ReadStarted(const std::string& path);
+// The Finished or Failed of a log that nobody writes any more; nullopt if it has none.
+absl::StatusOr<std::optional<v1::Event>> ReadLastWord(const std::string& path);
 
 // The files, with names relative to the attempt directory, that an event promises.
 std::vector<v1::FileFact> FilesNamedBy(const v1::Event& event);
