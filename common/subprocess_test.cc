@@ -35,7 +35,7 @@ TEST(Subprocess, TheTimeoutKills) {
 TEST(Subprocess, HasItsOwnSessionDirectoryAndEnvironment) {
   SubprocessOptions options;
   options.stdout_path = ::testing::TempDir() + "qsweep-subprocess-out";
-  options.working_directory = "/";
+  options.working_directory = "/usr";
   options.environment = {"QSWEEP_TEST=yes", "HOME=/elsewhere"};
   options.argv = Shell("pwd; echo $QSWEEP_TEST $HOME; cut -d' ' -f6 /proc/$$/stat");
   const auto pid = StartSubprocess(options);
@@ -44,7 +44,7 @@ TEST(Subprocess, HasItsOwnSessionDirectoryAndEnvironment) {
   ASSERT_TRUE(exit.ok());
   EXPECT_EQ(exit->exit_code, 0);
   EXPECT_EQ(ReadFile(options.stdout_path, 1000).value(),
-            "/\nyes /elsewhere\n" + std::to_string(*pid) + "\n");
+            "/usr\nyes /elsewhere\n" + std::to_string(*pid) + "\n");
   EXPECT_TRUE(RemoveTree(options.stdout_path).ok());
 }
 

@@ -20,13 +20,6 @@ constexpr int64_t kFloat = 4;
 // tensor.
 constexpr int64_t kProcessBytes = 256 << 20;
 
-bool MatchesAny(const std::string& module,
-                const google::protobuf::RepeatedPtrField<std::string>& patterns) {
-  return std::any_of(patterns.begin(), patterns.end(), [&module](const std::string& pattern) {
-    return ModuleMatches(module, pattern);
-  });
-}
-
 // Both splits, as stored.
 int64_t DatasetBytes(const v1::Dataset& spec) {
   const DatasetShape* dataset = FindDataset(spec.name());
@@ -47,7 +40,7 @@ int64_t BatchBytes(const v1::Dataset& spec, int64_t size) {
 // with double quantization 1 a block and 4 every 256 blocks.
 int64_t LinearBytes(const ModuleShape& module, const v1::Quantization& q) {
   const int64_t n = module.out * module.in;
-  if (q.bits() == 0 || MatchesAny(module.name, q.skip_modules())) return n * kFloat;
+  if (q.bits() == 0 || ModuleMatchesAny(module.name, q.skip_modules())) return n * kFloat;
   if (q.bits() == 8) return n + module.out * kFloat;
   const int64_t blocks = n / q.blocksize() + 1;
   return n / 2 + (q.double_quant() ? blocks + (blocks / 256 + 1) * kFloat : blocks * kFloat);
@@ -83,7 +76,7 @@ Parameters CountParameters(const v1::ExperimentSpec& spec, const ModelShape& m, 
     }
     p.frozen_bytes += LinearBytes(module, spec.quantization());
     if (spec.training().method() == "lora" &&
-        MatchesAny(module.name, spec.lora().target_modules())) {
+        ModuleMatchesAny(module.name, spec.lora().target_modules())) {
       p.trainable += spec.lora().rank() * (module.out + module.in);
     }
   }

@@ -54,4 +54,11 @@ bool ModuleMatches(absl::string_view module, absl::string_view pattern) {
   return Glob(module.substr(begin), pattern);
 }
 
+bool ModuleMatchesAny(absl::string_view module,
+                      const google::protobuf::RepeatedPtrField<std::string>& patterns) {
+  return std::any_of(patterns.begin(), patterns.end(), [module](const std::string& pattern) {
+    return ModuleMatches(module, pattern);
+  });
+}
+
 }  // namespace qsweep

@@ -3,6 +3,8 @@
 #ifndef QSWEEP_COMMON_SPEC_MODULES_H_
 #define QSWEEP_COMMON_SPEC_MODULES_H_
 
+#include <google/protobuf/repeated_field.h>
+
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -24,6 +26,8 @@ std::vector<ModuleShape> BlockLinears(const ModelShape& model);
 // As PEFT reads a list of target_modules: `pattern` is the full name or a suffix of it after a dot;
 // `*` stands for any characters within one component.
 bool ModuleMatches(absl::string_view module, absl::string_view pattern);
+bool ModuleMatchesAny(absl::string_view module,
+                      const google::protobuf::RepeatedPtrField<std::string>& patterns);
 
 }  // namespace qsweep
 

@@ -66,13 +66,6 @@ void CheckImageSize(const v1::Dataset& dataset, const ModelShape& shape, Problem
                                "; ", lower, " and ", lower + patch, " are")});
 }
 
-bool MatchesAny(absl::string_view module,
-                const google::protobuf::RepeatedPtrField<std::string>& patterns) {
-  return std::any_of(patterns.begin(), patterns.end(), [module](const std::string& pattern) {
-    return ModuleMatches(module, pattern);
-  });
-}
-
 // Every pattern must match: one that matches nothing is a slip, and would pass in silence.
 void CheckPatterns(const std::string& path,
                    const google::protobuf::RepeatedPtrField<std::string>& patterns,
@@ -110,7 +103,7 @@ void CheckQuantization(const v1::ExperimentSpec& spec, const ModelShape& shape, 
   }
   std::vector<ModuleShape> modules = BlockLinears(shape);
   if (std::all_of(modules.begin(), modules.end(), [&quantization](const ModuleShape& module) {
-        return MatchesAny(module.name, quantization.skip_modules());
+        return ModuleMatchesAny(module.name, quantization.skip_modules());
       })) {
     out->push_back({"quantization.skip_modules",
                     "leaves no module to quantize; set quantization.bits: 0 if that is meant"});
