@@ -142,7 +142,7 @@ void Agent::OnWelcome(const v1::Welcome& welcome) {
     Attempt* const attempt = Find(verdict.attempt());
     if (attempt == nullptr) {
       if (verdict.keep()) {
-        ReportAbsent(verdict.attempt(), v1::BLAME_MACHINE, "the worker no longer has this attempt");
+        ReportAbsent(verdict.attempt());
       }
     } else if (verdict.keep()) {
       attempt->Attach(verdict.acked_offset());
@@ -154,18 +154,17 @@ void Agent::OnWelcome(const v1::Welcome& welcome) {
 
 void Agent::OnAssign(const v1::Assign& assign) {
   if (Find(assign.attempt()) != nullptr) return;
-  if (shutdown_since_) {
-    return ReportAbsent(assign.attempt(), v1::BLAME_CONTROL_PLANE, kShutdownReason);
-  }
+  // The goodbye gives it back. Any answer before would only bring the next assignment.
+  if (shutdown_since_) return;
   std::unique_ptr<Attempt> attempt = Attempt::FromAssign(environment_, assign);
   attempts_[attempt->id()] = std::move(attempt);
 }
 
-void Agent::ReportAbsent(const v1::Attempt& attempt, v1::Blame blame, const std::string& error) {
+void Agent::ReportAbsent(const v1::Attempt& attempt) {
   v1::FromWorker message;
   *message.mutable_ended()->mutable_attempt() = attempt;
-  message.mutable_ended()->set_blame(blame);
-  message.mutable_ended()->set_error(error);
+  message.mutable_ended()->set_blame(v1::BLAME_MACHINE);
+  message.mutable_ended()->set_error("the worker no longer has this attempt");
   session_.Send(std::move(message));
 }
 

@@ -57,8 +57,8 @@ class Agent {
   void On(const v1::ToWorker& message);
   void OnWelcome(const v1::Welcome& welcome);
   void OnAssign(const v1::Assign& assign);
-  // Tells the end of an attempt that this worker does not have.
-  void ReportAbsent(const v1::Attempt& attempt, v1::Blame blame, const std::string& error);
+  // Ends an attempt of which this worker has nothing.
+  void ReportAbsent(const v1::Attempt& attempt);
 
   void AdvanceAll();
   int RunningTrainers() const;

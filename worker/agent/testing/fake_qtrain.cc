@@ -1,6 +1,7 @@
 // A stand-in for qtrain in the agent's tests: keeps the contract of common/attempt_dir.h without
 // training anything. What it plays is read from the spec:
-//   model.name                    finish, fail, crash, vanish (exits without a word)
+//   model.name                    finish, fail, crash, vanish (exits without a word), damage (its
+//                                 product is not what it says)
 //   training.num_epochs           steps
 //   training.log_interval         milliseconds a step takes
 //   training.checkpoint_interval  steps between checkpoints
@@ -83,6 +84,9 @@ absl::StatusOr<int> End(const std::string& role, const std::string& directory,
   // The product tells which weights it was made from.
   ASSIGN_OR_RETURN(*event.mutable_finished()->mutable_result()->add_files(),
                    WriteNamed(directory, kAdapterFile, absl::StrCat("adapter of ", weights)));
+  if (role == "damage") {
+    RETURN_IF_ERROR(WriteFileAtomic(JoinPath(directory, kAdapterFile), "something else"));
+  }
   RETURN_IF_ERROR(Append(event, log));
   return kExitFinished;
 }

@@ -1,0 +1,159 @@
+// What the worker does when something ends before its time: the scheduler, the agent, the trainer.
+#include <signal.h>
+
+#include <string>
+
+#include "common/attempt_dir.h"
+#include "worker/agent/testing/agent_test.h"
+
+namespace qsweep {
+namespace {
+
+using testing::HasSubstr;
+using AgentInterruptionTest = AgentTest;
+
+TEST_F(AgentInterruptionTest, TrainsOnWhileTheSchedulerIsAway) {
+  StartConnectedWorker();
+  Assign(MakeAssign(kId, "finish", 100, 10, /*checkpoint_interval=*/30));
+  WaitForSteps();
+  scheduler_->Stop();
+  absl::SleepFor(absl::Milliseconds(700));
+  scheduler_->Start();
+  EXPECT_TRUE(WaitForEnd().succeeded());
+  ExpectSteps(1, 100);
+  EXPECT_EQ(Record().missing_artifacts, 0);
+}
+
+TEST_F(AgentInterruptionTest, EndIsToldAgainUntilAcknowledged) {
+  StartConnectedWorker();
+  scheduler_->With([](State& state) { state.acknowledge_ends = false; });
+  Assign(MakeAssign(kId, "finish", 5, 1));
+  EXPECT_TRUE(WaitForEnd().succeeded());
+  scheduler_->Stop();
+  EXPECT_TRUE(PathExists(AttemptPath()));
+  scheduler_->With([](State& state) { state.acknowledge_ends = true; });
+  scheduler_->Start();
+  EXPECT_TRUE(WaitForNoDirectory());
+  EXPECT_EQ(Record().times_ended, 2);
+}
+
+TEST_F(AgentInterruptionTest, LowerAcknowledgementRewinds) {
+  StartConnectedWorker();
+  Assign(MakeAssign(kId, "finish", 150, 10));
+  WaitForSteps(60);
+  EXPECT_GT(scheduler_->ForgetHalf(kId), 10u);
+  EXPECT_TRUE(WaitForEnd().succeeded());
+  ExpectSteps(1, 150);
+}
+
+TEST_F(AgentInterruptionTest, StopWithCheckpointUploadsItAndReports) {
+  StartConnectedWorker();
+  Assign(MakeAssign(kId, "finish", 100'000, 10));
+  WaitForSteps();
+  Stop(/*checkpoint=*/true);
+  const v1::AttemptEnded ended = WaitForEnd();
+  EXPECT_FALSE(ended.succeeded());
+  EXPECT_EQ(ended.blame(), v1::BLAME_CONTROL_PLANE);
+  EXPECT_EQ(ended.error(), "stopped: cancelled by its owner");
+  EXPECT_EQ(ended.exit_code(), kExitStopped);
+  EXPECT_TRUE(Record().events.back().has_checkpoint());
+  EXPECT_EQ(Record().missing_artifacts, 0);
+  EXPECT_TRUE(WaitForNoDirectory());
+}
+
+TEST_F(AgentInterruptionTest, StopWithoutCheckpointKillsAndDeletes) {
+  StartConnectedWorker();
+  Assign(MakeAssign(kId, "finish", 100'000, 10));
+  const pid_t trainer = WaitForSteps();
+  Stop(/*checkpoint=*/false);
+  EXPECT_TRUE(WaitForNoDirectory());
+  EXPECT_TRUE(IsGone(trainer));
+  EXPECT_FALSE(Record().ended.has_value());
+}
+
+TEST_F(AgentInterruptionTest, RestartedWorkerTakesOverARunningTrainer) {
+  StartConnectedWorker();
+  Assign(MakeAssign(kId, "finish", 150, 10, /*checkpoint_interval=*/40));
+  WaitForSteps();
+  KillWorker();
+  absl::SleepFor(absl::Milliseconds(200));
+  StartConnectedWorker();
+  const auto hellos = scheduler_->With([](State& state) { return state.hellos; });
+  ASSERT_EQ(hellos.size(), 2u);
+  EXPECT_EQ(hellos[0].info().id(), hellos[1].info().id());
+  ASSERT_EQ(hellos[1].held_size(), 1);
+  EXPECT_EQ(FromProto(hellos[1].held(0).attempt()), kId);
+  EXPECT_TRUE(WaitForEnd().succeeded());
+  ExpectSteps(1, 150);
+  EXPECT_EQ(Record().missing_artifacts, 0);
+  EXPECT_TRUE(WaitForNoDirectory());
+}
+
+TEST_F(AgentInterruptionTest, TrainerThatEndedWhileItsAgentWasAwayIsReported) {
+  StartConnectedWorker();
+  Assign(MakeAssign(kId, "finish", 50, 10, /*checkpoint_interval=*/20));
+  WaitForSteps();
+  KillWorker();
+  absl::SleepFor(absl::Seconds(1));
+  StartConnectedWorker();
+  EXPECT_TRUE(WaitForEnd().succeeded());
+  ExpectSteps(1, 50);
+}
+
+TEST_F(AgentInterruptionTest, TrainerKilledWhileItsAgentWasAwayIsReported) {
+  StartConnectedWorker();
+  Assign(MakeAssign(kId, "finish", 100'000, 10));
+  const pid_t trainer = WaitForSteps();
+  KillWorker();
+  ::kill(trainer, SIGKILL);
+  StartConnectedWorker();
+  const v1::AttemptEnded ended = WaitForEnd();
+  EXPECT_FALSE(ended.succeeded());
+  EXPECT_EQ(ended.blame(), v1::BLAME_MACHINE);
+}
+
+TEST_F(AgentInterruptionTest, AttemptTheSchedulerGaveUpIsKilledAndDeleted) {
+  StartConnectedWorker();
+  Assign(MakeAssign(kId, "finish", 100'000, 10));
+  const pid_t trainer = WaitForSteps();
+  KillWorker();
+  scheduler_->With([](State& state) { state.keep_held = false; });
+  StartConnectedWorker();
+  EXPECT_TRUE(WaitForNoDirectory());
+  EXPECT_TRUE(IsGone(trainer));
+  EXPECT_FALSE(Record().ended.has_value());
+}
+
+TEST_F(AgentInterruptionTest, ShutdownStopsReportsAndSaysGoodbye) {
+  StartConnectedWorker();
+  Assign(MakeAssign(kId, "finish", 100'000, 10));
+  WaitForSteps();
+  const ExitStatus exit = EndWorker(SIGTERM);
+  EXPECT_EQ(exit.exit_code, 0);
+  EXPECT_EQ(exit.signal, 0);
+  EXPECT_EQ(Record().ended->blame(), v1::BLAME_CONTROL_PLANE);
+  EXPECT_TRUE(Record().events.back().has_checkpoint());
+  EXPECT_EQ(Record().missing_artifacts, 0);
+  EXPECT_TRUE(scheduler_->With([](State& state) { return state.goodbye.has_value(); }));
+  EXPECT_TRUE(WaitForNoDirectory());
+}
+
+TEST_F(AgentInterruptionTest, RefusedWorkerKeepsTrying) {
+  scheduler_->With([](State& state) { state.refuse_hellos = true; });
+  StartWorker();
+  ASSERT_TRUE(scheduler_->WaitFor([](const State& state) { return !state.hellos.empty(); }));
+  scheduler_->With([](State& state) { state.refuse_hellos = false; });
+  EXPECT_TRUE(scheduler_->WaitFor([](const State& state) { return state.connected; }));
+}
+
+TEST_F(AgentInterruptionTest, FailingProbeAndSecondAgentAreFatal) {
+  const auto no_trainer = RunForOutput(CommandLine("/bin/false"), absl::Seconds(20));
+  EXPECT_THAT(std::string(no_trainer.status().message()), HasSubstr("/bin/false"));
+  StartConnectedWorker();
+  const auto second = RunForOutput(CommandLine(QSWEEP_FAKE_QTRAIN), absl::Seconds(20));
+  EXPECT_THAT(std::string(second.status().message()),
+              HasSubstr("another qworker uses this state directory"));
+}
+
+}  // namespace
+}  // namespace qsweep
