@@ -20,23 +20,24 @@
 
 namespace qsweep::engine {
 
-// What backward recomputes. kNone keeps every activation a block's backward needs; kSelective drops
-// what is cheap (normalised inputs, GELU and attention probabilities); kFull keeps block inputs only.
-// All three give the same gradients to rounding.
+// What backward recomputes, beside attention's probabilities and the norms' outputs, which it
+// always does. kNone: nothing more; kSelective: the MLP's hidden layer (one product of the block's
+// four); kFull: the block, of which only the input is kept. All three give the same gradients, to
+// the bit.
 enum class Checkpointing { kNone, kSelective, kFull };
 
 struct ForwardContext {
-  bool training = false;      // dropout on
-  int64_t step = 0;           // optimizer step, for the dropout masks
-  int64_t first_sample = 0;   // position of images[0] in the effective batch, for the same
+  bool training = false;     // dropout on
+  int64_t step = 0;          // optimizer step, for the dropout masks
+  int64_t first_sample = 0;  // position of images[0] in the effective batch, for the same
   Checkpointing checkpointing = Checkpointing::kNone;
 };
 
 struct TrainableParameter {
-  std::string name;           // as written in its file: base_model.model.blocks.0.attn.qkv.lora_A.weight
-  std::string group;          // for gradient statistics: blocks.0, ..., head, embed
-  at::Tensor value;           // fp32 leaf with requires_grad
-  bool decay = true;          // weight decay applies (not to biases and norms)
+  std::string name;   // as written in its file: base_model.model.blocks.0.attn.qkv.lora_A.weight
+  std::string group;  // for gradient statistics: blocks.0, ..., head, embed
+  at::Tensor value;   // fp32 leaf with requires_grad
+  bool decay = true;  // weight decay applies (not to biases and norms)
 };
 
 class Vit {
@@ -46,14 +47,16 @@ class Vit {
     int64_t classes = 0;                  // of the dataset: the head's
   };
 
-  // `spec` is complete. `weights` (timm names) may be null: random initialisation from spec.seed. The
-  // head is taken from the weights when its shape fits `classes` and training.method is not changing
-  // the labels' meaning (it never fits 1000 -> 10); else it is initialised anew (weights ~ N(0, 0.02²)
-  // from the seed, bias 0). pos_embed is interpolated (bicubic) to the image size.
-  // InvalidArgument lists every name or shape that does not fit; and when no layer was quantized though
-  // bits > 0, or no module matched lora.target_modules, or one of the patterns matched nothing.
+  // `spec` is complete. `weights` (timm names) may be null: random initialisation from spec.seed.
+  // The head is taken from the weights when its shape fits `classes` and training.method is not
+  // changing the labels' meaning (it never fits 1000 -> 10); else it is initialised anew (weights ~
+  // N(0, 0.02²) from the seed, bias 0). pos_embed is interpolated (bicubic) to the image size.
+  // InvalidArgument lists every name or shape that does not fit; and when no layer was quantized
+  // though bits > 0, or no module matched lora.target_modules, or one of the patterns matched
+  // nothing.
   static absl::StatusOr<std::unique_ptr<Vit>> Create(const v1::ExperimentSpec& spec,
-                                                     const ModelShape& shape, const Options& options,
+                                                     const ModelShape& shape,
+                                                     const Options& options,
                                                      const TensorFile* weights);
   ~Vit();
 
@@ -64,13 +67,13 @@ class Vit {
   // Modules that got an adapter, as "blocks.0.attn.qkv", in order.
   const std::vector<std::string>& adapted_modules() const;
   // lora_B values of those modules, to tell whether a zero gradient of lora_A is a fault.
-  int64_t total_parameters() const;      // base and head, adapters not counted
+  int64_t total_parameters() const;  // base and head, adapters not counted
   int64_t trainable_parameters() const;
   // Everything but compute_dtype_asked; layers, bytes, bits per weight, error per layer.
   const v1::QuantizationFacts& quantization() const;
 
-  // What the method's product file holds: PEFT's names for lora (adapters and head), timm's for full
-  // (every weight) and for linear_probe (head.weight, head.bias). fp32.
+  // What the method's product file holds: PEFT's names for lora (adapters and head), timm's for
+  // full (every weight) and for linear_probe (head.weight, head.bias). fp32.
   TensorFile Product() const;
   // adapter_config.json as PEFT writes it.
   std::string PeftConfigJson(const std::string& base_model) const;
@@ -80,10 +83,6 @@ class Vit {
   explicit Vit(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
-
-// "qkv", "attn.qkv", "blocks.*.mlp.fc1": as PEFT reads a list of target_modules: a full name or a suffix
-// after a dot; `*` matches within one component.
-bool ModuleMatches(const std::string& module, const std::string& pattern);
 
 }  // namespace qsweep::engine
 

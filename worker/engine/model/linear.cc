@@ -1,0 +1,88 @@
+#include "worker/engine/model/linear.h"
+
+namespace qsweep::engine {
+
+at::Tensor Workspace::Panel(int64_t rows, int64_t columns, at::ScalarType type) {
+  const int64_t bytes = rows * columns * static_cast<int64_t>(c10::elementSize(type));
+  if (!bytes_.defined() || bytes_.numel() < bytes) {
+    AccountScope scope(Account::kWorkspace);
+    bytes_ = at::empty({bytes}, at::kByte);
+  }
+  return bytes_.slice(0, 0, bytes).view(type).view({rows, columns});
+}
+
+at::Tensor Linear::Weights(Workspace& workspace) const {
+  if (dense.defined()) return dense;
+  if (weight.value.defined() && compute == at::kFloat) return weight.value;
+  const int64_t in = quantized ? quantized->in_features() : weight.value.size(1);
+  at::Tensor panel = workspace.Panel(out_features(), in, compute);
+  if (quantized) {
+    quantized->DequantizeInto(panel);
+  } else {
+    panel.copy_(weight.value);
+  }
+  return panel;
+}
+
+DropoutMask Linear::Mask(const Position& position) const {
+  return {lora->dropout_key, position.training ? lora->dropout_threshold : 0, position.step,
+          position.first_sample, position.rows_per_sample};
+}
+
+at::Tensor Linear::ScaledB() const { return (lora->b.value * lora->scaling).to(compute); }
+
+at::Tensor Linear::Forward(const at::Tensor& x, const Position& position, at::Tensor* lora_hidden,
+                           Workspace& workspace) const {
+  const at::Tensor y = at::empty({x.size(0), out_features()}, compute);
+  ForwardAdd(x, position, {}, y, lora_hidden, workspace);
+  return y;
+}
+
+void Linear::ForwardAdd(const at::Tensor& x, const Position& position, const at::Tensor& add,
+                        const at::Tensor& y, at::Tensor* lora_hidden, Workspace& workspace) const {
+  Matmul(x, Weights(workspace).t(), y, {bias.value, add});
+  if (!lora) return;
+  const DropoutMask mask = Mask(position);
+  const at::Tensor hidden = at::empty({x.size(0), lora->a.value.size(0)}, compute);
+  Matmul(mask.threshold > 0 ? Dropout(x, mask) : x, lora->a.value.to(compute).t(), hidden);
+  Matmul(hidden, ScaledB().t(), y, {{}, y});
+  if (lora_hidden != nullptr) *lora_hidden = hidden;
+}
+
+// Makes the gradients of A and B and returns that of dropout(x) Aᵀ, s · dy B.
+at::Tensor Linear::BackwardLora(const at::Tensor& dy, const at::Tensor& x, const Position& position,
+                                const at::Tensor& lora_hidden, Gradients& gradients) const {
+  const DropoutMask mask = Mask(position);
+  const at::Tensor d_hidden = at::empty_like(lora_hidden);
+  Matmul(dy, ScaledB(), d_hidden);
+  const at::Tensor db = gradients.Make(lora->b);
+  Matmul(dy.t(), lora_hidden, db);
+  db.mul_(lora->scaling);
+  Matmul(d_hidden.t(), mask.threshold > 0 ? Dropout(x, mask) : x, gradients.Make(lora->a));
+  return d_hidden;
+}
+
+at::Tensor Linear::Backward(const at::Tensor& dy, const at::Tensor& x, const Position& position,
+                            const at::Tensor& lora_hidden, bool wants_input,
+                            const at::Tensor& multiply, Gradients& gradients,
+                            Workspace& workspace) const {
+  if (weight.trains()) {
+    Matmul(dy.t(), x, gradients.Make(weight));
+    gradients.Make(bias).copy_(dy.sum(0, false, at::kFloat));
+  }
+  at::Tensor d_hidden;
+  if (lora) d_hidden = BackwardLora(dy, x, position, lora_hidden, gradients);
+  if (!wants_input) return {};
+  const at::Tensor panel = Weights(workspace);
+  const at::Tensor dx = at::empty({dy.size(0), panel.size(1)}, compute);
+  Matmul(dy, panel, dx, {{}, {}, lora ? at::Tensor() : multiply});
+  if (lora) {
+    const at::Tensor d_dropped = at::empty_like(dx);
+    Matmul(d_hidden, lora->a.value.to(compute), d_dropped);
+    DropoutAdd(d_dropped, Mask(position), dx);
+    if (multiply.defined()) dx.mul_(multiply);
+  }
+  return dx;
+}
+
+}  // namespace qsweep::engine

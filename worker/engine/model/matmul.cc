@@ -1,0 +1,155 @@
+#include "worker/engine/model/matmul.h"
+
+#include <array>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <oneapi/dnnl/dnnl.hpp>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "common/status.h"
+
+namespace qsweep::engine {
+namespace {
+
+namespace dn = dnnl;
+
+const dn::engine& Cpu() {
+  static const dn::engine engine(dn::engine::kind::cpu, 0);
+  return engine;
+}
+
+dn::memory::desc Describe(const at::Tensor& t) {
+  const auto type =
+      t.scalar_type() == at::kFloat ? dn::memory::data_type::f32 : dn::memory::data_type::bf16;
+  return {t.sizes().vec(), type, t.strides().vec()};
+}
+
+dn::memory::desc DescribeBias(const at::Tensor& bias) {
+  return {{1, bias.size(0)}, dn::memory::data_type::f32, dn::memory::format_tag::ab};
+}
+
+dn::memory Wrap(const dn::memory::desc& desc, const at::Tensor& t) {
+  return {desc, Cpu(), t.data_ptr()};
+}
+
+bool IsSame(const at::Tensor& a, const at::Tensor& b) {
+  return a.defined() && a.data_ptr() == b.data_ptr();
+}
+
+dn::primitive_attr Attributes(const at::Tensor& c, const Epilogue& e) {
+  dn::post_ops ops;
+  if (IsSame(e.add, c)) {
+    ops.append_sum(1.0f);
+  } else if (e.add.defined()) {
+    ops.append_binary(dn::algorithm::binary_add, Describe(e.add));
+  }
+  if (e.multiply.defined()) ops.append_binary(dn::algorithm::binary_mul, Describe(e.multiply));
+  dn::primitive_attr attributes;
+  attributes.set_post_ops(ops);
+  return attributes;
+}
+
+dn::matmul MakePrimitive(const at::Tensor& a, const at::Tensor& b, const at::Tensor& c,
+                         const Epilogue& e) {
+  const dn::memory::desc bias = e.bias.defined() ? DescribeBias(e.bias) : dn::memory::desc();
+#if DNNL_VERSION_MAJOR >= 3
+  return dn::matmul(dn::matmul::primitive_desc(Cpu(), Describe(a), Describe(b), bias, Describe(c),
+                                               Attributes(c, e)));
+#else
+  const dn::matmul::desc desc(Describe(a), Describe(b), bias, Describe(c));
+  return dn::matmul(dn::matmul::primitive_desc(desc, Attributes(c, e), Cpu()));
+#endif
+}
+
+// Everything that a primitive depends on. A training step repeats a few dozen of them.
+using Key = std::array<int64_t, 18>;
+
+int64_t TypeOf(const at::Tensor& t) {
+  return t.defined() ? 1 + static_cast<int64_t>(t.scalar_type()) : 0;
+}
+
+Key KeyOf(const at::Tensor& a, const at::Tensor& b, const at::Tensor& c, const Epilogue& e) {
+  const auto stride = [](const at::Tensor& t) { return t.defined() ? t.stride(0) : 0; };
+  return {a.size(0),
+          a.size(1),
+          b.size(1),
+          TypeOf(a),
+          a.stride(0),
+          a.stride(1),
+          b.stride(0),
+          b.stride(1),
+          TypeOf(c),
+          c.stride(0),
+          TypeOf(e.bias),
+          TypeOf(e.add),
+          stride(e.add),
+          IsSame(e.add, c),
+          TypeOf(e.multiply),
+          stride(e.multiply),
+          at::get_num_threads(),
+          0};
+}
+
+// nullopt: this processor has no such product (bf16 without AVX-512).
+std::optional<dn::matmul> Primitive(const at::Tensor& a, const at::Tensor& b, const at::Tensor& c,
+                                    const Epilogue& e) {
+  static std::mutex mutex;
+  static std::map<Key, std::optional<dn::matmul>>& cache =
+      *new std::map<Key, std::optional<dn::matmul>>();
+  const Key key = KeyOf(a, b, c, e);
+  std::lock_guard<std::mutex> lock(mutex);
+  const auto found = cache.find(key);
+  if (found != cache.end()) return found->second;
+  std::optional<dn::matmul> primitive;
+  try {
+    primitive = MakePrimitive(a, b, c, e);
+  } catch (const dn::error& error) {
+    if (error.status != dnnl_unimplemented) throw;
+  }
+  return cache.emplace(key, primitive).first->second;
+}
+
+// Slow and right: for processors on which oneDNN has no bf16.
+void MatmulByTorch(const at::Tensor& a, const at::Tensor& b, const at::Tensor& c,
+                   const Epilogue& e) {
+  at::Tensor product = at::mm(a.to(at::kFloat), b.to(at::kFloat));
+  if (e.bias.defined()) product += e.bias;
+  if (e.add.defined()) product += e.add;
+  if (e.multiply.defined()) product *= e.multiply;
+  c.copy_(product);
+}
+
+}  // namespace
+
+void Matmul(const at::Tensor& a, const at::Tensor& b, const at::Tensor& c,
+            const Epilogue& epilogue) {
+  QSWEEP_CHECK(a.dim() == 2 && b.dim() == 2 && c.dim() == 2);
+  QSWEEP_CHECK(a.size(1) == b.size(0) && a.size(0) == c.size(0) && b.size(1) == c.size(1));
+  const std::optional<dn::matmul> primitive = Primitive(a, b, c, epilogue);
+  if (!primitive) return MatmulByTorch(a, b, c, epilogue);
+
+  std::unordered_map<int, dn::memory> arguments = {{DNNL_ARG_SRC, Wrap(Describe(a), a)},
+                                                   {DNNL_ARG_WEIGHTS, Wrap(Describe(b), b)},
+                                                   {DNNL_ARG_DST, Wrap(Describe(c), c)}};
+  if (epilogue.bias.defined()) {
+    arguments.emplace(DNNL_ARG_BIAS, Wrap(DescribeBias(epilogue.bias), epilogue.bias));
+  }
+  const bool adds_other = epilogue.add.defined() && !IsSame(epilogue.add, c);
+  if (adds_other) {
+    arguments.emplace(DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1,
+                      Wrap(Describe(epilogue.add), epilogue.add));
+  }
+  if (epilogue.multiply.defined()) {
+    const int index = epilogue.add.defined() ? 1 : 0;
+    arguments.emplace(DNNL_ARG_ATTR_MULTIPLE_POST_OP(index) | DNNL_ARG_SRC_1,
+                      Wrap(Describe(epilogue.multiply), epilogue.multiply));
+  }
+  static thread_local dn::stream stream(Cpu());
+  primitive->execute(stream, arguments);
+  stream.wait();
+}
+
+}  // namespace qsweep::engine

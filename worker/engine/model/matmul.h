@@ -1,0 +1,26 @@
+// Matrix products through oneDNN, in fp32 or bf16 with fp32 accumulation. libtorch would send fp32
+// products to BLAS, which Debian's OpenBLAS answers slowly on processors it does not know.
+#ifndef QSWEEP_WORKER_ENGINE_MODEL_MATMUL_H_
+#define QSWEEP_WORKER_ENGINE_MODEL_MATMUL_H_
+
+#include <torch/torch.h>
+
+namespace qsweep::engine {
+
+// What is done to each element of the fp32 accumulator before it is stored, in this order.
+// Undefined tensors: nothing.
+struct Epilogue {
+  at::Tensor bias;      // [n], fp32, added
+  at::Tensor add;       // [m, n], fp32 or the dtype of c, added; may be `c` itself
+  at::Tensor multiply;  // [m, n], multiplied
+};
+
+// c = epilogue(a · b), a [m, k], b [k, n], c [m, n]. a and b share a dtype, fp32 or bf16; c is
+// either. Each is a view with unit stride in one of its dimensions (c in the last), so a transposed
+// operand costs nothing to name. Deterministic for a number of threads.
+void Matmul(const at::Tensor& a, const at::Tensor& b, const at::Tensor& c,
+            const Epilogue& epilogue = {});
+
+}  // namespace qsweep::engine
+
+#endif  // QSWEEP_WORKER_ENGINE_MODEL_MATMUL_H_

@@ -1,0 +1,52 @@
+#include "worker/engine/model/matmul.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace qsweep::engine {
+namespace {
+
+double Distance(const at::Tensor& a, const at::Tensor& b) {
+  return ((a.to(at::kDouble) - b).norm() / b.norm()).item<double>();
+}
+
+// Every combination that a network asks for, against float64.
+TEST(Matmul, ComputesTheProductAndItsEpilogue) {
+  at::manual_seed(1);
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    for (const at::ScalarType out : {at::kFloat, at::kBFloat16}) {
+      // Sums of 96 products in fp32, then one rounding to the result's type.
+      const double tolerance = out == at::kFloat ? 1e-5 : 4e-3;
+      for (int mask = 0; mask < 32; ++mask) {
+        const int64_t m = 34, k = 96, n = 40;
+        const auto random = [&](int64_t rows, int64_t columns, bool transposed) {
+          return transposed ? at::randn({columns, rows}).to(type).t()
+                            : at::randn({rows, columns}).to(type);
+        };
+        const at::Tensor a = random(m, k, mask & 1), b = random(k, n, mask & 2);
+        const at::Tensor c = at::randn({m, n}).to(out);
+        at::Tensor expected = at::mm(a.to(at::kDouble), b.to(at::kDouble));
+        Epilogue e;
+        if (mask & 4) expected += e.bias = at::randn({n});
+        if (mask & 8) expected += e.add = mask & 1 ? c : at::randn({m, n});
+        if (mask & 16) expected *= e.multiply = at::randn({m, n}).to(out);
+        Matmul(a, b, c, e);
+        EXPECT_LT(Distance(c, expected), tolerance)
+            << type << " to " << out << ", combination " << mask;
+      }
+    }
+  }
+}
+
+TEST(Matmul, WritesIntoAStridedView) {
+  const at::Tensor a = at::randn({5, 16}), b = at::randn({16, 8});
+  at::Tensor wide = at::zeros({5, 12});
+  Matmul(a, b, wide.slice(1, 2, 10), {});
+  EXPECT_LT(Distance(wide.slice(1, 2, 10), at::mm(a.to(at::kDouble), b.to(at::kDouble))), 1e-5);
+  EXPECT_EQ(wide.slice(1, 0, 2).abs().sum().item<float>(), 0);
+  EXPECT_EQ(wide.slice(1, 10).abs().sum().item<float>(), 0);
+}
+
+}  // namespace
+}  // namespace qsweep::engine

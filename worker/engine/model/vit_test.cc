@@ -1,0 +1,377 @@
+#include "worker/engine/model/vit.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/spec/spec.h"
+#include "worker/engine/base/safetensors.h"
+#include "worker/engine/model/assemble.h"
+#include "worker/engine/model/base_tensors.h"
+
+namespace qsweep::engine {
+namespace {
+
+using ::testing::HasSubstr;
+
+// tests/golden/vit.py's model, and what it found.
+const ModelShape kShape = {"golden", 32, 8, 32, 2, 2, 4, 5, 1e-6, {0.5, 0.5, 0.5}, {0.5, 0.5, 0.5}};
+
+const TensorFile& Golden() {
+  static const TensorFile& file = *new TensorFile(
+      *ReadTensorFile(std::string(QSWEEP_SOURCE_DIR) + "/tests/golden/vit.safetensors"));
+  return file;
+}
+
+// The golden tensors under `prefix`, by the rest of their names.
+TensorFile GoldenPart(const std::string& prefix) {
+  TensorFile part;
+  for (const auto& [name, tensor] : Golden().tensors) {
+    if (name.starts_with(prefix)) part.tensors[name.substr(prefix.size())] = tensor;
+  }
+  return part;
+}
+
+at::Tensor Images() { return Golden().tensors.at("images"); }
+at::Tensor Labels() { return Golden().tensors.at("labels").to(at::kLong); }
+
+v1::ExperimentSpec Spec(const std::string& method) {
+  v1::ExperimentSpec spec = DefaultSpec();
+  spec.mutable_training()->set_method(method);
+  v1::Lora& lora = *spec.mutable_lora();
+  lora.set_rank(4);
+  lora.set_alpha(8);
+  lora.set_dropout(0);
+  lora.clear_target_modules();
+  for (const char* target : {"qkv", "attn.proj", "blocks.*.mlp.fc1", "fc2"}) {
+    lora.add_target_modules(target);
+  }
+  return spec;
+}
+
+absl::StatusOr<std::unique_ptr<Vit>> TryMake(const v1::ExperimentSpec& spec, at::ScalarType compute,
+                                             const TensorFile& weights) {
+  return Vit::Create(spec, kShape, {compute, 5}, &weights);
+}
+
+// With the golden weights, adapters included.
+std::unique_ptr<Vit> Make(const v1::ExperimentSpec& spec, at::ScalarType compute = at::kFloat) {
+  auto vit = TryMake(spec, compute, GoldenPart("base/"));
+  EXPECT_TRUE(vit.ok()) << vit.status();
+  at::NoGradGuard no_grad;
+  const std::string prefix = "base_model.model.", suffix = ".weight";
+  for (const TrainableParameter& parameter : (*vit)->trainable()) {
+    if (parameter.name.find(".lora_") == std::string::npos) continue;
+    const std::string name =
+        parameter.name.substr(prefix.size(), parameter.name.size() - prefix.size() - suffix.size());
+    parameter.value.copy_(Golden().tensors.at("lora/" + name));
+  }
+  return *std::move(vit);
+}
+
+double Distance(const at::Tensor& a, const at::Tensor& b) {
+  return ((a - b).norm() / b.norm()).item<double>();
+}
+
+struct Pass {
+  at::Tensor logits;
+  std::map<std::string, at::Tensor> gradients;
+};
+
+// Loss summed, so that parts of a batch add up.
+void AddPass(Vit& vit, const at::Tensor& images, const at::Tensor& labels,
+             const ForwardContext& context, Pass* pass) {
+  const at::Tensor logits = vit.Forward(images, context);
+  at::cross_entropy_loss(logits, labels, {}, at::Reduction::Sum).backward();
+  pass->logits = logits.detach();
+}
+
+Pass TakeGradients(const Vit& vit, Pass pass) {
+  for (const TrainableParameter& parameter : vit.trainable()) {
+    pass.gradients[parameter.name] = parameter.value.grad().clone();
+    at::Tensor value = parameter.value;
+    value.mutable_grad() = at::Tensor();
+  }
+  return pass;
+}
+
+Pass RunPass(Vit& vit, const ForwardContext& context = {}) {
+  Pass pass;
+  AddPass(vit, Images(), Labels(), context, &pass);
+  return TakeGradients(vit, pass);
+}
+
+void ExpectSame(const Pass& a, const Pass& b) {
+  ASSERT_EQ(a.gradients.size(), b.gradients.size());
+  for (const auto& [name, gradient] : b.gradients) {
+    EXPECT_TRUE(a.gradients.at(name).equal(gradient)) << name;
+  }
+}
+
+void ExpectClose(const Pass& a, const Pass& b, double tolerance) {
+  ASSERT_EQ(a.gradients.size(), b.gradients.size());
+  for (const auto& [name, gradient] : b.gradients) {
+    EXPECT_LT(Distance(a.gradients.at(name), gradient), tolerance) << name;
+  }
+}
+
+// The golden values are exact to fp32's rounding. A sum of a few hundred fp32 terms per layer and
+// some ten layers deep err by about 1e-6; a wrong term shows as 1e-2 or more.
+constexpr double kFp32 = 2e-5;
+// bf16 has 8 bits of mantissa: each of some twenty roundings on a path is off by up to 2^-9.
+constexpr double kBf16 = 4e-2;
+
+TEST(VitGolden, LoraLogitsAndGradients) {
+  const auto vit = Make(Spec("lora"));
+  const Pass pass = RunPass(*vit);
+  EXPECT_LT(Distance(pass.logits, Golden().tensors.at("lora_logits")), kFp32);
+  ASSERT_EQ(pass.gradients.size(), 2 * 4 * 2 + 2u);
+  for (const auto& [name, gradient] : GoldenPart("lora_gradient/").tensors) {
+    const std::string suffix = name.starts_with("head.") ? "" : ".weight";
+    const at::Tensor ours = pass.gradients.at("base_model.model." + name + suffix) / 4;
+    EXPECT_LT(Distance(ours, gradient), kFp32) << name;
+  }
+}
+
+TEST(VitGolden, FullLogitsAndGradients) {
+  const auto vit = Make(Spec("full"));
+  const Pass pass = RunPass(*vit);
+  EXPECT_LT(Distance(pass.logits, Golden().tensors.at("full_logits")), kFp32);
+  const TensorFile golden = GoldenPart("full_gradient/");
+  ASSERT_EQ(pass.gradients.size(), golden.tensors.size());
+  for (const auto& [name, gradient] : golden.tensors) {
+    const at::Tensor ours = pass.gradients.at(name).view(gradient.sizes()) / 4;
+    // What the k's bias adds to a row of scores, softmax takes away: its gradient is zero but for
+    // rounding, so that part is left to the comparison of the whole.
+    EXPECT_LT(Distance(ours, gradient), kFp32) << name;
+  }
+}
+
+TEST(VitGolden, LinearProbeTrainsTheHeadAlone) {
+  const auto vit = Make(Spec("linear_probe"));
+  const Pass pass = RunPass(*vit);
+  ASSERT_EQ(pass.gradients.size(), 2u);
+  for (const char* name : {"head.weight", "head.bias"}) {
+    const at::Tensor golden = Golden().tensors.at(std::string("full_gradient/") + name);
+    EXPECT_LT(Distance(pass.gradients.at(name) / 4, golden), kFp32) << name;
+  }
+}
+
+TEST(VitGolden, PositionEmbeddingIsResampledAsTimmDoes) {
+  for (const int64_t grid : {3, 6}) {
+    const auto base = LoadBase(GoldenPart("base/"), kShape, 8 * grid, 5, 1);
+    ASSERT_TRUE(base.ok()) << base.status();
+    const at::Tensor golden = Golden().tensors.at("pos_embed_" + std::to_string(grid));
+    EXPECT_LT(Distance(base->at("pos_embed"), golden), 1e-6);
+  }
+}
+
+TEST(Vit, CheckpointingChangesNoGradient) {
+  v1::ExperimentSpec spec = Spec("lora");
+  spec.mutable_lora()->set_dropout(0.1);
+  for (const at::ScalarType compute : {at::kFloat, at::kBFloat16}) {
+    const auto vit = Make(spec, compute);
+    ForwardContext context{true, 7, 0, Checkpointing::kNone};
+    const Pass none = RunPass(*vit, context);
+    for (const Checkpointing mode : {Checkpointing::kSelective, Checkpointing::kFull}) {
+      context.checkpointing = mode;
+      ExpectSame(RunPass(*vit, context), none);
+    }
+  }
+}
+
+TEST(Vit, FullTrainingCheckpointsToo) {
+  const auto vit = Make(Spec("full"));
+  const Pass none = RunPass(*vit, {true, 0, 0, Checkpointing::kNone});
+  ExpectSame(RunPass(*vit, {true, 0, 0, Checkpointing::kSelective}), none);
+  ExpectSame(RunPass(*vit, {true, 0, 0, Checkpointing::kFull}), none);
+}
+
+TEST(Vit, AMicroBatchSplitGivesTheSameGradients) {
+  v1::ExperimentSpec spec = Spec("lora");
+  spec.mutable_lora()->set_dropout(0.3);
+  const auto vit = Make(spec);
+  const Pass whole = RunPass(*vit, {true, 3, 0});
+  Pass parts;
+  for (const int64_t first : {0, 1, 3}) {
+    const int64_t end = first == 0 ? 1 : first == 1 ? 3 : 4;
+    AddPass(*vit, Images().slice(0, first, end), Labels().slice(0, first, end), {true, 3, first},
+            &parts);
+  }
+  // Sums in another order: a few roundings of fp32.
+  ExpectClose(TakeGradients(*vit, parts), whole, 1e-5);
+}
+
+TEST(Vit, DropoutFollowsTheStepAndOnlyTraining) {
+  v1::ExperimentSpec spec = Spec("lora");
+  spec.mutable_lora()->set_dropout(0.3);
+  const auto vit = Make(spec);
+  at::NoGradGuard no_grad;
+  const auto logits = [&](bool training, int64_t step) {
+    return vit->Forward(Images(), {training, step});
+  };
+  EXPECT_TRUE(logits(true, 1).equal(logits(true, 1)));
+  EXPECT_GT(Distance(logits(true, 1), logits(true, 2)), 1e-3);
+  EXPECT_LT(Distance(logits(false, 1), Golden().tensors.at("lora_logits")), kFp32);
+}
+
+TEST(Vit, Bf16IsCloseToFp32) {
+  const Pass exact = RunPass(*Make(Spec("lora")));
+  const Pass rounded = RunPass(*Make(Spec("lora"), at::kBFloat16));
+  EXPECT_LT(Distance(rounded.logits, exact.logits), kBf16);
+  ExpectClose(rounded, exact, kBf16);
+}
+
+TEST(Vit, BackwardStopsWhereNothingBelowTrains) {
+  v1::ExperimentSpec spec = Spec("lora");
+  spec.mutable_lora()->clear_target_modules();
+  spec.mutable_lora()->add_target_modules("blocks.1.mlp.fc1");
+  const auto vit = Make(spec);
+  EXPECT_THAT(vit->adapted_modules(), testing::ElementsAre("blocks.1.mlp.fc1"));
+  // The same adapter in a model where everything is adapted, the others switched off.
+  const auto all = Make(Spec("lora"));
+  {
+    at::NoGradGuard no_grad;
+    for (const TrainableParameter& parameter : all->trainable()) {
+      const bool other = parameter.name.find("lora_B") != std::string::npos &&
+                         parameter.name.find("blocks.1.mlp.fc1") == std::string::npos;
+      if (other) parameter.value.detach().zero_();
+    }
+  }
+  const Pass few = RunPass(*vit), many = RunPass(*all);
+  for (const auto& [name, gradient] : few.gradients) {
+    EXPECT_LT(Distance(gradient, many.gradients.at(name)), 1e-5) << name;
+  }
+}
+
+TEST(Vit, AQuantizedBaseTrainsItsAdapters) {
+  for (const int bits : {8, 4}) {
+    v1::ExperimentSpec spec = Spec("lora");
+    spec.mutable_quantization()->set_bits(bits);
+    const auto vit = Make(spec);
+    EXPECT_EQ(vit->quantization().layers_quantized(), 8);
+    const Pass pass = RunPass(*vit);
+    // FACTS of the formats: relative error of the weights 0.7 % (int8), 9 % (nf4), of the logits
+    // alike.
+    EXPECT_LT(Distance(pass.logits, Golden().tensors.at("lora_logits")), bits == 8 ? 0.05 : 0.5);
+    for (const auto& [name, gradient] : pass.gradients) {
+      EXPECT_GT(gradient.norm().item<double>(), 0) << name;
+    }
+  }
+}
+
+TEST(Vit, BytesOfADeitTinyWithTenClasses) {
+  const ModelShape& tiny = *FindModel("deit_tiny_patch16_224");
+  const NamedTensors base = DrawBase(tiny, 224, 10, 1);
+  const auto facts = [&](int bits, bool double_quant) {
+    v1::ExperimentSpec spec = Spec("lora");
+    spec.mutable_quantization()->set_bits(bits);
+    spec.mutable_quantization()->set_double_quant(double_quant);
+    const auto parts = AssembleVit(spec, tiny, 224, at::kFloat, base);
+    EXPECT_TRUE(parts.ok()) << parts.status();
+    EXPECT_EQ(parts->total_parameters, 5717416 - 193000 + 1930);
+    return parts->quantization;
+  };
+  // Everything but the 48 matrices of the blocks is held in fp32.
+  const int64_t matrices = 12 * 12 * 192 * 192, rest = 4 * (5717416 - 193000 + 1930 - matrices);
+  const v1::QuantizationFacts none = facts(0, false), int8 = facts(8, false), nf4 = facts(4, false),
+                              nf4dq = facts(4, true);
+  EXPECT_EQ(none.bytes_before(), 4 * matrices + rest);  // 22.10 MB
+  EXPECT_EQ(none.bytes_after(), none.bytes_before());
+  EXPECT_EQ(int8.bytes_after(), matrices + 12 * 9 * 192 * 4 + rest);      // 6.26 MB
+  EXPECT_EQ(nf4.bytes_after(), matrices / 2 + matrices / 64 * 4 + rest);  // 3.86 MB
+  EXPECT_NEAR(static_cast<double>(nf4dq.bytes_after()), 3.61e6, 0.01e6);
+  EXPECT_NEAR(nf4.bits_per_weight(), 4.5, 1e-9);
+  EXPECT_NEAR(nf4dq.bits_per_weight(), 4.127, 1e-3);
+  EXPECT_EQ(nf4dq.layers_quantized(), 48);
+  EXPECT_EQ(nf4dq.layer_errors_size(), 48);
+}
+
+TEST(Vit, RefusesWeightsThatDoNotFitAndListsThem) {
+  TensorFile weights = GoldenPart("base/");
+  weights.tensors.erase("norm.bias");
+  weights.tensors["blocks.1.mlp.fc1.weight"] = at::zeros({128, 31});
+  weights.tensors["blocks.2.norm1.bias"] = at::zeros({32});
+  weights.tensors["pos_embed"] = at::zeros({1, 18, 32});
+  weights.tensors["cls_token"] = at::full({1, 1, 32}, NAN);
+  const auto vit = TryMake(Spec("lora"), at::kFloat, weights);
+  ASSERT_EQ(vit.status().code(), absl::StatusCode::kInvalidArgument);
+  const std::string message(vit.status().message());
+  EXPECT_THAT(message, HasSubstr("norm.bias: missing, expected [32]"));
+  EXPECT_THAT(message, HasSubstr("blocks.1.mlp.fc1.weight: [128, 31], expected [128, 32]"));
+  EXPECT_THAT(message, HasSubstr("blocks.2.norm1.bias: unexpected"));
+  EXPECT_THAT(message, HasSubstr("pos_embed: [1, 18, 32], expected [1, 17, 32]"));
+  EXPECT_THAT(message, HasSubstr("cls_token: holds a value that is not finite"));
+}
+
+TEST(Vit, AHeadForOtherClassesIsDrawnAnew) {
+  const TensorFile weights = GoldenPart("base/");
+  const auto vit = Vit::Create(Spec("linear_probe"), kShape, {at::kFloat, 100}, &weights);
+  ASSERT_TRUE(vit.ok()) << vit.status();
+  const TensorFile product = (*vit)->Product();
+  EXPECT_EQ(product.tensors.at("head.weight").sizes(), at::IntArrayRef({100, 32}));
+  EXPECT_NEAR(product.tensors.at("head.weight").std().item<double>(), 0.02, 0.002);
+  EXPECT_EQ(product.tensors.at("head.bias").abs().max().item<double>(), 0);
+}
+
+TEST(Vit, PatternsThatMatchNothingAreErrors) {
+  const auto message = [](const v1::ExperimentSpec& spec) {
+    return std::string(TryMake(spec, at::kFloat, GoldenPart("base/")).status().message());
+  };
+  v1::ExperimentSpec spec = Spec("lora");
+  spec.mutable_lora()->add_target_modules("query");
+  EXPECT_THAT(message(spec), HasSubstr("lora.target_modules: \"query\" matches no module"));
+  spec = Spec("lora");
+  spec.mutable_quantization()->set_bits(4);
+  spec.mutable_quantization()->add_skip_modules("blocks.9.mlp.fc1");
+  EXPECT_THAT(message(spec), HasSubstr("quantization.skip_modules: \"blocks.9.mlp.fc1\""));
+  spec = Spec("lora");
+  spec.mutable_quantization()->set_bits(4);
+  spec.mutable_quantization()->add_skip_modules("blocks.*.*.*");
+  EXPECT_THAT(message(spec), HasSubstr("leaves no module to quantize"));
+  spec = Spec("full");
+  spec.mutable_quantization()->set_bits(8);
+  EXPECT_THAT(message(spec), HasSubstr("trains every weight"));
+}
+
+TEST(Vit, ProductsCarryTheFieldsNames) {
+  const TensorFile lora = Make(Spec("lora"))->Product();
+  EXPECT_EQ(lora.tensors.size(), 18u);
+  EXPECT_EQ(lora.tensors.at("base_model.model.blocks.0.attn.qkv.lora_A.weight").sizes(),
+            at::IntArrayRef({4, 32}));
+  EXPECT_EQ(lora.tensors.at("base_model.model.blocks.0.attn.qkv.lora_B.weight").sizes(),
+            at::IntArrayRef({96, 4}));
+  EXPECT_TRUE(lora.tensors.contains("base_model.model.head.bias"));
+  // A full product is a weights file again.
+  const TensorFile full = Make(Spec("full"))->Product();
+  EXPECT_TRUE(full.tensors.at("patch_embed.proj.weight")
+                  .equal(Golden().tensors.at("base/patch_embed.proj.weight")));
+  EXPECT_TRUE(TryMake(Spec("lora"), at::kFloat, full).ok());
+}
+
+TEST(Vit, WritesAdapterConfigAsPeft) {
+  const std::string json = Make(Spec("lora"))->PeftConfigJson("timm/deit");
+  for (const char* part :
+       {"\"peft_type\": \"LORA\"", "\"r\": 4", "\"lora_alpha\": 8,", "\"use_rslora\": false",
+        "\"base_model_name_or_path\": \"timm/deit\"", "\"blocks.1.mlp.fc2\""}) {
+    EXPECT_THAT(json, HasSubstr(part));
+  }
+}
+
+TEST(Vit, TheSameSeedGivesTheSameModel) {
+  const auto weights = [](int64_t seed) {
+    v1::ExperimentSpec spec = Spec("full");
+    spec.set_seed(seed);
+    return (*Vit::Create(spec, kShape, {at::kFloat, 5}, nullptr))->Product();
+  };
+  const TensorFile a = weights(1), b = weights(1), c = weights(2);
+  for (const auto& [name, tensor] : a.tensors) EXPECT_TRUE(tensor.equal(b.tensors.at(name)));
+  EXPECT_FALSE(a.tensors.at("pos_embed").equal(c.tensors.at("pos_embed")));
+}
+
+}  // namespace
+}  // namespace qsweep::engine
