@@ -99,12 +99,9 @@ class EventWriter {
         return storage::AddHistory(t_, attempt_, turn_.unix_us, text);
       }
     }
-    const auto role = storage::ArtifactRole::kProduct;
-    ASSIGN_OR_RETURN(const std::vector<std::string> forgotten,
-                     storage::DropArtifactRefs(t_, run_.id, role, /*keep=*/0));
-    turn_.RemoveArtifacts(forgotten);
     for (const v1::FileFact& file : result.files()) {
-      RETURN_IF_ERROR(storage::PutArtifactRef(t_, run_.id, role, file.name(), 0, file.sha256()));
+      RETURN_IF_ERROR(storage::PutArtifactRef(t_, run_.id, storage::ArtifactRole::kProduct,
+                                              file.name(), 0, file.sha256()));
     }
     last_step_ = std::max(last_step_, result.steps());
     return storage::PutResult(t_, attempt_, result);
@@ -133,7 +130,7 @@ absl::Status StoreBatch(Turn& turn, core::Run& run, const v1::EventBatch& batch)
   for (const v1::Event& event : batch.events()) RETURN_IF_ERROR(writer.Write(event));
   RETURN_IF_ERROR(storage::AdvanceAckedOffset(turn.transaction, run.last_attempt(),
                                               run.acked_offset, batch.end_offset()));
-  core::OnEvents(run, batch.end_offset(), writer.last_step(), writer.total_steps());
+  core::OnEvents(run, turn.now, batch.end_offset(), writer.last_step(), writer.total_steps());
   return storage::SetRunProgress(turn.transaction, run.id, run.step, run.total_steps);
 }
 

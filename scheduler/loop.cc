@@ -56,6 +56,11 @@ void Turn::AddWatch(SweepId sweep, std::shared_ptr<WatchStream> stream) {
   watch.stream = std::move(stream);
 }
 
+void Turn::CloseStreams(const absl::Status& reason) {
+  for (const auto& [number, session] : loop_.sessions_) session->Close(reason);
+  for (const Loop::Watch& watch : loop_.watches_) watch.stream->Close(reason);
+}
+
 void Turn::Touch(RunId run) {
   const core::Run* known = loop_.watches_.empty() ? nullptr : core::FindRun(state, run);
   if (known == nullptr) return;
@@ -73,6 +78,7 @@ Loop::Loop(storage::Database& database, ArtifactStore& artifacts, const Clock& c
       clock_(clock),
       heartbeat_ms_(heartbeat_ms),
       state_(std::move(state)) {
+  inbox_.push_back([](Turn& turn) { core::Resume(turn.state, turn.now, turn.effects); });
   thread_ = std::thread([this] { Run(); });
 }
 
@@ -147,7 +153,7 @@ absl::Status Loop::RunBatch(std::vector<Work> batch) {
   }
   core::OnTick(state_, turn.now, effects);
   Store(turn);
-  CompleteAssigns(turn);
+  RETURN_IF_ERROR(CompleteAssigns(turn));
   RETURN_IF_ERROR(transaction.Commit());
   for (const std::function<void()>& then : turn.after_commit_) then();
   Send(effects);

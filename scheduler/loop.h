@@ -43,6 +43,7 @@ class WatchStream {
   virtual Condition condition() = 0;
   // Only while ready; `last` ends the stream.
   virtual void Send(v1::SweepUpdate update, bool last) = 0;
+  virtual void Close(const absl::Status& reason) = 0;
 };
 
 class Loop;
@@ -67,6 +68,8 @@ class Turn {
   void RemoveSession(core::SessionNumber number);
   // Sends the state of the sweep now and after every change.
   void AddWatch(SweepId sweep, std::shared_ptr<WatchStream> stream);
+  // Ends all sessions and watches.
+  void CloseStreams(const absl::Status& reason);
   // Something to be shown about the run, if there is one, has changed.
   void Touch(RunId run);
 
@@ -81,7 +84,7 @@ class Loop {
  public:
   using Work = std::function<void(Turn&)>;
 
-  // Everything given outlives the loop. `state` is as recovered.
+  // Everything given outlives the loop. `state` is as restored; it is resumed first of all.
   Loop(storage::Database& database, ArtifactStore& artifacts, const Clock& clock, core::State state,
        int64_t heartbeat_ms);
   ~Loop();

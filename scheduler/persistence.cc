@@ -108,14 +108,13 @@ void StoreChange(Turn& turn, const core::Change& change) {
   }
 }
 
-void CompleteAssigns(Turn& turn) {
+absl::Status CompleteAssigns(Turn& turn) {
   for (core::Outgoing& out : turn.effects.messages) {
-    if (!out.message.has_assign()) continue;
-    if (const absl::Status status = CompleteAssign(turn, out.message.mutable_assign());
-        !status.ok()) {
-      LogError(status.message());
+    if (out.message.has_assign()) {
+      RETURN_IF_ERROR(CompleteAssign(turn, out.message.mutable_assign()));
     }
   }
+  return absl::OkStatus();
 }
 
 }  // namespace qsweep

@@ -12,7 +12,7 @@ void StoreChange(Turn& turn, const core::Change& change);
 
 // Fills in what the turn's assign messages leave to the one who stores: name, spec, and the content
 // to go on or to start from.
-void CompleteAssigns(Turn& turn);
+absl::Status CompleteAssigns(Turn& turn);
 
 }  // namespace qsweep
 

@@ -9,8 +9,8 @@
 
 namespace qsweep {
 
-// The state as of the last commit, however the process before this one ended. Live leases have
-// their full time again. Artifact files and rows that nobody needs are removed.
+// The state as of the last commit, however the process before this one ended, ready for
+// core::Resume. Artifact files and rows that nobody needs are removed.
 absl::StatusOr<core::State> Recover(storage::Database& database, ArtifactStore& artifacts,
                                     const Clock& clock, const core::Policy& policy);
 

@@ -1,5 +1,6 @@
 #include "scheduler/scheduler.h"
 
+#include <grpc/support/time.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
@@ -7,7 +8,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <chrono>
 #include <cstring>
 
 #include "absl/strings/match.h"
@@ -20,7 +20,7 @@
 namespace qsweep {
 namespace {
 
-constexpr std::chrono::seconds kShutdownGrace(2);
+constexpr int kShutdownGraceSeconds = 2;   // for calls under way
 constexpr int kMaxConcurrentCalls = 1000;  // on one connection
 
 // Whether a process accepts connections on the socket.
@@ -107,7 +107,11 @@ absl::Status Scheduler::Serve(const std::string& listen) {
 Scheduler::~Scheduler() {
   if (server_ != nullptr) {
     ::unlink(address_file_.c_str());
-    server_->Shutdown(std::chrono::system_clock::now() + kShutdownGrace);
+    (void)loop_->Do([](Turn& turn) {
+      turn.CloseStreams(absl::UnavailableError("the scheduler is stopping"));
+      return absl::OkStatus();
+    });
+    server_->Shutdown(gpr_time_from_seconds(kShutdownGraceSeconds, GPR_TIMESPAN));
     server_->Wait();
   }
   loop_.reset();

@@ -22,7 +22,7 @@ absl::StatusOr<RunId> ResolveRun(storage::Database& database, const std::string&
 // NotFound says so.
 absl::StatusOr<storage::SweepRow> ExistingSweep(storage::Database& database, SweepId id);
 absl::StatusOr<storage::RunRow> ExistingRun(storage::Database& database, RunId id);
-// The run whose result and metrics count for this one: itself, unless it is reused.
+// The run whose result, metrics and logs count for this one: itself, unless it is reused.
 RunId ResultOwner(const storage::RunRow& row);
 
 v1::Sweep SweepView(const core::State& state, const storage::SweepRow& row);

@@ -40,7 +40,8 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path
   if (code != SQLITE_OK) return database->Error("open");
   RETURN_IF_ERROR(
       database->Script("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; "
-                       "PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;"));
+                       "PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; "
+                       "PRAGMA cache_size = -65536;"));
   RETURN_IF_ERROR(database->Migrate());
   return database;
 }

@@ -161,7 +161,7 @@ TEST_F(CoreTest, AWorkerThatReturnsInTimeKeepsItsRunAndItsOffset) {
   const RunId run = SubmitOne(Key(1));
   OnDisconnect(state_, Connect("w"));
   const AttemptId attempt = Live(run);
-  OnEvents(state_.runs.at(run), 123, 7, 100);
+  OnEvents(state_.runs.at(run), now_, 123, 7, 100);
   Pass(kLease / 2);
   const SessionNumber again = Connect("w", {attempt});
   const v1::HeldVerdict verdict = LastTo(again, v1::ToWorker::kWelcome)->welcome().verdicts(0);
@@ -340,6 +340,25 @@ TEST_F(CoreTest, HundredsOfRunsAreNotFailedByOneBadMachine) {
   }
   EXPECT_EQ(state_.sweeps.at(SweepId(1)).count[v1::RUN_STATE_FAILED], 0);
   EXPECT_LT(faults, 20);  // 4 at once, then 5, 10, 20, ... 300 s apart
+}
+
+TEST_F(CoreTest, AHungRunIsStoppedAndRetried) {
+  state_.policy.hung_after = absl::Minutes(10);
+  state_.policy.lease = absl::Minutes(5);
+  const RunId run = SubmitOne(Key(1));
+  const SessionNumber worker = Connect("w");
+  const AttemptId first = Live(run);
+  for (int minute = 1; minute < 30; ++minute) {  // it moves for 20 minutes, then no more
+    Beat(worker, {first}, std::min(minute, 20));
+    Pass(absl::Seconds(59));
+    ASSERT_EQ(Live(run), first);
+    Pass(absl::Seconds(1));
+  }
+  Pass(absl::Minutes(1));
+  EXPECT_TRUE(LastTo(worker, v1::ToWorker::kStop));
+  EXPECT_EQ(Get(run).state, v1::RUN_STATE_PENDING);  // the slot is not free yet
+  Beat(worker);
+  EXPECT_EQ(Live(run).number, AttemptNumber(2));
 }
 
 TEST_F(CoreTest, CancelEndsWhatIsPendingAndStopsWhatRuns) {

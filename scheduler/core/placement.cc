@@ -60,7 +60,7 @@ class Placement {
       const auto& positions = state_.queue.at(*line);
       const bool last = positions.size() == 1;  // then the line goes with it
       if (!last) heads.emplace(*std::next(positions.begin()), line);
-      StartAttempt(state_, state_.runs.at(head.run), *worker, effects_);
+      StartAttempt(state_, now_, state_.runs.at(head.run), *worker, effects_);
     }
   }
 

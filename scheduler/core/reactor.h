@@ -45,7 +45,7 @@ void OnHeartbeat(State& state, Time now, SessionNumber session, const v1::Heartb
 void OnContact(State& state, Time now, SessionNumber session);
 // A live attempt's events up to `end_offset` are being stored; `step` is the last in them,
 // `total_steps` what they say it will come to; 0 if they do not.
-void OnEvents(Run& run, uint64_t end_offset, int64_t step, int64_t total_steps);
+void OnEvents(Run& run, Time now, uint64_t end_offset, int64_t step, int64_t total_steps);
 // Its checkpoint is in the store: any machine can go on from there.
 void OnCheckpoint(State& state, Run& run, int64_t step);
 // `has_result`: the attempt's result and all its files are stored. Acknowledged in any case;
@@ -62,8 +62,8 @@ void OnDisconnect(State& state, SessionNumber session);
 
 // --- Time (workers.cc)
 
-// Ends leases that ran out, ends back-offs, places runs. Time in which the scheduler itself stood
-// still (no tick for a third of a lease) is added to every lease.
+// Ends leases that ran out, stops runs that hang, ends back-offs, places runs. Time in which the
+// scheduler itself stood still (no tick for a third of a lease) is added to every lease.
 void OnTick(State& state, Time now, Effects& effects);
 // When the next tick must come, if nothing happens before; InfiniteDuration if never.
 Time NextTick(const State& state);

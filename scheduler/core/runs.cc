@@ -26,11 +26,7 @@ int32_t OnCancel(State& state, Time now, const std::vector<RunId>& runs, Effects
     } else if (run.state == v1::RUN_STATE_RUNNING) {
       Worker& worker = state.workers.at(run.worker);
       CloseAttempt(state, run, {{}, Outcome::kCancelled, v1::BLAME_UNSPECIFIED, "", ""}, effects);
-      if (worker.session != 0) {
-        worker.stopping.emplace(run.last_attempt(), run.needs.memory_bytes);
-        worker.reserved_bytes += run.needs.memory_bytes;
-        RefuseAttempt(worker.session, run.last_attempt(), effects);
-      }
+      KillAttempt(worker, run, effects);
     } else {
       continue;
     }
@@ -95,6 +91,7 @@ void Resume(State& state, Time now, Effects& effects) {
     for (const RunId run_id : sweep.runs) {
       Run& run = state.runs.at(run_id);
       if (run.state == v1::RUN_STATE_PENDING) Admit(state, now, run, effects);
+      run.last_progress = now;
     }
   }
   state.last_tick = now;

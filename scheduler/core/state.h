@@ -30,6 +30,9 @@ using SessionNumber = int64_t;
 struct Policy {
   // Since the worker was last heard of.
   absl::Duration lease = absl::Seconds(60);
+  // A run that gets no further for so long, though its worker is heard of, hangs. (An evaluation of
+  // a large model on a small machine takes half of this.)
+  absl::Duration hung_after = absl::Hours(1);
   // A run that was out of memory this often has failed.
   int32_t max_resource_failures = 3;
   // So has one that met this many faults of machines in a row without getting further.
@@ -86,6 +89,7 @@ struct Run {
   int64_t total_steps = 0;
   double images_per_s = 0;
   int64_t first_step = 0;  // that the attempt went on from
+  Time last_progress;
 
   AttemptId last_attempt() const { return {id, attempt}; }
 };

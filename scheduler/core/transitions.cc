@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/status.h"
+#include "scheduler/core/reactor.h"
 
 namespace qsweep::core {
 namespace {
@@ -135,7 +136,7 @@ void Withdraw(State& state, Run& run) {
   }
 }
 
-void StartAttempt(State& state, Run& run, Worker& worker, Effects& effects) {
+void StartAttempt(State& state, Time now, Run& run, Worker& worker, Effects& effects) {
   Withdraw(state, run);
   Sweep& sweep = state.sweeps.at(run.sweep);
   --sweep.count[v1::RUN_STATE_PENDING];
@@ -146,6 +147,7 @@ void StartAttempt(State& state, Run& run, Worker& worker, Effects& effects) {
   run.acked_offset = 0;
   run.step = run.first_step = run.resume_step;
   run.images_per_s = 0;
+  run.last_progress = now;
   worker.running.insert(run.id);
   worker.reserved_bytes += run.needs.memory_bytes;
   effects.changes.push_back(AttemptStarted{run.last_attempt(), run.worker, run.resume_step});
@@ -160,6 +162,13 @@ void StartAttempt(State& state, Run& run, Worker& worker, Effects& effects) {
   assign->mutable_attempt()->set_run_id(run.id.value());
   assign->mutable_attempt()->set_number(run.attempt.value());
   assign->set_resume_step(run.resume_step);
+}
+
+void KillAttempt(Worker& worker, const Run& run, Effects& effects) {
+  if (worker.session == 0) return;  // it will be told when it says hello
+  worker.stopping.emplace(run.last_attempt(), run.needs.memory_bytes);
+  worker.reserved_bytes += run.needs.memory_bytes;
+  RefuseAttempt(worker.session, run.last_attempt(), effects);
 }
 
 void CloseAttempt(State& state, Run& run, AttemptOver over, Effects& effects) {
@@ -208,6 +217,7 @@ void FailAttempt(State& state, Time now, Run& run, v1::Blame blame, const std::s
       run.avoided.insert(worker);
       break;
     case v1::BLAME_CONTROL_PLANE:
+      run.not_before = now + policy.first_backoff;  // whatever the reason is, not in a tight circle
       break;
     default:  // the machine
       CountFault(state, now, worker, run.resume_step > run.first_step);

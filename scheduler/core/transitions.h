@@ -22,7 +22,9 @@ void Withdraw(State& state, Run& run);
 void Enqueue(State& state, Time now, Run& run);
 
 // From pending to running, on a worker that has room.
-void StartAttempt(State& state, Run& run, Worker& worker, Effects& effects);
+void StartAttempt(State& state, Time now, Run& run, Worker& worker, Effects& effects);
+// Tells the worker to kill the run's last attempt, whose room stays taken until it is gone.
+void KillAttempt(Worker& worker, const Run& run, Effects& effects);
 // The live attempt is over and its worker has room again; the run is left without a live attempt
 // and must be moved on at once.
 void CloseAttempt(State& state, Run& run, AttemptOver over, Effects& effects);

@@ -32,6 +32,12 @@ void TakeRuns(State& state, Time now, Worker& worker, Outcome outcome, const std
   }
 }
 
+void Advance(Run& run, Time now, int64_t step, int64_t total_steps) {
+  if (step > run.step) run.last_progress = now;
+  run.step = std::max(run.step, step);
+  run.total_steps = std::max(run.total_steps, total_steps);
+}
+
 void ForgetStopping(Worker& worker, const AttemptId& attempt) {
   const auto it = worker.stopping.find(attempt);
   if (it == worker.stopping.end()) return;
@@ -53,6 +59,20 @@ void ExpireLeases(State& state, Time now, Effects& effects) {
     CloseSession(state, worker, effects);
     TakeRuns(state, now, worker, Outcome::kLost, "not heard of for the time of a lease", {},
              effects);
+  }
+}
+
+void StopHung(State& state, Time now, Effects& effects) {
+  for (auto& [id, worker] : state.workers) {
+    const std::set<RunId> running = worker.running;
+    for (const RunId run_id : running) {
+      Run& run = state.runs.at(run_id);
+      if (now - run.last_progress < state.policy.hung_after) continue;
+      KillAttempt(worker, run, effects);
+      FailAttempt(state, now, run, v1::BLAME_MACHINE,
+                  absl::StrCat("hung: no step for ", absl::FormatDuration(state.policy.hung_after)),
+                  "", effects);
+    }
   }
 }
 
@@ -117,8 +137,7 @@ void OnHeartbeat(State& state, Time now, SessionNumber session, const v1::Heartb
       if (worker->stopping.count(id) == 0) RefuseAttempt(session, id, effects);
       continue;
     }
-    run->step = std::max(run->step, progress.step());
-    run->total_steps = std::max(run->total_steps, progress.total_steps());
+    Advance(*run, now, progress.step(), progress.total_steps());
     run->images_per_s = progress.images_per_s();
   }
   const std::map<AttemptId, int64_t> stopping = worker->stopping;
@@ -127,10 +146,10 @@ void OnHeartbeat(State& state, Time now, SessionNumber session, const v1::Heartb
   }
 }
 
-void OnEvents(Run& run, uint64_t end_offset, int64_t step, int64_t total_steps) {
+void OnEvents(Run& run, Time now, uint64_t end_offset, int64_t step, int64_t total_steps) {
   run.acked_offset = end_offset;
-  run.step = std::max(run.step, step);
-  run.total_steps = std::max(run.total_steps, total_steps);
+  run.last_progress = now;  // whatever it says, it says something
+  Advance(run, now, step, total_steps);
 }
 
 void OnCheckpoint(State& state, Run& run, int64_t step) {
@@ -193,10 +212,14 @@ void OnDisconnect(State& state, SessionNumber session) {
 void OnTick(State& state, Time now, Effects& effects) {
   const absl::Duration gap = now - state.last_tick;
   if (gap > state.policy.lease / 3) {
-    for (auto& [id, worker] : state.workers) worker.lease_end += gap;
+    for (auto& [id, worker] : state.workers) {
+      worker.lease_end += gap;
+      for (const RunId run : worker.running) state.runs.at(run).last_progress += gap;
+    }
   }
   state.last_tick = now;
   ExpireLeases(state, now, effects);
+  StopHung(state, now, effects);
   EndDelays(state, now);
   Place(state, now, effects);
 }

@@ -106,8 +106,9 @@ absl::Status ListSweepsPage(Turn& turn, const v1::ListSweepsRequest& request,
 absl::Status ListLogs(Turn& turn, const v1::GetLogsRequest& request, v1::GetLogsReply* reply) {
   ASSIGN_OR_RETURN(const int64_t limit, PageSize(request.limit(), kLines, kMaxLines));
   ASSIGN_OR_RETURN(const RunId run, ResolveRun(turn.database(), request.run()));
+  ASSIGN_OR_RETURN(const storage::RunRow row, ExistingRun(turn.database(), run));
   ASSIGN_OR_RETURN(const auto lines,
-                   storage::ReadLogs(turn.database(), run, request.after_id(), limit));
+                   storage::ReadLogs(turn.database(), ResultOwner(row), request.after_id(), limit));
   for (const storage::LogRow& line : lines) {
     v1::LogRecord* out = reply->add_lines();
     out->set_id(line.id);

@@ -15,8 +15,7 @@ SweepWatch* SweepWatch::Start(Loop& loop, const std::string& sweep) {
     if (id.ok()) {
       turn.AddWatch(*id, watch);
     } else {
-      std::lock_guard<std::mutex> lock(watch->mutex_);
-      watch->End(ToGrpc(id.status()));
+      watch->Close(id.status());
     }
   });
   return watch.get();
@@ -37,11 +36,16 @@ void SweepWatch::Send(v1::SweepUpdate update, bool last) {
   StartWrite(&update_);
 }
 
+void SweepWatch::Close(const absl::Status& reason) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  End(ToGrpc(reason));
+}
+
 void SweepWatch::OnWriteDone(bool ok) {
   std::lock_guard<std::mutex> lock(mutex_);
   writing_ = false;
   if (ending_) {
-    Finish(grpc::Status::CANCELLED);
+    Finish(status_);
   } else if (!ok || last_) {
     End(grpc::Status::OK);
   }
@@ -59,6 +63,7 @@ void SweepWatch::OnDone() {
 void SweepWatch::End(const grpc::Status& status) {
   if (ending_) return;
   ending_ = true;
+  status_ = status;
   if (!writing_) Finish(status);  // else when the write is done
 }
 

@@ -20,6 +20,7 @@ class SweepWatch : public grpc::ServerWriteReactor<v1::SweepUpdate>, public Watc
 
   Condition condition() override;
   void Send(v1::SweepUpdate update, bool last) override;
+  void Close(const absl::Status& reason) override;
 
   void OnWriteDone(bool ok) override;
   void OnCancel() override;
@@ -35,6 +36,7 @@ class SweepWatch : public grpc::ServerWriteReactor<v1::SweepUpdate>, public Watc
   bool writing_ = false;
   bool last_ = false;
   bool ending_ = false;  // Finish has been called, or will be when the write is done
+  grpc::Status status_;  // to finish with
 };
 
 }  // namespace qsweep

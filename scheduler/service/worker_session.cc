@@ -24,6 +24,9 @@ absl::Status TakeEnd(Turn& turn, core::SessionNumber session, v1::AttemptEnded e
   if (ended.log_tail().size() > kMaxTailBytes) {
     ended.mutable_log_tail()->erase(0, ended.log_tail().size() - kMaxTailBytes);
   }
+  if (!v1::Blame_IsValid(ended.blame()) || ended.blame() == v1::BLAME_UNSPECIFIED) {
+    ended.set_blame(v1::BLAME_MACHINE);
+  }
   const AttemptId attempt{RunId(ended.attempt().run_id()), AttemptNumber(ended.attempt().number())};
   ASSIGN_OR_RETURN(const bool has_result, storage::HasResult(turn.database(), attempt));
   core::OnAttemptEnded(turn.state, turn.now, session, ended, has_result, turn.effects);
