@@ -1,0 +1,251 @@
+// The real qctl, as a person or a script meets it: what it prints, where, and its exit code.
+#include <gmock/gmock.h>
+#include <google/protobuf/struct.pb.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/file.h"
+#include "common/proto_json.h"
+#include "common/subprocess.h"
+#include "qsweep/v1/summary.pb.h"
+#include "qsweep/v1/sweep.pb.h"
+
+namespace qsweep::qctl {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::MatchesRegex;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+struct Outcome {
+  int exit_code = -1;
+  std::string out;
+  std::string err;
+};
+
+class CliTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = (std::filesystem::temp_directory_path() / "qctl-test-XXXXXX").string();
+    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
+    directory_ = pattern;
+  }
+  void TearDown() override { EXPECT_TRUE(RemoveTree(directory_).ok()); }
+
+  // In the test's directory, where the data directory is the default one.
+  Outcome Qctl(const std::vector<std::string>& arguments,
+               const std::vector<std::string>& environment = {}) {
+    SubprocessOptions options;
+    options.argv = {QSWEEP_BIN_DIR "/qctl"};
+    options.argv.insert(options.argv.end(), arguments.begin(), arguments.end());
+    options.working_directory = directory_;
+    options.environment = environment;
+    options.stdout_path = Path(absl::StrCat("out", ++calls_));
+    options.stderr_path = Path(absl::StrCat("err", calls_));
+    const auto pid = StartSubprocess(options);
+    EXPECT_TRUE(pid.ok()) << pid.status();
+    if (!pid.ok()) return {};
+    const auto exit = WaitSubprocess(*pid, absl::Minutes(1));
+    EXPECT_TRUE(exit.ok()) << exit.status();
+    Outcome outcome;
+    if (exit.ok() && exit->signal == 0) outcome.exit_code = exit->exit_code;
+    outcome.out = ReadFile(options.stdout_path, 1 << 24).value_or("");
+    outcome.err = ReadFile(options.stderr_path, 1 << 24).value_or("");
+    return outcome;
+  }
+
+  std::string Path(const std::string& name) const { return JoinPath(directory_, name); }
+  void Write(const std::string& name, const std::string& text) {
+    ASSERT_TRUE(WriteFileAtomic(Path(name), text).ok());
+  }
+  // Two runs, of which nothing here is trained.
+  void WriteSweep() {
+    Write("sweep.yaml",
+          "name: little\n"
+          "model: {name: vit_mini_patch4_28, pretrained: false}\n"
+          "dataset: {name: fashion_mnist}\n"
+          "training: {method: full}\n"
+          "matrix: {seed: [1, 2]}\n");
+  }
+  bool SchedulerRuns() const { return FileLock::IsHeld(Path("qsweep-data/lock")); }
+
+  std::string directory_;
+  int calls_ = 0;
+};
+
+TEST_F(CliTest, WrongArgumentsAreUsageErrors) {
+  for (const std::vector<std::string>& arguments : {std::vector<std::string>{},
+                                                    {"frobnicate"},
+                                                    {"plan"},
+                                                    {"status", "--bogus"},
+                                                    {"runs", "x", "--state", "sleeping"},
+                                                    {"status", "--output", "xml"},
+                                                    {"cancel"},
+                                                    {"cancel", "x", "--run", "y"},
+                                                    {"run", "x.yaml", "--slots", "0"},
+                                                    {"status", "--scheduler", "host:99999"}}) {
+    const Outcome outcome = Qctl(arguments);
+    EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
+    EXPECT_EQ(outcome.out, "");
+    EXPECT_THAT(outcome.err, MatchesRegex("qctl: [^\n]+\n"));  // one sentence
+  }
+  EXPECT_FALSE(PathExists(Path("qsweep-data")));  // and nothing was begun
+}
+
+TEST_F(CliTest, HelpAndVersionAreGood) {
+  const Outcome help = Qctl({"--help"});
+  EXPECT_EQ(help.exit_code, 0);
+  for (const char* command : {"plan", "submit", "status", "watch", "runs", "show", "metrics",
+                              "logs", "cancel", "retry", "workers", "run"}) {
+    EXPECT_THAT(help.out, HasSubstr(absl::StrCat("  ", command, " ")));
+  }
+  EXPECT_THAT(Qctl({"--version"}).out, StartsWith("qctl 0."));
+}
+
+TEST_F(CliTest, PlanShowsTheCells) {
+  WriteSweep();
+  const Outcome text = Qctl({"plan", "sweep.yaml"});
+  EXPECT_EQ(text.exit_code, 0) << text.err;
+  EXPECT_THAT(text.out, AllOf(StartsWith("run"), HasSubstr("-s1  "), HasSubstr("little: 2 runs\n"),
+                              Not(HasSubstr("\x1b"))));
+  const Outcome json = Qctl({"plan", "sweep.yaml", "--output", "json"});
+  v1::Plan plan;
+  ASSERT_TRUE(FromJson(json.out, &plan).ok()) << json.out;
+  ASSERT_EQ(plan.cells_size(), 2);
+  EXPECT_EQ(plan.cells(1).spec().seed(), 2);
+  EXPECT_EQ(plan.cells(0).key().size(), 64u);
+  EXPECT_FALSE(PathExists(Path("qsweep-data")));
+}
+
+TEST_F(CliTest, ABadFileIsAUsageErrorWithItsPlace) {
+  Write("bad.yaml",
+        "model: {name: vit_mini_patch4_28}\ndataset: {name: fashion_mnist}\nlora: {rnak: 8}\n");
+  for (const std::vector<std::string>& arguments : {std::vector<std::string>{"plan", "bad.yaml"},
+                                                    {"submit", "bad.yaml"},
+                                                    {"run", "bad.yaml"}}) {
+    const Outcome outcome = Qctl(arguments);
+    EXPECT_EQ(outcome.exit_code, 2);
+    EXPECT_THAT(outcome.err, AllOf(HasSubstr("bad.yaml:3"), HasSubstr("rnak")));
+  }
+  EXPECT_EQ(Qctl({"plan", "missing.yaml"}).exit_code, 2);
+  EXPECT_FALSE(PathExists(Path("qsweep-data")));
+}
+
+TEST_F(CliTest, SubmitWithoutSubmitting) {
+  WriteSweep();
+  const Outcome valid = Qctl({"submit", "sweep.yaml", "--validate-only"});
+  EXPECT_EQ(valid.exit_code, 0);
+  EXPECT_EQ(valid.out, "sweep.yaml: little, 2 runs, no problems\n");
+  const Outcome dry = Qctl({"submit", "sweep.yaml", "--dry-run", "--max-experiments", "1"});
+  EXPECT_THAT(dry.out, AllOf(HasSubstr("-s1\n"), Not(HasSubstr("-s2\n")), HasSubstr("1 run,")));
+  EXPECT_FALSE(PathExists(Path("qsweep-data")));
+}
+
+TEST_F(CliTest, ASchedulerThatIsNotThere) {
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"status"}, {"watch", "x"}, {"workers"}, {"logs", "x/y", "-f"}}) {
+    const Outcome outcome = Qctl(arguments, {"QSWEEP_SCHEDULER=unix:nobody.sock"});
+    EXPECT_EQ(outcome.exit_code, 3) << outcome.err;
+    EXPECT_THAT(outcome.err,
+                MatchesRegex("qctl: the scheduler at unix:nobody.sock cannot be reached[^\n]+\n"));
+  }
+}
+
+TEST_F(CliTest, WithoutDataNothingIsStarted) {
+  const Outcome outcome = Qctl({"status"});
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_THAT(outcome.err, HasSubstr("qctl run FILE"));
+  EXPECT_FALSE(PathExists(Path("qsweep-data")));
+}
+
+TEST_F(CliTest, TheEmbeddedSchedulerComesAndGoes) {
+  WriteSweep();
+  const Outcome submitted = Qctl({"submit", "sweep.yaml", "--request-id", "r1", "-o", "json"});
+  ASSERT_EQ(submitted.exit_code, 0) << submitted.err;
+  v1::SubmitSweepReply first, second;
+  ASSERT_TRUE(FromJson(submitted.out, &first).ok()) << submitted.out;
+  EXPECT_TRUE(first.created());
+  EXPECT_EQ(first.runs(), 2);
+  EXPECT_FALSE(SchedulerRuns());
+
+  const Outcome again = Qctl({"submit", "sweep.yaml", "--request-id", "r1", "-o", "json"});
+  ASSERT_TRUE(FromJson(again.out, &second).ok()) << again.out;
+  EXPECT_FALSE(second.created());
+  EXPECT_EQ(second.sweep_id(), first.sweep_id());
+
+  EXPECT_THAT(Qctl({"status"}).out,
+              AllOf(HasSubstr("little"), HasSubstr("pending"), HasSubstr("0/2")));
+  v1::ListRunsReply runs;
+  ASSERT_TRUE(
+      FromJson(Qctl({"runs", "little", "-o", "json", "--state", "pending"}).out, &runs).ok());
+  ASSERT_EQ(runs.runs_size(), 2);
+  v1::RunDetail detail;
+  const std::string run = absl::StrCat("little/", runs.runs(0).name());
+  ASSERT_TRUE(FromJson(Qctl({"show", run, "-o", "json"}).out, &detail).ok());
+  EXPECT_EQ(detail.spec().seed(), 1);
+  EXPECT_THAT(Qctl({"show", run}).out, HasSubstr("fashion_mnist"));
+  EXPECT_EQ(Qctl({"show", "little/nobody"}).exit_code, 1);
+  EXPECT_EQ(Qctl({"metrics", run}).exit_code, 0);
+  EXPECT_EQ(Qctl({"logs", run}).exit_code, 0);
+
+  EXPECT_EQ(Qctl({"cancel", "--run", run}).out, "1 run cancelled\n");
+  EXPECT_EQ(Qctl({"cancel", "little"}).out, "1 run cancelled\n");
+  EXPECT_THAT(Qctl({"logs", run, "--follow"}).exit_code, 0);  // ends: the run has ended
+  const Outcome watch = Qctl({"watch", "little", "-o", "json"});
+  EXPECT_EQ(watch.exit_code, 4);
+  v1::SweepUpdate update;
+  ASSERT_TRUE(FromJson(watch.out.substr(0, watch.out.find('\n')), &update).ok()) << watch.out;
+  EXPECT_EQ(update.sweep().cancelled(), 2);
+  EXPECT_EQ(Qctl({"retry", "little"}).out, "2 runs to be tried again\n");
+  EXPECT_FALSE(SchedulerRuns());
+}
+
+TEST_F(CliTest, CommandsAtTheSameTimeShareOneScheduler) {
+  WriteSweep();
+  ASSERT_EQ(Qctl({"submit", "sweep.yaml"}).exit_code, 0);
+  std::vector<pid_t> pids;
+  for (int i = 0; i < 12; ++i) {
+    SubprocessOptions options;
+    options.argv = {QSWEEP_BIN_DIR "/qctl", i % 2 ? "status" : "runs"};
+    if (i % 2 == 0) options.argv.push_back("little");
+    options.working_directory = directory_;
+    options.stderr_path = Path("errors");
+    const auto pid = StartSubprocess(options);
+    ASSERT_TRUE(pid.ok());
+    pids.push_back(*pid);
+  }
+  for (const pid_t pid : pids) {
+    const auto exit = WaitSubprocess(pid, absl::Minutes(1));
+    ASSERT_TRUE(exit.ok()) << exit.status();
+    EXPECT_EQ(exit->exit_code, 0);
+  }
+  EXPECT_EQ(ReadFile(Path("errors"), 1 << 20).value_or("missing"), "");
+  EXPECT_FALSE(SchedulerRuns());
+}
+
+TEST_F(CliTest, ALongDataDirectoryWorks) {
+  WriteSweep();
+  const std::string data = absl::StrCat(std::string(60, 'a'), "/", std::string(60, 'b'), " ü");
+  const Outcome submitted = Qctl({"submit", "sweep.yaml", "--data-dir", data});
+  EXPECT_EQ(submitted.exit_code, 0) << submitted.err;
+  EXPECT_THAT(Qctl({"status", "--data-dir", data}).out, HasSubstr("little"));
+}
+
+TEST_F(CliTest, ASchedulerThatCannotStartSaysWhy) {
+  WriteSweep();
+  ASSERT_TRUE(MakeDirectories(Path("qsweep-data")).ok());
+  Write("qsweep-data/qsweep.db", std::string(8192, 'x'));  // no database
+  const Outcome outcome = Qctl({"status"});
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_THAT(outcome.err, AllOf(HasSubstr("scheduler.log ends in:"), HasSubstr("qsweep.db")));
+}
+
+}  // namespace
+}  // namespace qsweep::qctl

@@ -1,0 +1,223 @@
+#include "qctl/client.h"
+
+#include <grpc/support/time.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "common/rpc.h"
+#include "common/status.h"
+#include "qctl/interrupt.h"
+
+namespace qsweep::qctl {
+namespace {
+
+constexpr absl::Duration kCallTimeout = absl::Seconds(15);
+// 100,000 cells are validated, stored and synced.
+constexpr absl::Duration kSubmitTimeout = absl::Minutes(5);
+constexpr absl::Duration kDownloadTimeout = absl::Minutes(10);
+// How soon Ctrl-C is noticed.
+constexpr absl::Duration kPoll = absl::Milliseconds(100);
+constexpr int kPageSize = 1000;
+constexpr int kMetricPage = 100'000;
+
+// A deadline that far from now; gRPC takes a span as one, by its monotonic clock.
+gpr_timespec After(absl::Duration duration) {
+  return gpr_time_from_millis(absl::ToInt64Milliseconds(duration), GPR_TIMESPAN);
+}
+
+// Waits for the next completion; GOT_EVENT, TIMEOUT, or InterruptedError.
+absl::StatusOr<grpc::CompletionQueue::NextStatus> WaitOn(grpc::CompletionQueue& queue, bool* ok,
+                                                         absl::Duration timeout) {
+  const int before = Interrupts();
+  for (absl::Duration left = timeout;; left -= kPoll) {
+    void* tag = nullptr;
+    const auto next = queue.AsyncNext(&tag, ok, After(std::min(left, kPoll)));
+    if (next == grpc::CompletionQueue::GOT_EVENT) return next;
+    if (Interrupts() != before) return InterruptedError();
+    if (left <= kPoll) return grpc::CompletionQueue::TIMEOUT;
+  }
+}
+
+template <typename Stub, typename Request, typename Reply>
+absl::StatusOr<Reply> Call(Stub& stub,
+                           std::unique_ptr<grpc::ClientAsyncResponseReader<Reply>> (Stub::*start)(
+                               grpc::ClientContext*, const Request&, grpc::CompletionQueue*),
+                           const Request& request, absl::Duration timeout = kCallTimeout) {
+  grpc::ClientContext context;
+  context.set_deadline(After(timeout));
+  grpc::CompletionQueue queue;
+  Reply reply;
+  grpc::Status status;
+  const auto call = (stub.*start)(&context, request, &queue);
+  call->Finish(&reply, &status, nullptr);
+  bool ok = false;
+  const auto waited = WaitOn(queue, &ok, absl::InfiniteDuration());
+  if (!waited.ok()) {
+    context.TryCancel();
+    void* tag = nullptr;
+    queue.Next(&tag, &ok);  // the call still owns `reply` until it has ended
+    return waited.status();
+  }
+  if (!status.ok()) return FromGrpc(status);
+  return reply;
+}
+
+}  // namespace
+
+bool IsUnreachable(const absl::Status& status) {
+  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
+}
+
+Client::Client(const std::string& address) {
+  const std::shared_ptr<grpc::Channel> channel = MakeChannel(address);
+  sweeps_ = v1::SweepService::NewStub(channel);
+  workers_ = v1::WorkerService::NewStub(channel);
+}
+
+absl::StatusOr<v1::SubmitSweepReply> Client::Submit(const v1::SubmitSweepRequest& request) {
+  return Call(*sweeps_, &v1::SweepService::Stub::AsyncSubmitSweep, request, kSubmitTimeout);
+}
+
+absl::StatusOr<v1::Sweep> Client::GetSweep(const std::string& sweep) {
+  v1::GetSweepRequest request;
+  request.set_sweep(sweep);
+  return Call(*sweeps_, &v1::SweepService::Stub::AsyncGetSweep, request);
+}
+
+absl::StatusOr<v1::RunDetail> Client::GetRun(const std::string& run) {
+  v1::GetRunRequest request;
+  request.set_run(run);
+  return Call(*sweeps_, &v1::SweepService::Stub::AsyncGetRun, request);
+}
+
+absl::StatusOr<v1::CancelReply> Client::Cancel(const v1::CancelRequest& request) {
+  return Call(*sweeps_, &v1::SweepService::Stub::AsyncCancel, request);
+}
+
+absl::StatusOr<v1::RetryReply> Client::Retry(const v1::RetryRequest& request) {
+  return Call(*sweeps_, &v1::SweepService::Stub::AsyncRetry, request);
+}
+
+absl::StatusOr<v1::ListWorkersReply> Client::ListWorkers() {
+  return Call(*sweeps_, &v1::SweepService::Stub::AsyncListWorkers, v1::ListWorkersRequest());
+}
+
+absl::StatusOr<v1::GetLogsReply> Client::GetLogs(const v1::GetLogsRequest& request) {
+  return Call(*sweeps_, &v1::SweepService::Stub::AsyncGetLogs, request);
+}
+
+absl::StatusOr<v1::ListRunsReply> Client::ListRunsPage(const v1::ListRunsRequest& request) {
+  return Call(*sweeps_, &v1::SweepService::Stub::AsyncListRuns, request);
+}
+
+absl::StatusOr<v1::ListSweepsReply> Client::ListSweeps() {
+  v1::ListSweepsReply all;
+  v1::ListSweepsRequest request;
+  request.set_page_size(kPageSize);
+  do {
+    ASSIGN_OR_RETURN(const v1::ListSweepsReply page,
+                     Call(*sweeps_, &v1::SweepService::Stub::AsyncListSweeps, request));
+    all.MergeFrom(page);
+    request.set_page_token(page.next_page_token());
+  } while (!request.page_token().empty());
+  all.clear_next_page_token();
+  return all;
+}
+
+absl::StatusOr<v1::ListRunsReply> Client::ListRuns(const std::string& sweep,
+                                                   const std::vector<v1::RunState>& states) {
+  v1::ListRunsReply all;
+  v1::ListRunsRequest request;
+  request.set_sweep(sweep);
+  for (const v1::RunState state : states) request.add_states(state);
+  request.set_page_size(kPageSize);
+  do {
+    ASSIGN_OR_RETURN(const v1::ListRunsReply page, ListRunsPage(request));
+    all.MergeFrom(page);
+    request.set_page_token(page.next_page_token());
+  } while (!request.page_token().empty());
+  all.clear_next_page_token();
+  return all;
+}
+
+absl::StatusOr<v1::GetMetricsReply> Client::GetMetrics(const std::string& run,
+                                                       const std::vector<std::string>& names) {
+  v1::GetMetricsReply all;
+  v1::GetMetricsRequest request;
+  request.set_run(run);
+  for (const std::string& name : names) request.add_names(name);
+  request.set_limit(kMetricPage);
+  do {
+    ASSIGN_OR_RETURN(const v1::GetMetricsReply page,
+                     Call(*sweeps_, &v1::SweepService::Stub::AsyncGetMetrics, request));
+    all.MergeFrom(page);
+    request.set_page_token(page.next_page_token());
+  } while (!request.page_token().empty());
+  all.clear_next_page_token();
+  return all;
+}
+
+absl::Status Client::Ping(absl::Duration timeout) {
+  v1::ListSweepsRequest request;
+  request.set_page_size(1);
+  return Call(*sweeps_, &v1::SweepService::Stub::AsyncListSweeps, request, timeout).status();
+}
+
+absl::Status Client::Download(const std::string& sha256,
+                              const std::function<absl::Status(absl::string_view)>& sink) {
+  grpc::ClientContext context;
+  context.set_deadline(After(kDownloadTimeout));
+  v1::DownloadRequest request;
+  request.set_sha256(sha256);
+  const auto reader = workers_->DownloadArtifact(&context, request);
+  const int before = Interrupts();
+  v1::ArtifactChunk chunk;
+  absl::Status status;
+  while (status.ok() && reader->Read(&chunk)) {
+    if (chunk.has_header()) continue;
+    status = Interrupts() != before ? InterruptedError() : sink(chunk.data());
+  }
+  if (!status.ok()) context.TryCancel();
+  const absl::Status ended = FromGrpc(reader->Finish());
+  return status.ok() ? ended : status;
+}
+
+SweepWatch::SweepWatch(Client& client, const std::string& sweep) {
+  v1::GetSweepRequest request;
+  request.set_sweep(sweep);
+  reader_ = client.sweeps().AsyncWatchSweep(&context_, request, &queue_, nullptr);
+}
+
+SweepWatch::~SweepWatch() {
+  context_.TryCancel();
+  queue_.Shutdown();
+  void* tag = nullptr;
+  bool ok = false;
+  while (queue_.Next(&tag, &ok)) continue;
+}
+
+absl::StatusOr<SweepWatch::Event> SweepWatch::Next(absl::Duration timeout,
+                                                   v1::SweepUpdate* update) {
+  while (true) {
+    bool ok = false;
+    ASSIGN_OR_RETURN(const auto next, WaitOn(queue_, &ok, timeout));
+    if (next != grpc::CompletionQueue::GOT_EVENT) return Event::kNothing;
+    if (phase_ == Phase::kFinishing) {
+      if (!status_.ok()) return FromGrpc(status_);
+      return Event::kEnd;
+    }
+    if (!ok) {  // nothing more to read: ask why
+      phase_ = Phase::kFinishing;
+      reader_->Finish(&status_, nullptr);
+      continue;
+    }
+    const bool got = std::exchange(phase_, Phase::kReading) == Phase::kReading;
+    if (got) *update = std::move(incoming_);
+    incoming_.Clear();
+    reader_->Read(&incoming_, nullptr);
+    if (got) return Event::kUpdate;
+  }
+}
+
+}  // namespace qsweep::qctl

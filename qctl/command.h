@@ -1,0 +1,55 @@
+// What every command of qctl is made from.
+#ifndef QSWEEP_QCTL_COMMAND_H_
+#define QSWEEP_QCTL_COMMAND_H_
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <string>
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "qctl/connection.h"
+#include "qctl/output.h"
+
+namespace qsweep::qctl {
+
+inline constexpr int kExitGood = 0;
+inline constexpr int kExitError = 1;
+inline constexpr int kExitUsage = 2;  // wrong arguments or a bad file
+inline constexpr int kExitUnreachable = 3;
+inline constexpr int kExitRunsFailed = 4;  // the command did its work; some runs did not succeed
+inline constexpr int kExitInterrupted = 130;
+
+// A command's work; returns the exit code.
+using Action = std::function<absl::StatusOr<int>()>;
+
+struct CommandLine {
+  CLI::App& app;
+  GlobalOptions& options;
+  Action action;  // of the command that was named
+
+  // A subcommand; the global options are allowed behind its name too.
+  CLI::App* Add(const std::string& name, const std::string& description, Action work) {
+    CLI::App* command = app.add_subcommand(name, description);
+    command->fallthrough();
+    command->callback([this, work = std::move(work)] { action = work; });
+    return command;
+  }
+};
+
+// One for each file in qctl/commands.
+void AddPlan(CommandLine& line);
+void AddSubmit(CommandLine& line);
+void AddStatus(CommandLine& line);
+void AddWatch(CommandLine& line);
+void AddRuns(CommandLine& line);
+void AddShow(CommandLine& line);
+void AddMetrics(CommandLine& line);
+void AddLogs(CommandLine& line);
+void AddCancelAndRetry(CommandLine& line);
+void AddWorkers(CommandLine& line);
+void AddRun(CommandLine& line);
+
+}  // namespace qsweep::qctl
+
+#endif  // QSWEEP_QCTL_COMMAND_H_

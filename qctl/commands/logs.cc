@@ -1,0 +1,101 @@
+// qctl logs RUN: what its trainers said.
+#include <cstdio>
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "common/status.h"
+#include "qctl/command.h"
+#include "qctl/format.h"
+#include "qctl/interrupt.h"
+
+namespace qsweep::qctl {
+namespace {
+
+constexpr int kPage = 10'000;
+constexpr absl::Duration kFollowInterval = absl::Milliseconds(500);
+
+struct Options {
+  std::string run;
+  bool follow = false;
+};
+
+void PrintRecord(const v1::LogRecord& record) {
+  const Ink ink = record.level() == "error"     ? Ink::kRed
+                  : record.level() == "warning" ? Ink::kYellow
+                                                : Ink::kPlain;
+  PrintLine(absl::StrCat(OutStyle().Paint(Ink::kDim, FormatTime(record.unix_us())), " attempt ",
+                         record.attempt(), " ", OutStyle().Paint(ink, record.level()), " ",
+                         Printable(record.text())));
+}
+
+// The lines after *after_id, which moves on.
+absl::StatusOr<v1::GetLogsReply> NewLines(Client& client, const std::string& run,
+                                          int64_t* after_id) {
+  v1::GetLogsReply all;
+  while (true) {
+    v1::GetLogsRequest request;
+    request.set_run(run);
+    request.set_after_id(*after_id);
+    request.set_limit(kPage);
+    ASSIGN_OR_RETURN(const v1::GetLogsReply page, client.GetLogs(request));
+    if (page.lines().empty()) return all;
+    *after_id = page.lines(page.lines_size() - 1).id();
+    all.MergeFrom(page);
+    if (page.lines_size() < kPage) return all;
+  }
+}
+
+absl::StatusOr<int> Follow(const GlobalOptions& global, Connection& connection,
+                           const std::string& run) {
+  int64_t after_id = 0;
+  while (true) {
+    // Asked before the lines are: what an ended run said is complete.
+    auto detail = connection.client().GetRun(run);
+    absl::StatusOr<v1::GetLogsReply> lines = detail.status();
+    if (detail.ok()) lines = NewLines(connection.client(), run, &after_id);
+    if (!lines.ok()) {
+      if (!IsUnreachable(lines.status())) return lines.status();
+      RETURN_IF_ERROR(connection.Restore());
+      continue;
+    }
+    for (const v1::LogRecord& record : lines->lines()) {
+      global.json ? PrintJsonLine(record) : PrintRecord(record);
+    }
+    std::fflush(stdout);
+    const v1::RunState state = detail->run().state();
+    if (state != v1::RUN_STATE_PENDING && state != v1::RUN_STATE_RUNNING) return kExitGood;
+    SleepUnlessInterrupted(kFollowInterval);
+    if (Interrupts() > 0) return InterruptedError();
+  }
+}
+
+absl::StatusOr<int> Logs(const GlobalOptions& global, const Options& options) {
+  ASSIGN_OR_RETURN(const auto connection, Connection::Open(global));
+  if (options.follow) {
+    // A wrong name is an error at once, as is a scheduler that cannot be reached.
+    RETURN_IF_ERROR(connection->client().GetRun(options.run).status());
+    return Follow(global, *connection, options.run);
+  }
+  int64_t after_id = 0;
+  ASSIGN_OR_RETURN(const v1::GetLogsReply lines,
+                   NewLines(connection->client(), options.run, &after_id));
+  if (global.json) {
+    PrintJson(lines);
+    return kExitGood;
+  }
+  for (const v1::LogRecord& record : lines.lines()) PrintRecord(record);
+  return kExitGood;
+}
+
+}  // namespace
+
+void AddLogs(CommandLine& line) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command =
+      line.Add("logs", "show what a run's trainers said",
+               [&global = line.options, options] { return Logs(global, *options); });
+  command->add_option("RUN", options->run, "number or SWEEP/NAME")->required();
+  command->add_flag("-f,--follow", options->follow, "go on until the run ends");
+}
+
+}  // namespace qsweep::qctl

@@ -1,0 +1,176 @@
+// qctl show RUN: everything about one run.
+#include <algorithm>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "common/clock.h"
+#include "common/proto_json.h"
+#include "common/status.h"
+#include "qctl/command.h"
+#include "qctl/format.h"
+
+namespace qsweep::qctl {
+namespace {
+
+void Heading(absl::string_view text) {
+  PrintLine(absl::StrCat("\n", OutStyle().Paint(Ink::kBold, text)));
+}
+
+// Name and value, one a line; pairs without a value are left out.
+void PrintFacts(const std::vector<std::pair<std::string, std::string>>& facts) {
+  size_t width = 0;
+  for (const auto& [name, value] : facts) width = std::max(width, name.size());
+  for (const auto& [name, value] : facts) {
+    if (value.empty()) continue;
+    const std::string label = absl::StrCat(name, std::string(width - name.size(), ' '));
+    PrintLine(absl::StrCat("  ", OutStyle().Paint(Ink::kDim, label), "  ", Printable(value)));
+  }
+}
+
+void PrintRun(const v1::Run& run) {
+  PrintLine(absl::StrCat(OutStyle().Paint(Ink::kBold, Printable(run.name())), "  ",
+                         OutStyle().Paint(InkOf(run.state()), StateName(run.state()))));
+  const bool failed = run.state() == v1::RUN_STATE_FAILED;
+  PrintFacts({
+      {"run", absl::StrCat(run.id(), " of sweep ", run.sweep_id())},
+      {"key", run.key()},
+      {"waits", run.waiting()},
+      {"error", failed ? absl::StrCat(run.error(), " (", BlameName(run.blame()), ")") : ""},
+      {"worker", run.worker()},
+      {"step", run.total_steps() > 0
+                   ? absl::StrCat(FormatCount(run.step()), " of ", FormatCount(run.total_steps()))
+                   : ""},
+      {"result of", run.reused_run_id() != 0 ? absl::StrCat("run ", run.reused_run_id()) : ""},
+      {"started", FormatTime(run.started_unix_us())},
+      {"took", FormatSpan(run.started_unix_us(), run.ended_unix_us(), SystemClock().UnixMicros())},
+  });
+}
+
+std::string Evaluated(const v1::Evaluation& evaluation) {
+  return absl::StrCat("epoch ", evaluation.epoch(), ": top-1 ", FormatPercent(evaluation.top1(), 2),
+                      ", top-5 ", FormatPercent(evaluation.top5(), 2), ", loss ",
+                      FormatNumber(evaluation.loss()), ", macro F1 ",
+                      FormatPercent(evaluation.macro_f1(), 2));
+}
+
+void PrintQuantization(const v1::QuantizationFacts& facts) {
+  Heading("quantization");
+  const bool none = facts.bits() == 0;
+  PrintFacts({
+      {"type", none ? "none" : absl::StrCat(facts.quant_type(), facts.double_quant() ? "+dq" : "")},
+      {"layers",
+       none ? ""
+            : absl::StrCat(facts.layers_quantized(), ", ", FormatCount(facts.weights_quantized()),
+                           " weights of ", FormatNumber(facts.bits_per_weight()), " bits")},
+      {"model", absl::StrCat(FormatBytes(static_cast<double>(facts.bytes_after())), ", in fp32 ",
+                             FormatBytes(static_cast<double>(facts.bytes_before())))},
+      {"computes in",
+       absl::StrCat(facts.compute_dtype_used(),
+                    facts.compute_dtype_used() == facts.compute_dtype_asked()
+                        ? ""
+                        : absl::StrCat(" (asked: ", facts.compute_dtype_asked(), ")"))},
+  });
+}
+
+void PrintResult(const v1::RunResult& result) {
+  Heading("result");
+  const v1::MemoryAccount& memory = result.memory();
+  const auto bytes = [](int64_t n) { return FormatBytes(static_cast<double>(n)); };
+  PrintFacts({
+      {"best", Evaluated(result.best())},
+      {"final", Evaluated(result.final())},
+      {"trained", absl::StrCat(FormatCount(result.steps()), " steps, ", result.epochs(), " epochs",
+                               result.stopped_early() ? " (stopped early)" : "", ", ",
+                               FormatElapsed(absl::Seconds(result.train_seconds())), ", ",
+                               FormatRate(result.images_per_s()))},
+      {"parameters", absl::StrCat(FormatCount(result.trainable_parameters()), " trainable of ",
+                                  FormatCount(result.total_parameters()))},
+      {"memory",
+       absl::StrCat("peak ", bytes(memory.peak_bytes()), ": weights ",
+                    bytes(memory.weights_bytes() + memory.scales_bytes()), ", adapter ",
+                    bytes(memory.adapter_bytes()), ", gradients ", bytes(memory.gradient_bytes()),
+                    ", optimizer ", bytes(memory.optimizer_bytes()), ", activations ",
+                    bytes(memory.activation_bytes()))},
+      {"resident", absl::StrCat(bytes(memory.rss_before_bytes()), " before training, ",
+                                bytes(memory.rss_peak_bytes()), " at most")},
+      {"micro-batch", absl::StrCat(memory.micro_batch(), " x ", memory.accumulation_steps(),
+                                   ", checkpointing ", memory.gradient_checkpointing())},
+      {"machine",
+       absl::StrCat(result.provenance().cpu(), ", ", result.provenance().instruction_set(), ", ",
+                    result.provenance().threads(), " threads")},
+  });
+  for (const v1::FileFact& file : result.files()) {
+    PrintFacts({{"file", absl::StrCat(file.name(), ", ", bytes(file.bytes()), ", sha256 ",
+                                      file.sha256().substr(0, 12))}});
+  }
+}
+
+void PrintAttempts(const v1::RunDetail& detail) {
+  if (detail.attempts().empty()) return;
+  Heading("attempts");
+  Table table({{"no", Table::Align::kRight},
+               {"worker"},
+               {"outcome"},
+               {"from step", Table::Align::kRight},
+               {"started"},
+               {"took", Table::Align::kRight},
+               {"error"}});
+  for (const v1::AttemptRecord& attempt : detail.attempts()) {
+    table.AddRow(
+        {absl::StrCat(attempt.number()), attempt.worker(), attempt.outcome(),
+         FormatCount(attempt.resume_step()), FormatTime(attempt.started_unix_us()),
+         FormatSpan(attempt.started_unix_us(), attempt.ended_unix_us(), SystemClock().UnixMicros()),
+         attempt.error().empty()
+             ? ""
+             : absl::StrCat(attempt.error(), " (", BlameName(attempt.blame()), ")")});
+  }
+  PrintTable(table, 2);
+}
+
+void PrintHistory(const v1::RunDetail& detail) {
+  if (!detail.history().empty()) Heading("history");
+  for (const v1::HistoryLine& entry : detail.history()) {
+    PrintLine(absl::StrCat("  ", OutStyle().Paint(Ink::kDim, FormatTime(entry.unix_us())), "  ",
+                           Printable(entry.text())));
+  }
+  if (detail.log_tail().empty()) return;
+  Heading("last words");
+  for (const absl::string_view text : absl::StrSplit(detail.log_tail(), '\n', absl::SkipEmpty())) {
+    PrintLine(absl::StrCat("  ", Printable(text)));
+  }
+}
+
+absl::StatusOr<int> Show(const GlobalOptions& options, const std::string& run) {
+  ASSIGN_OR_RETURN(const auto connection, Connection::Open(options));
+  ASSIGN_OR_RETURN(const v1::RunDetail detail, connection->client().GetRun(run));
+  if (options.json) {
+    PrintJson(detail);
+    return kExitGood;
+  }
+  PrintRun(detail.run());
+  Heading("spec");
+  for (const absl::string_view text :
+       absl::StrSplit(ToJson(detail.spec(), JsonStyle::kPretty), '\n', absl::SkipEmpty())) {
+    PrintLine(absl::StrCat(" ", Printable(text)));
+  }
+  if (detail.has_quantization()) PrintQuantization(detail.quantization());
+  if (detail.has_result()) PrintResult(detail.result());
+  PrintAttempts(detail);
+  PrintHistory(detail);
+  return kExitGood;
+}
+
+}  // namespace
+
+void AddShow(CommandLine& line) {
+  auto run = std::make_shared<std::string>();
+  line.Add("show", "show everything about a run",
+           [&options = line.options, run] { return Show(options, *run); })
+      ->add_option("RUN", *run, "number or SWEEP/NAME")
+      ->required();
+}
+
+}  // namespace qsweep::qctl

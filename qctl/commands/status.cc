@@ -1,0 +1,74 @@
+// qctl status [SWEEP]: how the sweeps stand.
+#include "common/status.h"
+
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "common/clock.h"
+#include "qctl/command.h"
+#include "qctl/format.h"
+
+namespace qsweep::qctl {
+namespace {
+
+void PrintSweeps(const v1::ListSweepsReply& sweeps) {
+  using Align = Table::Align;
+  Table table({{"id", Align::kRight},
+               {"sweep"},
+               {"state"},
+               {"done", Align::kRight},
+               {"running", Align::kRight},
+               {"failed", Align::kRight},
+               {"cancelled", Align::kRight},
+               {"reused", Align::kRight},
+               {"took", Align::kRight},
+               {"submitted"}});
+  const auto count = [](int n, Ink ink = Ink::kPlain) {
+    return n == 0 ? Cell("") : Cell(FormatCount(n), ink);
+  };
+  const int64_t now = SystemClock().UnixMicros();
+  for (const v1::Sweep& sweep : sweeps.sweeps()) {
+    const v1::RunState state = SweepState(sweep);
+    table.AddRow({absl::StrCat(sweep.id()), sweep.name(), Cell(StateName(state), InkOf(state)),
+                  absl::StrCat(EndedRuns(sweep), "/", TotalRuns(sweep)), count(sweep.running()),
+                  count(sweep.failed(), Ink::kRed), count(sweep.cancelled()), count(sweep.reused()),
+                  FormatSpan(sweep.created_unix_us(), sweep.ended_unix_us(), now),
+                  FormatTime(sweep.created_unix_us())});
+  }
+  PrintTable(table);
+}
+
+absl::StatusOr<int> Status(const GlobalOptions& options, const std::string& name) {
+  ASSIGN_OR_RETURN(const auto connection, Connection::Open(options));
+  if (!name.empty()) {
+    ASSIGN_OR_RETURN(const v1::Sweep sweep, connection->client().GetSweep(name));
+    if (options.json) {
+      PrintJson(sweep);
+    } else {
+      v1::ListSweepsReply one;
+      *one.add_sweeps() = sweep;
+      PrintSweeps(one);
+    }
+    return kExitGood;
+  }
+  ASSIGN_OR_RETURN(const v1::ListSweepsReply sweeps, connection->client().ListSweeps());
+  if (options.json) {
+    PrintJson(sweeps);
+  } else if (sweeps.sweeps().empty()) {
+    Note("No sweeps yet. `qctl run FILE` or `qctl submit FILE` makes one.");
+  } else {
+    PrintSweeps(sweeps);
+  }
+  return kExitGood;
+}
+
+}  // namespace
+
+void AddStatus(CommandLine& line) {
+  auto sweep = std::make_shared<std::string>();
+  line.Add("status", "show all sweeps, or one",
+           [&options = line.options, sweep] { return Status(options, *sweep); })
+      ->add_option("SWEEP", *sweep, "number or name");
+}
+
+}  // namespace qsweep::qctl

@@ -1,0 +1,103 @@
+// qctl: the command line of qsweep.
+#include <clocale>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "common/shutdown.h"
+#include "common/version.h"
+#include "qctl/command.h"
+
+namespace qsweep::qctl {
+namespace {
+
+constexpr char kFooter[] =
+    "Without --scheduler every command works on the scheduler of --data-dir, which is started and\n"
+    "stopped as needed. Exit codes: 0 good, 1 error, 2 usage or bad file, 3 scheduler "
+    "unreachable,\n"
+    "4 some runs did not succeed, 130 interrupted.";
+
+int ExitCode(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kInvalidArgument:
+      return kExitUsage;
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kDeadlineExceeded:
+      return kExitUnreachable;
+    case absl::StatusCode::kCancelled:
+      return kExitInterrupted;
+    default:
+      return kExitError;
+  }
+}
+
+int Fail(const absl::Status& status, const GlobalOptions& options) {
+  if (absl::IsCancelled(status)) return kExitInterrupted;
+  std::string message(status.message());
+  if (IsUnreachable(status) && !options.scheduler.empty()) {
+    message = absl::StrCat("the scheduler at ", options.scheduler, " cannot be reached (", message,
+                           "); is it running, and is the address right?");
+  }
+  std::fputs(absl::StrCat("qctl: ", message, "\n").c_str(), stderr);
+  return ExitCode(status);
+}
+
+int Main(int argc, char** argv) {
+  std::setlocale(LC_CTYPE, "");
+  BlockShutdownSignals();
+
+  CLI::App app("Runs sweeps of quantized-LoRA Vision Transformer experiments.", "qctl");
+  app.set_version_flag("--version", absl::StrCat("qctl ", kVersion));
+  app.require_subcommand(1);
+  app.footer(kFooter);
+  GlobalOptions options;
+  std::string output = "text";
+  app.add_option("--scheduler", options.scheduler, "scheduler to talk to: HOST[:PORT] or unix:PATH")
+      ->envname("QSWEEP_SCHEDULER");
+  app.add_option("--data-dir", options.data_dir, "directory of the embedded scheduler")
+      ->capture_default_str();
+  app.add_option("-o,--output", output, "text, or json (field names as in the .proto files)")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
+
+  CommandLine line{app, options, nullptr};
+  AddRun(line);
+  AddPlan(line);
+  AddSubmit(line);
+  AddStatus(line);
+  AddWatch(line);
+  AddRuns(line);
+  AddShow(line);
+  AddMetrics(line);
+  AddLogs(line);
+  AddCancelAndRetry(line);
+  AddWorkers(line);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    const std::string what = absl::StrReplaceAll(error.what(), {{"\n", " "}});
+    std::fputs(absl::StrCat("qctl: ", what, "; see qctl --help or qctl COMMAND --help\n").c_str(),
+               stderr);
+    return kExitUsage;
+  }
+  options.json = output == "json";
+  const absl::StatusOr<int> result = line.action();
+  if (std::fflush(stdout) != 0) return kExitError;
+  return result.ok() ? *result : Fail(result.status(), options);
+}
+
+}  // namespace
+}  // namespace qsweep::qctl
+
+int main(int argc, char** argv) {
+  try {
+    return qsweep::qctl::Main(argc, argv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "qctl: %s\n", error.what());
+    return qsweep::qctl::kExitError;
+  }
+}

@@ -1,0 +1,107 @@
+#include "qctl/results.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <utility>
+#include <vector>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "analysis/summary.h"
+#include "common/file.h"
+#include "common/hash.h"
+#include "common/proto_json.h"
+#include "common/status.h"
+#include "qctl/format.h"
+
+namespace qsweep::qctl {
+namespace {
+
+// Names come from a file or from another machine: they may not lead out of the directory.
+absl::StatusOr<std::string> SafeName(const std::string& name) {
+  if (name.empty() || name[0] == '.' || absl::StrContains(name, '/') ||
+      absl::StrContains(name, '\0') || name.size() > 255) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("'", Printable(name), "' cannot be the name of a file"));
+  }
+  return name;
+}
+
+absl::Status DownloadFile(Client& client, const v1::FileFact& file, const std::string& path) {
+  const auto size = FileSize(path);
+  if (size.ok() && *size == file.bytes()) {
+    const auto sha256 = Sha256HexOfFile(path);
+    if (sha256.ok() && *sha256 == file.sha256()) return absl::OkStatus();
+  }
+  const std::string temporary = absl::StrCat(path, ".tmp.", ::getpid());
+  FileDescriptor fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+  if (!fd.valid()) return ErrnoStatus(errno, temporary, "create");
+  absl::Cleanup remove = [&] { ::unlink(temporary.c_str()); };
+  Sha256 hash;
+  RETURN_IF_ERROR(client.Download(file.sha256(), [&](absl::string_view bytes) {
+    hash.Update(bytes);
+    return WriteAll(fd.get(), bytes, temporary);
+  }));
+  if (hash.Hex() != file.sha256()) {
+    return absl::DataLossError(absl::StrCat(
+        path, ": the content that came does not have the SHA-256 of the run's product"));
+  }
+  if (::fsync(fd.get()) != 0) return ErrnoStatus(errno, temporary, "fsync");
+  if (::rename(temporary.c_str(), path.c_str()) != 0) return ErrnoStatus(errno, path, "rename");
+  std::move(remove).Cancel();
+  return absl::OkStatus();
+}
+
+absl::Status ExportRun(Client& client, const v1::RunDetail& detail, const std::string& directory) {
+  RETURN_IF_ERROR(MakeDirectories(directory));
+  for (const v1::FileFact& file : detail.result().files()) {
+    ASSIGN_OR_RETURN(const std::string name, SafeName(file.name()));
+    RETURN_IF_ERROR(DownloadFile(client, file, JoinPath(directory, name)));
+  }
+  RETURN_IF_ERROR(
+      WriteFileAtomic(JoinPath(directory, "spec.json"), ToJson(detail.spec(), JsonStyle::kPretty)));
+  return WriteFileAtomic(JoinPath(directory, "result.json"),
+                         ToJson(detail.result(), JsonStyle::kPrettyWithDefaults));
+}
+
+}  // namespace
+
+absl::StatusOr<v1::SweepSummary> ExportSweep(Client& client, const v1::Sweep& sweep,
+                                             const std::string& directory) {
+  ASSIGN_OR_RETURN(const std::string name, SafeName(sweep.name()));
+  v1::SweepSummary summary;
+  summary.set_sweep_id(sweep.id());
+  summary.set_name(name);
+  summary.set_succeeded(sweep.succeeded());
+  summary.set_failed(sweep.failed());
+  summary.set_cancelled(sweep.cancelled());
+  summary.set_reused(sweep.reused());
+  summary.set_directory(JoinPath(directory, name));
+  RETURN_IF_ERROR(MakeDirectories(summary.directory()));
+
+  ASSIGN_OR_RETURN(const v1::ListRunsReply runs, client.ListRuns(absl::StrCat(sweep.id()), {}));
+  std::vector<FinishedRun> finished;
+  for (const v1::Run& run : runs.runs()) {
+    if (run.state() != v1::RUN_STATE_SUCCEEDED) {
+      v1::RunFailure& failure = *summary.add_failures();
+      failure.set_run(run.name());
+      failure.set_error(run.state() == v1::RUN_STATE_FAILED ? run.error() : StateName(run.state()));
+      continue;
+    }
+    ASSIGN_OR_RETURN(const v1::RunDetail detail, client.GetRun(absl::StrCat(run.id())));
+    ASSIGN_OR_RETURN(const std::string run_name, SafeName(run.name()));
+    RETURN_IF_ERROR(ExportRun(client, detail, JoinPath(summary.directory(), run_name)));
+    finished.push_back({detail.spec(), detail.result()});
+  }
+  for (v1::GroupSummary& group : SummarizeBySeed(finished))
+    *summary.add_groups() = std::move(group);
+  RETURN_IF_ERROR(WriteFileAtomic(JoinPath(summary.directory(), "summary.json"),
+                                  ToJson(summary, JsonStyle::kPrettyWithDefaults)));
+  return summary;
+}
+
+}  // namespace qsweep::qctl

@@ -1,0 +1,253 @@
+#include "qctl/sweep_view.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <iterator>
+#include <map>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "common/clock.h"
+#include "qctl/format.h"
+#include "qctl/output.h"
+
+namespace qsweep::qctl {
+namespace {
+
+constexpr size_t kWidestBar = 40;
+constexpr absl::Duration kSummaryInterval = absl::Seconds(30);
+
+// "3 waiting", or empty for none.
+void AddCount(int n, absl::string_view what, std::vector<std::string>* parts) {
+  if (n > 0) parts->push_back(absl::StrCat(FormatCount(n), " ", what));
+}
+
+std::vector<std::string> Counts(const v1::Sweep& sweep) {
+  std::vector<std::string> parts;
+  AddCount(sweep.running(), "running", &parts);
+  AddCount(sweep.pending(), "waiting", &parts);
+  AddCount(sweep.failed(), "failed", &parts);
+  AddCount(sweep.cancelled(), "cancelled", &parts);
+  AddCount(sweep.reused(), "reused", &parts);
+  return parts;
+}
+
+std::vector<std::string> Pace(const SweepProgress& progress, absl::Duration now) {
+  std::vector<std::string> parts;
+  const std::string rate = FormatRate(progress.ImagesPerSecond());
+  if (!rate.empty()) parts.push_back(rate);
+  const auto left = progress.TimeLeft(now);
+  if (left && *left > absl::ZeroDuration()) {
+    parts.push_back(absl::StrCat(FormatElapsed(*left), " left"));
+  }
+  return parts;
+}
+
+std::string Padded(std::string text, size_t width) {
+  const size_t size = DisplayWidth(text);
+  return size < width ? text + std::string(width - size, ' ') : text;
+}
+
+// name  ━━━━━────  41 %  3/8 runs
+std::string TitleLine(const SweepProgress& progress, size_t columns, const Style& style) {
+  const v1::Sweep& sweep = progress.sweep();
+  const std::string tail = absl::StrFormat("  %3.0f %%  %d/%d runs", progress.Fraction() * 100,
+                                           EndedRuns(sweep), TotalRuns(sweep));
+  const size_t room = columns > tail.size() + 2 ? columns - tail.size() - 2 : 0;
+  const std::string name = Fit(Printable(sweep.name()), room / 2, style.Ellipsis());
+  const size_t bar = std::min(kWidestBar, room - std::min(room, DisplayWidth(name)));
+  const Ink ink = sweep.failed() > 0 ? Ink::kYellow : Ink::kGreen;
+  return absl::StrCat(style.Paint(Ink::kBold, name), "  ", style.Bar(progress.Fraction(), bar, ink),
+                      Cut(tail, columns, ""));
+}
+
+// One line for each running run, in columns.
+std::vector<std::string> RunningLines(const SweepProgress& progress, size_t columns,
+                                      const Style& style) {
+  struct Row {
+    std::string name, facts, worker;
+    double fraction;
+  };
+  std::vector<Row> rows;
+  size_t name_width = 0, facts_width = 0;
+  for (const auto& [id, run] : progress.running()) {
+    Row row;
+    row.name = Printable(run.name());
+    row.worker = Printable(run.worker());
+    row.fraction = run.total_steps() > 0
+                       ? static_cast<double>(run.step()) / static_cast<double>(run.total_steps())
+                       : 0;
+    const std::string steps = run.total_steps() > 0 ? absl::StrCat(FormatCount(run.step()), "/",
+                                                                   FormatCount(run.total_steps()))
+                                                    : "starting";
+    row.facts = absl::StrFormat("%3.0f %%  %11s  %11s", row.fraction * 100, steps,
+                                FormatRate(run.images_per_s()));
+    name_width = std::max(name_width, DisplayWidth(row.name));
+    facts_width = std::max(facts_width, DisplayWidth(row.facts));
+    rows.push_back(std::move(row));
+  }
+  // Narrow terminals lose the bar's length first, then the middle of names.
+  constexpr size_t kIndent = 2, kGap = 2, kLeastBar = 8;
+  const size_t fixed = kIndent + facts_width + 2 * kGap;
+  const size_t room = columns > fixed ? columns - fixed : 0;
+  const size_t bar = std::min<size_t>(20, std::max(kLeastBar, room - std::min(room, name_width)));
+  const size_t names = std::min(name_width, room > bar ? room - bar : 0);
+  std::vector<std::string> lines;
+  for (const Row& row : rows) {
+    const size_t used = fixed + names + bar + kGap;
+    const std::string worker =
+        used + 4 < columns ? Cut(row.worker, columns - used, style.Ellipsis()) : "";
+    if (names < 4) {  // hardly a terminal
+      lines.push_back(Cut(absl::StrCat("  ", row.name), columns, style.Ellipsis()));
+      continue;
+    }
+    lines.push_back(absl::StrCat("  ", Padded(Fit(row.name, names, style.Ellipsis()), names), "  ",
+                                 style.Bar(row.fraction, bar, Ink::kCyan), "  ", row.facts,
+                                 worker.empty() ? "" : "  ", style.Paint(Ink::kDim, worker)));
+  }
+  return lines;
+}
+
+std::string EndedLine(const v1::Run& run, size_t columns, const Style& style) {
+  const bool good = run.state() == v1::RUN_STATE_SUCCEEDED;
+  const std::string mark = good ? style.Tick() : style.Cross();
+  std::string facts = DescribeRun(run);
+  const std::string span = FormatSpan(run.started_unix_us(), run.ended_unix_us(), 0);
+  if (good && run.reused_run_id() == 0 && !span.empty()) absl::StrAppend(&facts, ", ", span);
+  const std::string text = absl::StrCat(Printable(run.name()), "  ", Printable(facts));
+  return absl::StrCat(
+      "  ", style.Paint(InkOf(run.state()), mark), " ",
+      Cut(text, columns - std::min(columns, 3 + DisplayWidth(mark)), style.Ellipsis()));
+}
+
+// Lines of `from`, and at the limit one that says how many more there are.
+void AppendLimited(std::vector<std::string> from, size_t limit, std::vector<std::string>* to) {
+  if (from.size() > limit) {
+    const size_t hidden = from.size() - (limit > 0 ? limit - 1 : 0);
+    from.resize(from.size() - hidden);
+    if (limit > 0) from.push_back(absl::StrCat("  and ", hidden, " more"));
+  }
+  std::move(from.begin(), from.end(), std::back_inserter(*to));
+}
+
+class LiveView : public SweepView {
+ public:
+  explicit LiveView(std::FILE* file) : file_(file), style_(StyleOf(file)), block_(file) {}
+  void Update(const v1::SweepUpdate& update, absl::Duration now) override {
+    progress_.Apply(update, now);
+    changed_ = true;
+  }
+  void SetPending(const v1::ListRunsReply& pending) override { progress_.SetPending(pending); }
+  void Tick(const std::string& trouble, absl::Duration now) override {
+    if (progress_.sweep().id() == 0) return;  // nothing to show yet
+    if (!std::exchange(changed_, false) && now - drawn_at_ < absl::Seconds(1)) return;
+    drawn_at_ = now;
+    block_.Draw(RenderProgress(progress_, trouble, now, SizeOf(file_), style_));
+  }
+
+ private:
+  std::FILE* file_;
+  const Style style_;
+  LiveBlock block_;
+  SweepProgress progress_;
+  bool changed_ = false;
+  absl::Duration drawn_at_;
+};
+
+class LineView : public SweepView {
+ public:
+  explicit LineView(std::FILE* file) : file_(file) {}
+  void Update(const v1::SweepUpdate& update, absl::Duration now) override {
+    const bool first = progress_.sweep().id() == 0;
+    progress_.Apply(update, now);
+    for (const v1::Run& run : update.changed()) {
+      const auto seen = std::make_pair(run.state(), run.attempt());
+      const auto [it, added] = seen_.try_emplace(run.id(), seen);
+      if (!added && std::exchange(it->second, seen) == seen) continue;
+      if (first && run.state() != v1::RUN_STATE_RUNNING) continue;  // old news
+      Say(absl::StrCat(run.name(), " ", DescribeRun(run)));
+    }
+    if (first) Summarize(now);
+  }
+  void SetPending(const v1::ListRunsReply& pending) override { progress_.SetPending(pending); }
+  void Tick(const std::string& trouble, absl::Duration now) override {
+    if (std::exchange(trouble_, trouble) != trouble && !trouble.empty()) Say(trouble);
+    if (progress_.sweep().id() != 0 && now - summarized_at_ >= kSummaryInterval) Summarize(now);
+  }
+
+ private:
+  void Summarize(absl::Duration now) {
+    summarized_at_ = now;
+    Say(absl::StrCat(progress_.sweep().name(), ": ", ProgressLine(progress_, now)));
+  }
+  void Say(absl::string_view text) {
+    std::fprintf(file_, "%s %s\n", FormatClock(SystemClock().UnixMicros()).c_str(),
+                 Printable(text).c_str());
+    std::fflush(file_);
+  }
+
+  std::FILE* file_;
+  SweepProgress progress_;
+  std::map<int64_t, std::pair<v1::RunState, int32_t>> seen_;
+  std::string trouble_;
+  absl::Duration summarized_at_;
+};
+
+class JsonView : public SweepView {
+ public:
+  void Update(const v1::SweepUpdate& update, absl::Duration) override { PrintJsonLine(update); }
+  void SetPending(const v1::ListRunsReply&) override {}
+  void Tick(const std::string&, absl::Duration) override {}
+};
+
+}  // namespace
+
+std::vector<std::string> RenderProgress(const SweepProgress& progress, const std::string& trouble,
+                                        absl::Duration now, const Size& size, const Style& style) {
+  std::vector<std::string> lines = {TitleLine(progress, size.columns, style)};
+  std::vector<std::string> facts = Counts(progress.sweep());
+  for (std::string& part : Pace(progress, now)) facts.push_back(std::move(part));
+  lines.push_back(style.Paint(Ink::kDim, Cut(absl::StrCat("  ", absl::StrJoin(facts, style.Dot())),
+                                             size.columns, style.Ellipsis())));
+  if (!trouble.empty()) {
+    lines.push_back(style.Paint(
+        Ink::kYellow, Cut(absl::StrCat("  ", Printable(trouble)), size.columns, style.Ellipsis())));
+  }
+  std::vector<std::string> rest;
+  for (const v1::Run& run : progress.ended()) rest.push_back(EndedLine(run, size.columns, style));
+  for (const auto& [reason, n] : progress.waiting()) {
+    rest.push_back(
+        style.Paint(Ink::kDim, Cut(absl::StrCat("  ", n, " waiting: ", Printable(reason)),
+                                   size.columns, style.Ellipsis())));
+  }
+  const size_t rows = size.rows > lines.size() + 1 ? size.rows - lines.size() - 1 : 0;
+  const size_t for_running = rows - std::min(rows / 2, rest.size());
+  AppendLimited(RunningLines(progress, size.columns, style), for_running, &lines);
+  AppendLimited(std::move(rest), size.rows > lines.size() + 1 ? size.rows - lines.size() - 1 : 0,
+                &lines);
+  return lines;
+}
+
+std::string ProgressLine(const SweepProgress& progress, absl::Duration now) {
+  const v1::Sweep& sweep = progress.sweep();
+  std::vector<std::string> parts = {
+      absl::StrCat(EndedRuns(sweep), "/", Plural(TotalRuns(sweep), "run"))};
+  for (std::string& part : Counts(sweep)) parts.push_back(std::move(part));
+  for (std::string& part : Pace(progress, now)) parts.push_back(std::move(part));
+  return absl::StrJoin(parts, ", ");
+}
+
+std::unique_ptr<SweepView> MakeSweepView(std::FILE* file) {
+  // A live block needs a terminal that understands cursor movement, as one with colour does;
+  // NO_COLOR asks for no colour only, so it must not decide here.
+  const char* term = std::getenv("TERM");
+  const bool live = IsTerminal(file) && term != nullptr && absl::string_view(term) != "dumb";
+  if (live) return std::make_unique<LiveView>(file);
+  return std::make_unique<LineView>(file);
+}
+
+std::unique_ptr<SweepView> MakeJsonView() { return std::make_unique<JsonView>(); }
+
+}  // namespace qsweep::qctl
