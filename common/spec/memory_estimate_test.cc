@@ -54,5 +54,13 @@ TEST(EstimatePeakBytes, OrdersTheModes) {
   EXPECT_GT(Peak(""), Peak(R"(,"training":{"method":"linear_probe"})"));
 }
 
+// A base of 86 M weights that shrinks to 4 bits has to be read in fp32 first.
+TEST(EstimatePeakBytes, LoadingMayNeedMoreThanTraining) {
+  v1::ExperimentSpec spec = Spec(R"(,"quantization":{"bits":4})");
+  spec.mutable_model()->set_name("deit_base_patch16_224");
+  EXPECT_EQ(EstimatePeakBytes(spec, 1), EstimatePeakBytes(spec, 2));
+  EXPECT_LT(EstimatePeakBytes(spec, 1), EstimatePeakBytes(spec, 64));
+}
+
 }  // namespace
 }  // namespace qsweep

@@ -1,6 +1,7 @@
 #include "common/spec/sweep_draft.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 
 #include "absl/container/flat_hash_map.h"
