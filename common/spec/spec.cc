@@ -1,7 +1,5 @@
 #include "common/spec/spec.h"
 
-#include <algorithm>
-
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "common/hash.h"

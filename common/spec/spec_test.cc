@@ -9,7 +9,6 @@
 #include "absl/strings/str_join.h"
 #include "common/hash.h"
 #include "common/proto_json.h"
-#include "common/spec/fields.h"
 #include "common/spec/models.h"
 #include "common/spec/modules.h"
 #include "common/spec/wording.h"
