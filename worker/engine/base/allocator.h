@@ -59,7 +59,8 @@ class OutOfMemory : public std::bad_alloc {
 
 // Puts the allocator behind all CPU tensors made from now on. Once, before the first tensor.
 void InstallAllocator();
-// 0: none. The limit covers live bytes; cached blocks are given back before it is exceeded.
+// 0: none. The limit covers live bytes; cached blocks are given back before live and cached bytes
+// exceed it, or the highest live total so far by more than a quarter.
 void SetMemoryLimit(int64_t bytes);
 MemoryUse CurrentMemory();
 void ResetPeak();

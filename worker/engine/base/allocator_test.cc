@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include <algorithm>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -87,6 +89,15 @@ TEST_F(AllocatorTest, GivesCachedBlocksBackBeforeItRefuses) {
   EXPECT_GE(CurrentMemory().cached_bytes, 6 * kMiB);
   at::Tensor nine = at::empty({9 * kMiB}, at::kByte);
   EXPECT_EQ(CurrentMemory().cached_bytes, 0);
+}
+
+TEST_F(AllocatorTest, ChangingShapesDoNotGrowTheCacheForEver) {
+  int64_t highest = 0;  // live and cached
+  for (int64_t size = 100; size < 200; ++size) {
+    at::empty({size * kMiB / 2}, at::kByte);
+    highest = std::max(highest, CurrentMemory().total_bytes + CurrentMemory().cached_bytes);
+  }
+  EXPECT_LE(highest, 100 * kMiB * 5 / 4 + 13 * kMiB);  // and the rounding of one block
 }
 
 TEST_F(AllocatorTest, ImpossibleSizesAreOutOfMemory) {

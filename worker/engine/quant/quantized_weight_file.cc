@@ -1,5 +1,6 @@
 // bitsandbytes' safetensors keys, as its Params4bit and Int8Params write and read them.
 #include <array>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/strip.h"
