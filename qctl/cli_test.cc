@@ -197,7 +197,7 @@ TEST_F(CliTest, TheEmbeddedSchedulerComesAndGoes) {
 
   EXPECT_EQ(Qctl({"cancel", "--run", run}).out, "1 run cancelled\n");
   EXPECT_EQ(Qctl({"cancel", "little"}).out, "1 run cancelled\n");
-  EXPECT_THAT(Qctl({"logs", run, "--follow"}).exit_code, 0);  // ends: the run has ended
+  EXPECT_EQ(Qctl({"logs", run, "--follow"}).exit_code, 0);  // ends: the run has ended
   const Outcome watch = Qctl({"watch", "little", "-o", "json"});
   EXPECT_EQ(watch.exit_code, 4);
   v1::SweepUpdate update;

@@ -45,25 +45,39 @@ absl::StatusOr<v1::GetLogsReply> NewLines(Client& client, const std::string& run
   }
 }
 
+struct News {
+  v1::GetLogsReply lines;
+  bool last = false;  // the run has ended
+};
+
+absl::StatusOr<News> Ask(Client& client, const std::string& run, int64_t* after_id) {
+  News news;
+  // Asked before the lines are: what an ended run said is complete.
+  ASSIGN_OR_RETURN(const v1::RunDetail detail, client.GetRun(run));
+  ASSIGN_OR_RETURN(news.lines, NewLines(client, run, after_id));
+  const v1::RunState state = detail.run().state();
+  news.last = state != v1::RUN_STATE_PENDING && state != v1::RUN_STATE_RUNNING;
+  return news;
+}
+
 absl::StatusOr<int> Follow(const GlobalOptions& global, Connection& connection,
                            const std::string& run) {
   int64_t after_id = 0;
+  bool reached = false;
   while (true) {
-    // Asked before the lines are: what an ended run said is complete.
-    auto detail = connection.client().GetRun(run);
-    absl::StatusOr<v1::GetLogsReply> lines = detail.status();
-    if (detail.ok()) lines = NewLines(connection.client(), run, &after_id);
-    if (!lines.ok()) {
-      if (!IsUnreachable(lines.status())) return lines.status();
+    const absl::StatusOr<News> news = Ask(connection.client(), run, &after_id);
+    if (!news.ok()) {
+      // One that was never reached is an error; one that goes away is waited for.
+      if (!reached || !IsUnreachable(news.status())) return news.status();
       RETURN_IF_ERROR(connection.Restore());
       continue;
     }
-    for (const v1::LogRecord& record : lines->lines()) {
+    reached = true;
+    for (const v1::LogRecord& record : news->lines.lines()) {
       global.json ? PrintJsonLine(record) : PrintRecord(record);
     }
     std::fflush(stdout);
-    const v1::RunState state = detail->run().state();
-    if (state != v1::RUN_STATE_PENDING && state != v1::RUN_STATE_RUNNING) return kExitGood;
+    if (news->last) return kExitGood;
     SleepUnlessInterrupted(kFollowInterval);
     if (Interrupts() > 0) return InterruptedError();
   }
@@ -71,11 +85,7 @@ absl::StatusOr<int> Follow(const GlobalOptions& global, Connection& connection,
 
 absl::StatusOr<int> Logs(const GlobalOptions& global, const Options& options) {
   ASSIGN_OR_RETURN(const auto connection, Connection::Open(global));
-  if (options.follow) {
-    // A wrong name is an error at once, as is a scheduler that cannot be reached.
-    RETURN_IF_ERROR(connection->client().GetRun(options.run).status());
-    return Follow(global, *connection, options.run);
-  }
+  if (options.follow) return Follow(global, *connection, options.run);
   int64_t after_id = 0;
   ASSIGN_OR_RETURN(const v1::GetLogsReply lines,
                    NewLines(connection->client(), options.run, &after_id));
