@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "common/status.h"
 #include "scheduler/core/reactor.h"
+#include "scheduler/text.h"
 #include "storage/artifacts.h"
 #include "storage/attempts.h"
 #include "storage/logs.h"
@@ -19,8 +20,6 @@ namespace {
 constexpr size_t kMaxNameBytes = 200;
 constexpr size_t kMaxTextBytes = 16 << 10;
 constexpr int64_t kKeptCheckpoints = 2;  // should the newest be damaged on the way
-
-absl::string_view Shortened(absl::string_view text, size_t limit) { return text.substr(0, limit); }
 
 bool InStore(Turn& turn, const std::string& sha256) {
   const auto row = storage::ReadArtifact(turn.database(), sha256);
@@ -108,8 +107,8 @@ class EventWriter {
   }
 
   absl::Status Log(const v1::Event& event, absl::string_view level, absl::string_view text) {
-    return storage::AddLog(t_, attempt_, event.unix_us(), Shortened(level, kMaxNameBytes),
-                           Shortened(text, kMaxTextBytes));
+    return storage::AddLog(t_, attempt_, event.unix_us(), Beginning(level, kMaxNameBytes),
+                           Beginning(text, kMaxTextBytes));
   }
 
   Turn& turn_;

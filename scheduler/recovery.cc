@@ -1,5 +1,6 @@
 #include "scheduler/recovery.h"
 
+#include "common/log.h"
 #include "common/status.h"
 #include "scheduler/core/reactor.h"
 #include "storage/artifacts.h"
@@ -76,8 +77,17 @@ absl::Status RestoreRuns(storage::Database& database, core::State& state) {
   return damage;
 }
 
-absl::Status RemoveWhatNobodyNeeds(storage::Database& database, ArtifactStore& artifacts) {
+// Makes rows and files agree. Files are renamed into place before their row is committed and
+// removed after it is, so only someone else's hand can have taken a file that has one.
+absl::Status ReconcileArtifacts(storage::Database& database, ArtifactStore& artifacts) {
+  ASSIGN_OR_RETURN(const std::vector<std::string> stored, storage::ListArtifacts(database));
   storage::Transaction transaction(database);
+  for (const std::string& sha256 : stored) {
+    if (!absl::IsNotFound(artifacts.Open(sha256).status())) continue;
+    LogError(absl::StrCat("artifact ", sha256,
+                          ": its file is gone; runs go on from an older checkpoint"));
+    RETURN_IF_ERROR(storage::ForgetLostArtifact(transaction, sha256));
+  }
   RETURN_IF_ERROR(storage::ForgetUnreferencedArtifacts(transaction));
   RETURN_IF_ERROR(transaction.Commit());
   return artifacts.RemoveOrphans([&](const std::string& sha256) -> absl::StatusOr<bool> {
@@ -90,12 +100,12 @@ absl::Status RemoveWhatNobodyNeeds(storage::Database& database, ArtifactStore& a
 
 absl::StatusOr<core::State> Recover(storage::Database& database, ArtifactStore& artifacts,
                                     const Clock& clock, const core::Policy& policy) {
+  RETURN_IF_ERROR(ReconcileArtifacts(database, artifacts));
   core::State state;
   state.policy = policy;
   RETURN_IF_ERROR(RestoreWorkers(database, clock, state));
   RETURN_IF_ERROR(RestoreSweeps(database, state));
   RETURN_IF_ERROR(RestoreRuns(database, state));
-  RETURN_IF_ERROR(RemoveWhatNobodyNeeds(database, artifacts));
   return state;
 }
 

@@ -10,7 +10,7 @@
 namespace qsweep {
 
 // The state as of the last commit, however the process before this one ended, ready for
-// core::Resume. Artifact files and rows that nobody needs are removed.
+// core::Resume. Artifact files without a row and rows without a file are removed first.
 absl::StatusOr<core::State> Recover(storage::Database& database, ArtifactStore& artifacts,
                                     const Clock& clock, const core::Policy& policy);
 

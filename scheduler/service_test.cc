@@ -603,6 +603,24 @@ TEST_F(ServiceTest, FilesThatNobodyNeedsAreSweptAtTheStart) {
   EXPECT_FALSE(PathExists(JoinPath(shelf, orphan.substr(2))));
 }
 
+TEST_F(ServiceTest, ALostCheckpointFileCostsOnlyTheStepsSinceTheOneBefore) {
+  Submit(Request("study", 1));
+  {
+    ScriptedWorker worker(channel_, "w");
+    const v1::Attempt attempt = NextAssign(worker);
+    ASSERT_TRUE(worker.Upload(attempt, "ten", Sha256Hex("ten")).ok());
+    ASSERT_TRUE(worker.Upload(attempt, "twenty", Sha256Hex("twenty")).ok());
+    worker.SendEvents(attempt, 0, 100, {CheckpointAt(10, "ten"), CheckpointAt(20, "twenty")});
+  }
+  scheduler_.reset();
+  const std::string lost = Sha256Hex("twenty");
+  ASSERT_TRUE(
+      RemoveTree(JoinPath(directory_, absl::StrCat("data/artifacts/", lost.substr(0, 2)))).ok());
+  Open();
+  ScriptedWorker worker(channel_, "w");
+  EXPECT_EQ(worker.Await(v1::ToWorker::kAssign).assign().resume_step(), 10);
+}
+
 // The limit is there to catch work per run that grows with the number of runs.
 TEST_F(ServiceTest, AHundredThousandCellsTakeSeconds) {
   const auto request = Request("large", 100'000);

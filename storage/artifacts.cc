@@ -77,6 +77,22 @@ absl::StatusOr<std::vector<std::string>> DropArtifactRefs(Transaction& transacti
   return forgotten;
 }
 
+absl::StatusOr<std::vector<std::string>> ListArtifacts(Database& database) {
+  Statement query(database, "SELECT sha256 FROM artifacts");
+  std::vector<std::string> hashes;
+  while (true) {
+    ASSIGN_OR_RETURN(const bool more, query.Step());
+    if (!more) return hashes;
+    hashes.push_back(query.Text(0));
+  }
+}
+
+absl::Status ForgetLostArtifact(Transaction& transaction, const std::string& sha256) {
+  RETURN_IF_ERROR(
+      transaction.Execute("DELETE FROM artifact_refs WHERE sha256 = ?", sha256).status());
+  return transaction.ExecuteOne("DELETE FROM artifacts WHERE sha256 = ?", sha256);
+}
+
 absl::Status ForgetUnreferencedArtifacts(Transaction& transaction) {
   return transaction
       .Execute("DELETE FROM artifacts WHERE sha256 NOT IN (SELECT sha256 FROM artifact_refs)")

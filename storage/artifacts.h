@@ -38,6 +38,9 @@ absl::Status PutArtifactRef(Transaction& transaction, RunId run, ArtifactRole ro
 // hashes of what nothing refers to any more: forgotten here, their files may go after the commit.
 absl::StatusOr<std::vector<std::string>> DropArtifactRefs(Transaction& transaction, RunId run,
                                                           ArtifactRole role, int64_t keep);
+absl::StatusOr<std::vector<std::string>> ListArtifacts(Database& database);
+// The file is gone: forgets it and all references to it.
+absl::Status ForgetLostArtifact(Transaction& transaction, const std::string& sha256);
 // Whatever nothing refers to, of all there is.
 absl::Status ForgetUnreferencedArtifacts(Transaction& transaction);
 

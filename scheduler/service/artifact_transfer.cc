@@ -20,15 +20,15 @@ constexpr size_t kMaxChunkBytes = 1 << 20;
 // Both delete themselves when the call is done.
 class Upload : public grpc::ServerReadReactor<v1::ArtifactChunk> {
  public:
-  Upload(Loop& loop, ArtifactStore& store, v1::UploadReply* reply)
-      : loop_(loop), store_(store), reply_(reply) {
+  Upload(Loop& loop, ArtifactStore& store, WorkThread& disk, v1::UploadReply* reply)
+      : loop_(loop), store_(store), disk_(disk), reply_(reply) {
     StartRead(&chunk_);
   }
 
   void OnReadDone(bool ok) override {
-    const absl::Status status = ok ? Take() : End();
-    if (!status.ok()) return Finish(ToGrpc(status));
-    if (ok) StartRead(&chunk_);
+    if (!ok) return disk_.Post([this] { End(); });
+    if (const absl::Status status = Take(); !status.ok()) return Finish(ToGrpc(status));
+    StartRead(&chunk_);
   }
   void OnDone() override { delete this; }
 
@@ -54,9 +54,11 @@ class Upload : public grpc::ServerReadReactor<v1::ArtifactChunk> {
   }
 
   // The client has sent all, or is gone; then something is missing.
-  absl::Status End() {
-    if (artifact_ == nullptr) return absl::InvalidArgumentError("an upload without a header");
-    RETURN_IF_ERROR(artifact_->Finish());
+  void End() {
+    const absl::Status status = artifact_ == nullptr
+                                    ? absl::InvalidArgumentError("an upload without a header")
+                                    : artifact_->Finish();
+    if (!status.ok()) return Finish(ToGrpc(status));
     loop_.Post([this](Turn& turn) {
       const absl::StatusOr<bool> stored = TakeArtifact(turn, attempt_, *artifact_);
       turn.AfterCommit([this, stored] {
@@ -64,11 +66,11 @@ class Upload : public grpc::ServerReadReactor<v1::ArtifactChunk> {
         Finish(ToGrpc(stored.status()));
       });
     });
-    return absl::OkStatus();
   }
 
   Loop& loop_;
   ArtifactStore& store_;
+  WorkThread& disk_;
   v1::UploadReply* const reply_;
   v1::ArtifactChunk chunk_;
   AttemptId attempt_;
@@ -117,8 +119,8 @@ class Download : public grpc::ServerWriteReactor<v1::ArtifactChunk> {
 }  // namespace
 
 grpc::ServerReadReactor<v1::ArtifactChunk>* StartUpload(Loop& loop, ArtifactStore& store,
-                                                        v1::UploadReply* reply) {
-  return new Upload(loop, store, reply);
+                                                        WorkThread& disk, v1::UploadReply* reply) {
+  return new Upload(loop, store, disk, reply);
 }
 
 grpc::ServerWriteReactor<v1::ArtifactChunk>* StartDownload(ArtifactStore& store,

@@ -9,12 +9,13 @@
 #include "qsweep/v1/worker.pb.h"
 #include "scheduler/artifact_store.h"
 #include "scheduler/loop.h"
+#include "scheduler/service/work_thread.h"
 
 namespace qsweep {
 
-// The reply comes when file and row are on disk.
+// The reply comes when file and row are on disk; `disk` waits for the file.
 grpc::ServerReadReactor<v1::ArtifactChunk>* StartUpload(Loop& loop, ArtifactStore& store,
-                                                        v1::UploadReply* reply);
+                                                        WorkThread& disk, v1::UploadReply* reply);
 grpc::ServerWriteReactor<v1::ArtifactChunk>* StartDownload(ArtifactStore& store,
                                                            const std::string& sha256);
 

@@ -1,7 +1,5 @@
 #include "scheduler/service/sweep_service.h"
 
-#include <memory>
-
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "common/rpc.h"
@@ -125,15 +123,15 @@ absl::Status ListLogs(Turn& turn, const v1::GetLogsRequest& request, v1::GetLogs
 grpc::ServerUnaryReactor* SweepService::SubmitSweep(Context* context,
                                                     const v1::SubmitSweepRequest* request,
                                                     v1::SubmitSweepReply* reply) {
-  absl::StatusOr<std::vector<SubmittedCell>> prepared = PrepareSubmission(loop_, *request);
-  if (!prepared.ok()) {
-    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-    reactor->Finish(ToGrpc(prepared.status()));
-    return reactor;
-  }
-  auto cells = std::make_shared<std::vector<SubmittedCell>>(*std::move(prepared));
-  return OnLoop(loop_, context,
-                [=](Turn& turn) { return StoreSubmission(turn, *request, *cells, reply); });
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  submissions_.Post([=, &loop = loop_] {
+    absl::StatusOr<std::vector<SubmittedCell>> cells = PrepareSubmission(loop, *request);
+    const absl::Status status = !cells.ok() ? cells.status() : loop.Do([&](Turn& turn) {
+      return StoreSubmission(turn, *request, *cells, reply);
+    });
+    reactor->Finish(ToGrpc(status));
+  });
+  return reactor;
 }
 
 grpc::ServerUnaryReactor* SweepService::GetSweep(Context* context,

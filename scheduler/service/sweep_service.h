@@ -3,6 +3,7 @@
 
 #include "qsweep/v1/sweep.grpc.pb.h"
 #include "scheduler/loop.h"
+#include "scheduler/service/work_thread.h"
 
 namespace qsweep {
 
@@ -28,6 +29,7 @@ class SweepService : public v1::SweepService::CallbackService {
 
  private:
   Loop& loop_;
+  WorkThread submissions_;
 };
 
 }  // namespace qsweep

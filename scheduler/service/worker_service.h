@@ -21,7 +21,7 @@ class WorkerService : public v1::WorkerService::CallbackService {
   }
   grpc::ServerReadReactor<v1::ArtifactChunk>* UploadArtifact(Context*,
                                                              v1::UploadReply* reply) override {
-    return StartUpload(loop_, store_, reply);
+    return StartUpload(loop_, store_, disk_, reply);
   }
   grpc::ServerWriteReactor<v1::ArtifactChunk>* DownloadArtifact(
       Context*, const v1::DownloadRequest* request) override {
@@ -31,6 +31,7 @@ class WorkerService : public v1::WorkerService::CallbackService {
  private:
   Loop& loop_;
   ArtifactStore& store_;
+  WorkThread disk_;
   std::atomic<core::SessionNumber> last_session_ = 0;
 };
 

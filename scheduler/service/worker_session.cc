@@ -8,6 +8,7 @@
 #include "scheduler/core/reactor.h"
 #include "scheduler/events.h"
 #include "scheduler/service/requests.h"
+#include "scheduler/text.h"
 #include "storage/results.h"
 #include "storage/workers.h"
 
@@ -20,10 +21,8 @@ constexpr size_t kMaxErrorBytes = 4 << 10;
 constexpr size_t kMaxTailBytes = 16 << 10;
 
 absl::Status TakeEnd(Turn& turn, core::SessionNumber session, v1::AttemptEnded ended) {
-  if (ended.error().size() > kMaxErrorBytes) ended.mutable_error()->resize(kMaxErrorBytes);
-  if (ended.log_tail().size() > kMaxTailBytes) {
-    ended.mutable_log_tail()->erase(0, ended.log_tail().size() - kMaxTailBytes);
-  }
+  ended.set_error(std::string(Beginning(ended.error(), kMaxErrorBytes)));
+  ended.set_log_tail(std::string(Ending(ended.log_tail(), kMaxTailBytes)));
   if (!v1::Blame_IsValid(ended.blame()) || ended.blame() == v1::BLAME_UNSPECIFIED) {
     ended.set_blame(v1::BLAME_MACHINE);
   }
