@@ -76,60 +76,61 @@ absl::StatusOr<QuantizedWeight> QuantizedWeight::Quantize(const at::Tensor& weig
   if (weight.dim() != 2 || !weight.is_floating_point() || weight.numel() == 0) {
     return absl::InvalidArgumentError("only a matrix of floating point numbers can be quantized");
   }
-  if (!weight.isfinite().all().item<bool>()) {
+  const at::Tensor matrix = weight.detach().to(at::kCPU, at::kFloat).contiguous();
+  if (!matrix.isfinite().all().item<bool>()) {
     return absl::InvalidArgumentError("holds a number that is not finite: the weights are damaged");
   }
-  const bool four_bit = spec.bits() == 4;
-  const bool fp4 = spec.quant_type() == "fp4";
-  if (!four_bit && spec.bits() != 8) {
-    return absl::InvalidArgumentError(absl::StrCat("no quantization to ", spec.bits(), " bits"));
-  }
-  if (four_bit && !fp4 && spec.quant_type() != "nf4") {
-    return absl::InvalidArgumentError(absl::StrCat("unknown quant_type ", spec.quant_type()));
-  }
-  if (four_bit && (spec.blocksize() < 32 || spec.blocksize() % 32 != 0)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("blocksize ", spec.blocksize(), ": not a multiple of 32"));
-  }
-
-  const at::Tensor matrix = weight.detach().to(at::kCPU, at::kFloat).contiguous();
-  const float* const values = matrix.data_ptr<float>();
-  const int64_t count = matrix.numel();
   QuantizedWeight result;
   result.out_features_ = matrix.size(0);
   result.in_features_ = matrix.size(1);
-  if (four_bit) {
-    result.quant_type_ = spec.quant_type();
-    result.blocksize_ = spec.blocksize();
-    const int64_t blocksize = result.blocksize_, blocks = (count + blocksize - 1) / blocksize;
-    result.payload_ = Empty({(count + 1) / 2, 1}, at::kByte, Account::kWeights);
-    result.absmax_ = Empty({blocks}, at::kFloat, Account::kScales);
-    uint8_t* const packed = result.payload_.data_ptr<uint8_t>();
-    float* const absmax = result.absmax_.data_ptr<float>();
-    at::parallel_for(
-        0, blocks, std::max<int64_t>(1, kGrain / blocksize), [&](int64_t begin, int64_t end) {
-          for (int64_t block = begin; block < end; ++block) {
-            const int64_t first = block * blocksize;
-            absmax[block] = QuantizeBlock(values + first, std::min(blocksize, count - first),
-                                          fp4 ? &Fp4Code : &Nf4Code, packed + first / 2);
-          }
-        });
-    if (spec.double_quant()) result.QuantizeScales();
-  } else {
+  if (spec.bits() == 8) {
     result.quant_type_ = "int8";
-    const int64_t rows = result.out_features_, columns = result.in_features_;
-    result.payload_ = Empty({rows, columns}, at::kChar, Account::kWeights);
-    result.absmax_ = Empty({rows}, at::kFloat, Account::kScales);
-    int8_t* const codes = result.payload_.data_ptr<int8_t>();
-    float* const absmax = result.absmax_.data_ptr<float>();
-    at::parallel_for(
-        0, rows, std::max<int64_t>(1, kGrain / columns), [&](int64_t begin, int64_t end) {
-          for (int64_t row = begin; row < end; ++row) {
-            absmax[row] = QuantizeRow(values + row * columns, columns, codes + row * columns);
-          }
-        });
+    result.QuantizeRows(matrix.data_ptr<float>());
+    return result;
   }
+  if (spec.bits() != 4 || (spec.quant_type() != "nf4" && spec.quant_type() != "fp4") ||
+      spec.blocksize() < 32 || spec.blocksize() % 32 != 0) {
+    return absl::InvalidArgumentError(absl::StrCat("no quantization to ", spec.bits(), " bits, ",
+                                                   spec.quant_type(), ", blocksize ",
+                                                   spec.blocksize()));
+  }
+  result.quant_type_ = spec.quant_type();
+  result.blocksize_ = spec.blocksize();
+  result.QuantizeBlocks(matrix.data_ptr<float>());
+  if (spec.double_quant()) result.QuantizeScales();
   return result;
+}
+
+void QuantizedWeight::QuantizeRows(const float* values) {
+  payload_ = Empty({out_features_, in_features_}, at::kChar, Account::kWeights);
+  absmax_ = Empty({out_features_}, at::kFloat, Account::kScales);
+  int8_t* const codes = payload_.data_ptr<int8_t>();
+  float* const absmax = absmax_.data_ptr<float>();
+  const auto rows = [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      const int64_t first = row * in_features_;
+      absmax[row] = QuantizeRow(values + first, in_features_, codes + first);
+    }
+  };
+  at::parallel_for(0, out_features_, std::max<int64_t>(1, kGrain / in_features_), rows);
+}
+
+void QuantizedWeight::QuantizeBlocks(const float* values) {
+  const int64_t count = out_features_ * in_features_;
+  const int64_t blocks = (count + blocksize_ - 1) / blocksize_;
+  payload_ = Empty({(count + 1) / 2, 1}, at::kByte, Account::kWeights);
+  absmax_ = Empty({blocks}, at::kFloat, Account::kScales);
+  uint8_t* const packed = payload_.data_ptr<uint8_t>();
+  float* const absmax = absmax_.data_ptr<float>();
+  const auto code = quant_type_ == "fp4" ? &Fp4Code : &Nf4Code;
+  const auto some_blocks = [&](int64_t begin, int64_t end) {
+    for (int64_t block = begin; block < end; ++block) {
+      const int64_t first = block * blocksize_;
+      absmax[block] = QuantizeBlock(values + first, std::min(blocksize_, count - first), code,
+                                    packed + first / 2);
+    }
+  };
+  at::parallel_for(0, blocks, std::max<int64_t>(1, kGrain / blocksize_), some_blocks);
 }
 
 void QuantizedWeight::QuantizeScales() {
@@ -168,42 +169,38 @@ at::Tensor QuantizedWeight::Scales() const {
   return scales;
 }
 
-const float* QuantizedWeight::Table() const {
-  return quant_type_ == "fp4" ? kFp4Values.data() : kNf4Values.data();
-}
-
 void QuantizedWeight::DequantizeInto(at::Tensor& out) const {
   const absl::StatusOr<OutType> type = ToOutType(out.scalar_type());
   QSWEEP_CHECK(type.ok() && out.is_contiguous() && out.device().is_cpu() && out.dim() == 2 &&
                out.size(0) == out_features_ && out.size(1) == in_features_);
   const DequantizeKernels& kernels = UsableDequantizeKernels().back();
+  const int type_index = static_cast<int>(*type);
   char* const to = static_cast<char*>(out.data_ptr());
   const int64_t element = out.element_size();
   if (quant_type_ == "int8") {
-    const EightBitKernel kernel = kernels.eight_bit[static_cast<int>(*type)];
     const int8_t* const codes = payload_.data_ptr<int8_t>();
     const float* const scales = absmax_.data_ptr<float>();
-    at::parallel_for(0, out_features_, std::max<int64_t>(1, kGrain / in_features_),
-                     [&](int64_t begin, int64_t end) {
-                       for (int64_t row = begin; row < end; ++row) {
-                         const int64_t first = row * in_features_;
-                         kernel(codes + first, scales[row], in_features_, to + first * element);
-                       }
-                     });
+    const auto rows = [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; ++row) {
+        const int64_t first = row * in_features_;
+        kernels.eight_bit[type_index](codes + first, scales[row], in_features_,
+                                      to + first * element);
+      }
+    };
+    at::parallel_for(0, out_features_, std::max<int64_t>(1, kGrain / in_features_), rows);
     return;
   }
-  const FourBitKernel kernel = kernels.four_bit[static_cast<int>(*type)];
   const at::Tensor absmax = Scales();
   const float* const scales = absmax.data_ptr<float>();
   const uint8_t* const packed = payload_.data_ptr<uint8_t>();
+  const float* const table = quant_type_ == "fp4" ? kFp4Values.data() : kNf4Values.data();
   const int64_t count = out.numel();
-  at::parallel_for(0, absmax.numel(), std::max<int64_t>(1, kGrain / blocksize_),
-                   [&](int64_t begin, int64_t end) {
-                     const int64_t first = begin * blocksize_,
-                                   last = std::min(end * blocksize_, count);
-                     kernel(packed + first / 2, scales + begin, Table(), last - first, blocksize_,
-                            to + first * element);
-                   });
+  const auto blocks = [&](int64_t begin, int64_t end) {
+    const int64_t first = begin * blocksize_, last = std::min(end * blocksize_, count);
+    kernels.four_bit[type_index](packed + first / 2, scales + begin, table, last - first,
+                                 blocksize_, to + first * element);
+  };
+  at::parallel_for(0, absmax.numel(), std::max<int64_t>(1, kGrain / blocksize_), blocks);
 }
 
 at::Tensor QuantizedWeight::Dequantize(at::ScalarType dtype) const {

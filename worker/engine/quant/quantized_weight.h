@@ -46,11 +46,15 @@ class QuantizedWeight {
 
  private:
   QuantizedWeight() = default;
+  // Make payload_ and absmax_ of the [out, in] matrix; the type, the sizes and the block size are
+  // set.
+  void QuantizeRows(const float* values);
+  void QuantizeBlocks(const float* values);
   // Replaces absmax_ by the three members of double quantization.
   void QuantizeScales();
-  // fp32 [blocks]; of double quantization, expanded anew.
+  // fp32 [blocks]; under double quantization expanded anew.
   at::Tensor Scales() const;
-  const float* Table() const;
+
   std::string quant_type_;  // int8, nf4, fp4
   int64_t out_features_ = 0, in_features_ = 0, blocksize_ = 0;
   at::Tensor payload_;  // 4-bit: uint8 [(out*in+1)/2, 1]; int8: int8 [out, in]
