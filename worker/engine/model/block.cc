@@ -11,8 +11,7 @@ at::Tensor Norm::Forward(const at::Tensor& x, at::ScalarType type, NormSaved* sa
 StreamGradient Norm::Backward(const at::Tensor& dy, const NormSaved& saved, const at::Tensor& add,
                               bool wants_input, Gradients& gradients) const {
   if (trains()) {
-    gradients.Make(gamma).copy_((dy.to(at::kFloat) * saved.xhat).sum(0));
-    gradients.Make(beta).copy_(dy.sum(0, false, at::kFloat));
+    LayerNormParameterGradients(dy, saved, gradients.Make(gamma), gradients.Make(beta));
   }
   if (!wants_input) return {};
   return LayerNormBackward(dy, saved, gamma.value, add);

@@ -1,108 +1,239 @@
 #include "worker/engine/model/ops.h"
 
-#include <array>
-#include <cmath>
+#include <algorithm>
+
+#include "common/status.h"
+#include "worker/engine/base/allocator.h"
+#include "worker/engine/model/kernels/kernels.h"
 
 namespace qsweep::engine {
+namespace {
+
+// Fewer elements than this are not worth waking a second thread for.
+constexpr int64_t kGrainElements = 16384;
+// Of dropout's work: a whole number of its groups.
+constexpr int64_t kPieceElements = 32 * 128;
+
+template <typename T>
+T* Data(const at::Tensor& t) {
+  return t.defined() ? reinterpret_cast<T*>(t.data_ptr()) : nullptr;
+}
+
+// use(T{}) with the kernels' type for `type`.
+template <typename Use>
+void WithType(at::ScalarType type, const Use& use) {
+  QSWEEP_CHECK(type == at::kFloat || type == at::kBFloat16);
+  if (type == at::kFloat) {
+    use(float{});
+  } else {
+    use(Bf16{});
+  }
+}
+
+// work(begin, end) over rows.
+template <typename Work>
+void ForRows(int64_t rows, int64_t dim, const Work& work) {
+  QSWEEP_CHECK(dim % kKernelMultiple == 0);
+  at::parallel_for(0, rows, std::max<int64_t>(1, kGrainElements / dim), work);
+}
+
+}  // namespace
 
 at::Tensor LayerNorm(const at::Tensor& x, const at::Tensor& gamma, const at::Tensor& beta,
                      double eps, at::ScalarType type, NormSaved* saved) {
-  const at::Tensor centred = x - x.mean(-1, true);
-  const at::Tensor rstd = (centred.square().mean(-1, true) + eps).rsqrt();
-  const NormSaved made = {(centred * rstd).to(type), rstd.squeeze(-1)};
-  if (saved != nullptr) *saved = made;
-  return LayerNormOutput(made, gamma, beta);
+  const int64_t rows = x.size(0), dim = x.size(1);
+  const at::Tensor y = at::empty({rows, dim}, type);
+  NormSaved kept;
+  if (saved != nullptr)
+    *saved = kept = {at::empty({rows, dim}, type), at::empty({rows}, at::kFloat)};
+  WithType(type, [&](auto t) {
+    using T = decltype(t);
+    const float* from = Data<float>(x);
+    T *xhat = Data<T>(kept.xhat), *to = Data<T>(y);
+    float* rstd = Data<float>(kept.rstd);
+    ForRows(rows, dim, [&](int64_t begin, int64_t end) {
+      const int64_t at = begin * dim;
+      BestKernels<T>().layer_norm(end - begin, dim, from + at, Data<float>(gamma),
+                                  Data<float>(beta), static_cast<float>(eps),
+                                  xhat ? xhat + at : nullptr, rstd ? rstd + begin : nullptr,
+                                  to + at);
+    });
+  });
+  return y;
 }
 
 at::Tensor LayerNormOutput(const NormSaved& saved, const at::Tensor& gamma,
                            const at::Tensor& beta) {
-  return (saved.xhat.to(at::kFloat) * gamma + beta).to(saved.xhat.scalar_type());
+  const int64_t rows = saved.xhat.size(0), dim = saved.xhat.size(1);
+  const at::Tensor y = at::empty_like(saved.xhat);
+  WithType(y.scalar_type(), [&](auto t) {
+    using T = decltype(t);
+    ForRows(rows, dim, [&](int64_t begin, int64_t end) {
+      const int64_t at = begin * dim;
+      BestKernels<T>().layer_norm_output(end - begin, dim, Data<T>(saved.xhat) + at,
+                                         Data<float>(gamma), Data<float>(beta), Data<T>(y) + at);
+    });
+  });
+  return y;
 }
 
 StreamGradient LayerNormBackward(const at::Tensor& dy, const NormSaved& saved,
                                  const at::Tensor& gamma, const at::Tensor& add) {
-  const at::Tensor g = dy.to(at::kFloat) * gamma;
-  const at::Tensor xhat = saved.xhat.to(at::kFloat);
-  at::Tensor dx =
-      (g - g.mean(-1, true) - xhat * (g * xhat).mean(-1, true)) * saved.rstd.unsqueeze(-1);
-  if (add.defined()) dx += add;
-  return {dx, dx.to(dy.scalar_type())};
+  const int64_t rows = dy.size(0), dim = dy.size(1);
+  StreamGradient dx;
+  dx.wide = at::empty({rows, dim}, at::kFloat);
+  const bool narrows = dy.scalar_type() != at::kFloat;
+  dx.narrow = narrows ? at::empty_like(dy) : dx.wide;
+  WithType(dy.scalar_type(), [&](auto t) {
+    using T = decltype(t);
+    const float* other = Data<float>(add);
+    ForRows(rows, dim, [&](int64_t begin, int64_t end) {
+      const int64_t at = begin * dim;
+      BestKernels<T>().layer_norm_backward(
+          end - begin, dim, Data<T>(dy) + at, Data<T>(saved.xhat) + at,
+          Data<float>(saved.rstd) + begin, Data<float>(gamma), other ? other + at : nullptr,
+          Data<float>(dx.wide) + at, narrows ? Data<T>(dx.narrow) + at : nullptr);
+    });
+  });
+  return dx;
+}
+
+void LayerNormParameterGradients(const at::Tensor& dy, const NormSaved& saved,
+                                 const at::Tensor& d_gamma, const at::Tensor& d_beta) {
+  const int64_t rows = dy.size(0), dim = dy.size(1), parts = at::get_num_threads();
+  const at::Tensor sums = at::zeros({2, parts, dim}, at::kFloat);
+  WithType(dy.scalar_type(), [&](auto t) {
+    using T = decltype(t);
+    at::parallel_for(0, parts, 1, [&](int64_t first, int64_t last) {
+      for (int64_t part = first; part < last; ++part) {
+        const int64_t begin = rows * part / parts, end = rows * (part + 1) / parts;
+        BestKernels<T>().layer_norm_parameters(
+            end - begin, dim, Data<T>(dy) + begin * dim, Data<T>(saved.xhat) + begin * dim,
+            Data<float>(sums) + part * dim, Data<float>(sums) + (parts + part) * dim);
+      }
+    });
+  });
+  d_gamma.copy_(sums[0].sum(0));
+  d_beta.copy_(sums[1].sum(0));
 }
 
 at::Tensor Gelu(const at::Tensor& u, bool keep_derivative) {
-  const at::Tensor x = u.to(at::kFloat);
-  const at::Tensor cdf = 0.5 * (1 + at::erf(x * M_SQRT1_2));
-  const at::Tensor g = (x * cdf).to(u.scalar_type());
-  if (keep_derivative) u.copy_(cdf + x * at::exp(-0.5 * x * x) * (M_2_SQRTPI * M_SQRT1_2 / 2));
+  const at::Tensor g = at::empty_like(u);
+  WithType(u.scalar_type(), [&](auto t) {
+    using T = decltype(t);
+    at::parallel_for(0, u.numel(), kGrainElements, [&](int64_t begin, int64_t end) {
+      BestKernels<T>().gelu(end - begin, Data<T>(u) + begin, Data<T>(g) + begin, keep_derivative);
+    });
+  });
   return g;
-}
-
-at::Tensor Attention(const at::Tensor& qkv, int64_t heads, int64_t queries, at::Tensor* lse) {
-  const int64_t images = qkv.size(0), tokens = qkv.size(1), dim = qkv.size(2) / 3;
-  const auto parts = qkv.to(at::kFloat)
-                         .view({images, tokens, 3, heads, dim / heads})
-                         .permute({2, 0, 3, 1, 4})
-                         .unbind(0);
-  const at::Tensor scores = at::matmul(parts[0].slice(2, 0, queries), parts[1].transpose(-2, -1)) /
-                            std::sqrt(static_cast<double>(dim / heads));
-  const at::Tensor total = at::logsumexp(scores, -1, true);
-  if (lse != nullptr) *lse = total.squeeze(-1);
-  return at::matmul(at::exp(scores - total), parts[2])
-      .transpose(1, 2)
-      .reshape({images, queries, dim})
-      .to(qkv.scalar_type());
-}
-
-at::Tensor AttentionBackward(const at::Tensor& qkv, int64_t heads, const at::Tensor& o,
-                             const at::Tensor& lse, const at::Tensor& d_o) {
-  const int64_t images = qkv.size(0), tokens = qkv.size(1), dim = qkv.size(2) / 3;
-  const int64_t queries = o.size(1), d = dim / heads;
-  const double scale = 1 / std::sqrt(static_cast<double>(d));
-  const auto parts =
-      qkv.to(at::kFloat).view({images, tokens, 3, heads, d}).permute({2, 0, 3, 1, 4}).unbind(0);
-  const auto split = [&](const at::Tensor& t) {
-    return t.to(at::kFloat).view({images, queries, heads, d}).transpose(1, 2);
-  };
-  const at::Tensor q = parts[0].slice(2, 0, queries);
-  const at::Tensor p =
-      at::exp(at::matmul(q, parts[1].transpose(-2, -1)) * scale - lse.unsqueeze(-1));
-  const at::Tensor dp = at::matmul(split(d_o), parts[2].transpose(-2, -1));
-  const at::Tensor delta = (split(d_o) * split(o)).sum(-1, true);
-  const at::Tensor ds = p * (dp - delta) * scale;
-  at::Tensor dqkv = at::zeros({3, images, heads, tokens, d}, at::kFloat);
-  dqkv[0].slice(2, 0, queries).copy_(at::matmul(ds, parts[1]));
-  dqkv[1].copy_(at::matmul(ds.transpose(-2, -1), q));
-  dqkv[2].copy_(at::matmul(p.transpose(-2, -1), split(d_o)));
-  return dqkv.permute({1, 3, 0, 2, 4}).reshape(qkv.sizes()).to(qkv.scalar_type());
 }
 
 namespace {
 
-at::Tensor MaskTensor(const at::Tensor& x, const DropoutMask& mask) {
-  at::Tensor kept = at::empty(x.sizes(), at::kFloat);
-  float* out = kept.data_ptr<float>();
-  const int64_t elements = mask.rows_per_sample * x.size(1);
-  for (int64_t s = 0; s < x.size(0) / mask.rows_per_sample; ++s) {
-    for (int64_t e = 0; e < elements; ++e) {
-      const uint32_t group = e / 128, word = e / 32 % 4, half = e / 16 % 2, lane = e % 16;
-      const std::array<uint32_t, 4> words = Philox(
-          mask.key, {16 * group + lane, static_cast<uint32_t>(mask.first_sample + s),
-                     static_cast<uint32_t>(mask.step), static_cast<uint32_t>(mask.step >> 32)});
-      const uint32_t bits = words[word] >> (16 * half) & 0xffff;
-      out[s * elements + e] = bits < mask.threshold ? 0 : mask.scale();
-    }
+HeadShape ShapeOf(const at::Tensor& qkv, int64_t heads, int64_t queries) {
+  const int64_t dim = qkv.size(2) / 3;
+  QSWEEP_CHECK(qkv.is_contiguous() && dim % heads == 0 && dim / heads % kKernelMultiple == 0);
+  return {qkv.size(1), queries, dim / heads, 3 * dim, dim};
+}
+
+// work(image, head, scratch) for every head, on all threads.
+template <typename T, typename Work>
+void ForHeads(const HeadShape& shape, int64_t images, int64_t heads, const Work& work) {
+  const int64_t floats =
+      (BestKernels<T>().attention_scratch(shape) + 15) / 16 * 16;  // whole cache lines
+  at::Tensor scratch;
+  {
+    AccountScope scope(Account::kWorkspace);
+    scratch = at::empty({at::get_num_threads(), floats}, at::kFloat);
   }
-  return kept;
+  at::parallel_for(0, images * heads, 1, [&](int64_t begin, int64_t end) {
+    float* mine = Data<float>(scratch) + at::get_thread_num() * floats;
+    for (int64_t i = begin; i < end; ++i) work(i / heads, i % heads, mine);
+  });
+}
+
+}  // namespace
+
+at::Tensor Attention(const at::Tensor& qkv, int64_t heads, int64_t queries, at::Tensor* lse) {
+  const HeadShape shape = ShapeOf(qkv, heads, queries);
+  const int64_t images = qkv.size(0), dim = heads * shape.d;
+  const at::Tensor o = at::empty({images, queries, dim}, qkv.scalar_type());
+  if (lse != nullptr) *lse = at::empty({images, heads, queries}, at::kFloat);
+  float* sums = lse != nullptr ? Data<float>(*lse) : nullptr;
+  WithType(qkv.scalar_type(), [&](auto t) {
+    using T = decltype(t);
+    ForHeads<T>(shape, images, heads, [&](int64_t image, int64_t head, float* scratch) {
+      const T* q = Data<T>(qkv) + image * shape.tokens * shape.qkv_stride + head * shape.d;
+      T* to = Data<T>(o) + image * queries * dim + head * shape.d;
+      BestKernels<T>().attention(shape, q, q + dim, q + 2 * dim, to,
+                                 sums ? sums + (image * heads + head) * queries : nullptr, scratch);
+    });
+  });
+  return o;
+}
+
+at::Tensor AttentionBackward(const at::Tensor& qkv, int64_t heads, const at::Tensor& o,
+                             const at::Tensor& lse, const at::Tensor& d_o) {
+  const int64_t images = qkv.size(0), queries = o.size(1), dim = o.size(2);
+  const HeadShape shape = ShapeOf(qkv, heads, queries);
+  const at::Tensor d_qkv = at::empty_like(qkv);
+  WithType(qkv.scalar_type(), [&](auto t) {
+    using T = decltype(t);
+    ForHeads<T>(shape, images, heads, [&](int64_t image, int64_t head, float* scratch) {
+      const int64_t at = image * shape.tokens * shape.qkv_stride + head * shape.d;
+      const int64_t o_at = image * queries * dim + head * shape.d;
+      const T* q = Data<T>(qkv) + at;
+      T* dq = Data<T>(d_qkv) + at;
+      BestKernels<T>().attention_backward(shape, q, q + dim, q + 2 * dim, Data<T>(o) + o_at,
+                                          Data<float>(lse) + (image * heads + head) * queries,
+                                          Data<T>(d_o) + o_at, {dq, dq + dim, dq + 2 * dim},
+                                          scratch);
+    });
+  });
+  return d_qkv;
+}
+
+namespace {
+
+// kernel(source, first, n, x, y) over pieces of samples; `pick` takes it from the table.
+template <typename Pick>
+void ForPieces(const at::Tensor& x, const DropoutMask& mask, const at::Tensor& y,
+               const Pick& pick) {
+  const int64_t elements = mask.rows_per_sample * x.size(1);
+  const int64_t pieces = (elements + kPieceElements - 1) / kPieceElements;
+  QSWEEP_CHECK(x.size(0) % mask.rows_per_sample == 0 && x.size(1) % kKernelMultiple == 0);
+  WithType(x.scalar_type(), [&](auto t) {
+    using T = decltype(t);
+    const int64_t samples = x.size(0) / mask.rows_per_sample;
+    at::parallel_for(0, samples * pieces, 4, [&](int64_t begin, int64_t end) {
+      MaskSource source{mask.key.k0,
+                        mask.key.k1,
+                        0,
+                        static_cast<uint32_t>(mask.step),
+                        static_cast<uint32_t>(mask.step >> 32),
+                        mask.threshold,
+                        mask.scale()};
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t sample = i / pieces, first = i % pieces * kPieceElements;
+        source.sample = static_cast<uint32_t>(mask.first_sample + sample);
+        const int64_t at = sample * elements + first;
+        pick(BestKernels<T>())(source, first, std::min(kPieceElements, elements - first),
+                               Data<T>(x) + at, Data<T>(y) + at);
+      }
+    });
+  });
 }
 
 }  // namespace
 
 at::Tensor Dropout(const at::Tensor& x, const DropoutMask& mask) {
-  return (x.to(at::kFloat) * MaskTensor(x, mask)).to(x.scalar_type());
+  const at::Tensor y = at::empty_like(x);
+  ForPieces(x, mask, y, [](const auto& kernels) { return kernels.dropout; });
+  return y;
 }
 
 void DropoutAdd(const at::Tensor& x, const DropoutMask& mask, const at::Tensor& to) {
-  to.add_((x.to(at::kFloat) * MaskTensor(x, mask)).to(to.scalar_type()));
+  ForPieces(x, mask, to, [](const auto& kernels) { return kernels.dropout_add; });
 }
 
 }  // namespace qsweep::engine

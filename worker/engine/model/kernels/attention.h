@@ -1,0 +1,345 @@
+// Attention of one head, o = P v with P = softmax(q kᵀ · c), c = 1 / sqrt(d). Forward keeps o and,
+// per row, L = log Σ exp(q kᵀ · c). Backward computes P = exp(q kᵀ · c − L) again and, with δ = Σ_d
+// dO · o:
+//   dV = Pᵀ dO,  dS = P · (dO vᵀ − δ),  dQ = dS k · c,  dK = dSᵀ q · c
+// (FlashAttention, arXiv 2205.14135, section B.4). A head's matrices fit a core's cache at the
+// sizes of a ViT, so there is no blocking over keys: scores of a few rows at a time, everything
+// else on the way.
+//
+// All products run on 32-bit units along the summed dimension: one float, or, where the processor
+// has the dot product for it, a pair of bf16. An operand is laid out in one of three ways:
+//   rows        [row][k unit]   broadcast, one unit at a time
+//   transposed  [k unit][row]   vectors of rows, where the summed dimension is d
+//   pairs       [row unit][d]   vectors of d, where the summed dimension is the row
+#ifndef QSWEEP_WORKER_ENGINE_MODEL_KERNELS_ATTENTION_H_
+#define QSWEEP_WORKER_ENGINE_MODEL_KERNELS_ATTENTION_H_
+
+#include "worker/engine/model/kernels/simd.h"
+
+namespace qsweep::engine::QSWEEP_ISA {
+
+// What a unit holds when the inputs are T.
+template <typename T>
+struct UnitOf {
+  using Element = float;
+  static constexpr int kElements = 1;
+  static F Dot(F sum, F a, F b) { return sum + a * b; }
+};
+#if defined(__AVX512BF16__)
+template <>
+struct UnitOf<Bf16> {
+  using Element = Bf16;
+  static constexpr int kElements = 2;
+  static F Dot(F sum, F a, F b) {
+    return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));
+  }
+};
+#endif
+
+// Accumulators of a tile: kTileRows x kTileVectors, as many as leave registers for the operands.
+inline constexpr int kTileRows = kWidth == 16 ? 6 : 2;
+inline constexpr int kTileVectors = 4;
+
+inline int64_t RoundUp(int64_t n, int64_t multiple) {
+  return (n + multiple - 1) / multiple * multiple;
+}
+
+// --- Layouts
+// --------------------------------------------------------------------------------------
+
+inline void Convert(const float* from, float* to, int64_t n) { std::memcpy(to, from, 4 * n); }
+inline void Convert(const Bf16* from, Bf16* to, int64_t n) { std::memcpy(to, from, 2 * n); }
+inline void Convert(const Bf16* from, float* to, int64_t n) {
+  for (int64_t i = 0; i < n; i += kWidth) Store(to + i, Load(from + i));
+}
+
+// [padded rows][d] elements; rows past n are zero.
+template <typename T>
+void PackRows(const T* x, int64_t stride, int64_t n, int64_t padded, int64_t d, float* out) {
+  using Element = typename UnitOf<T>::Element;
+  Element* to = reinterpret_cast<Element*>(out);
+  for (int64_t row = 0; row < n; ++row) Convert(x + row * stride, to + row * d, d);
+  std::memset(to + n * d, 0, (padded - n) * d * sizeof(Element));
+}
+
+// [d units][padded], from rows already packed.
+template <typename T>
+void PackTransposed(const float* rows, int64_t padded, int64_t d, float* out) {
+  const int64_t units = d / UnitOf<T>::kElements;
+  for (int64_t row = 0; row < padded; row += 16) {
+    for (int64_t unit = 0; unit < units; ++unit) {
+      for (int64_t i = 0; i < 16; ++i)
+        out[unit * padded + row + i] = rows[(row + i) * units + unit];
+    }
+  }
+}
+
+// [padded / elements][d], from rows already packed.
+template <typename T>
+void PackPairs(const float* rows, int64_t padded, int64_t d, float* out) {
+  if constexpr (UnitOf<T>::kElements == 1) {
+    std::memcpy(out, rows, padded * d * sizeof(float));
+  } else {
+    const uint16_t* from = reinterpret_cast<const uint16_t*>(rows);
+    for (int64_t row = 0; row < padded; row += 2, from += 2 * d, out += d) {
+      for (int64_t i = 0; i < d; i += kWidth) {
+        const U low = __builtin_convertvector(LoadBits<H>(from + i), U);
+        const U high = __builtin_convertvector(LoadBits<H>(from + d + i), U);
+        Store(out + i, reinterpret_cast<F>(low | high << 16));
+      }
+    }
+  }
+}
+
+// --- Products
+// -------------------------------------------------------------------------------------
+
+// A broadcast operand: unit k of row r is at[r * row_step + k * k_step].
+struct Broadcast {
+  const float* at;
+  int64_t row_step, k_step;
+};
+
+template <typename T, int kVectors, typename Done>
+inline void ProductTile(Broadcast a, const float* b, int64_t b_stride, int64_t k, int64_t vector,
+                        const Done& done) {
+  F sum[kTileRows][kVectors] = {};
+  const float* at = a.at;
+  b += vector * kWidth;
+  for (int64_t i = 0; i < k; ++i, at += a.k_step, b += b_stride) {
+    F left[kTileRows];
+#pragma GCC unroll 8
+    for (int r = 0; r < kTileRows; ++r) left[r] = Splat(at[r * a.row_step]);
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) {
+      const F right = Load(b + v * kWidth);
+#pragma GCC unroll 8
+      for (int r = 0; r < kTileRows; ++r) sum[r][v] = UnitOf<T>::Dot(sum[r][v], left[r], right);
+    }
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < kTileRows; ++r) {
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) done(r, (vector + v) * kWidth, sum[r][v]);
+  }
+}
+
+// kTileRows rows of a · b, b being [k][b_stride]: calls done(row, column, F) for `vectors` vectors
+// of columns.
+template <typename T, typename Done>
+inline void Product(Broadcast a, const float* b, int64_t b_stride, int64_t k, int64_t vectors,
+                    const Done& done) {
+  for (int64_t vector = 0, width; vector < vectors; vector += width) {
+    const int64_t left = vectors - vector;
+    const int64_t tiles = (left + kTileVectors - 1) / kTileVectors;
+    width = (left + tiles - 1) / tiles;  // tiles of nearly one width
+    switch (width) {
+      case 4:
+        ProductTile<T, 4>(a, b, b_stride, k, vector, done);
+        break;
+      case 3:
+        ProductTile<T, 3>(a, b, b_stride, k, vector, done);
+        break;
+      case 2:
+        ProductTile<T, 2>(a, b, b_stride, k, vector, done);
+        break;
+      default:
+        ProductTile<T, 1>(a, b, b_stride, k, vector, done);
+        break;
+    }
+  }
+}
+
+// --- The head
+// -------------------------------------------------------------------------------------
+
+// Sizes and the division of the scratch memory.
+template <typename T>
+struct HeadPlan {
+  static constexpr int kElements = UnitOf<T>::kElements;
+  using Element = typename UnitOf<T>::Element;
+
+  explicit HeadPlan(const HeadShape& s)
+      : keys(RoundUp(s.tokens, 16)),
+        rows(RoundUp(s.queries, kTileRows)),
+        units(s.d / kElements),
+        key_units(keys / kElements),
+        row_units(rows / kElements),
+        scale(1.0f / __builtin_sqrtf(static_cast<float>(s.d))) {}
+
+  int64_t keys;   // tokens, padded to vectors
+  int64_t rows;   // queries, padded to tiles
+  int64_t units;  // of d
+  int64_t key_units, row_units;
+  float scale;
+
+  int64_t packed_keys(int64_t d) const { return keys * d / kElements; }
+  int64_t packed_rows(int64_t d) const { return RoundUp(rows * d / kElements, 16); }
+};
+
+constexpr float kLog2E = 1.44269504f, kLn2 = 0.69314718f;
+
+// Hands out pieces of the scratch memory, each a whole number of cache lines.
+struct Arena {
+  float* next;
+  float* Take(int64_t floats) {
+    float* piece = next;
+    next += RoundUp(floats, 16);
+    return piece;
+  }
+};
+
+template <typename T>
+int64_t AttentionScratch(const HeadShape& s) {
+  const HeadPlan<T> plan(s);
+  const int64_t keys = plan.packed_keys(s.d), rows = plan.packed_rows(s.d);
+  // Of the backward pass, which needs more. 64: a tile may read past the last row of P and dS.
+  return 5 * keys + 4 * rows + (3 * kTileRows + 2 * plan.row_units + 2) * plan.keys + 64 + 12 * 16;
+}
+
+template <typename T>
+void Attention(const HeadShape& s, const T* q, const T* k, const T* v, T* o, float* lse,
+               float* scratch) {
+  using Element = typename UnitOf<T>::Element;
+  const HeadPlan<T> plan(s);
+  Arena arena{scratch};
+  float* packed = arena.Take(plan.packed_keys(s.d));
+  float* keys = arena.Take(plan.packed_keys(s.d));
+  float* values = arena.Take(plan.packed_keys(s.d));
+  float* queries = arena.Take(plan.packed_rows(s.d));
+  float* scores = arena.Take(kTileRows * plan.keys);
+  float* p = arena.Take(kTileRows * plan.key_units);
+  PackRows<T>(q, s.qkv_stride, s.queries, plan.rows, s.d, queries);
+  PackRows<T>(k, s.qkv_stride, s.tokens, plan.keys, s.d, packed);
+  PackTransposed<T>(packed, plan.keys, s.d, keys);
+  PackRows<T>(v, s.qkv_stride, s.tokens, plan.keys, s.d, packed);
+  PackPairs<T>(packed, plan.keys, s.d, values);
+
+  for (int64_t row = 0; row < plan.rows; row += kTileRows) {
+    Product<T>({queries + row * plan.units, plan.units, 1}, keys, plan.keys, plan.units,
+               plan.keys / kWidth, [&](int r, int64_t column, F x) {
+                 Store(scores + r * plan.keys + column, x * (plan.scale * kLog2E));
+               });
+    float over_sum[kTileRows];
+    for (int r = 0; r < kTileRows; ++r) {
+      float* score = scores + r * plan.keys;
+      for (int64_t i = s.tokens; i < plan.keys; ++i) score[i] = -1e30f;
+      F most = Load(score);
+      for (int64_t i = kWidth; i < plan.keys; i += kWidth) most = Max(most, Load(score + i));
+      const float top = MaxOf(most);
+      Element* to = reinterpret_cast<Element*>(p + r * plan.key_units);
+      F sum = {};
+      for (int64_t i = 0; i < plan.keys; i += kWidth) {
+        const F x = Exp2<T>(Load(score + i) - top);
+        sum += x;
+        Store(to + i, x);
+      }
+      const float total = Sum(sum);
+      over_sum[r] = 1.0f / total;
+      if (lse != nullptr && row + r < s.queries) {
+        lse[row + r] = top * kLn2 + __builtin_logf(total);
+      }
+    }
+    Product<T>({p, plan.key_units, 1}, values, s.d, plan.key_units, s.d / kWidth,
+               [&](int r, int64_t column, F x) {
+                 if (row + r < s.queries)
+                   Store(o + (row + r) * s.o_stride + column, x * over_sum[r]);
+               });
+  }
+}
+
+// P or dS of a tile's rows as pairs: the operand whose summed dimension is the row.
+template <typename T>
+inline void StorePairs(const float* rows, int64_t keys, float* pairs) {
+  constexpr int kElements = UnitOf<T>::kElements;
+  for (int r = 0; r < kTileRows; r += kElements, rows += kElements * keys, pairs += keys) {
+    for (int64_t i = 0; i < keys; i += kWidth) {
+      if constexpr (kElements == 1) {
+        Store(pairs + i, Load(rows + i));
+      } else {
+        const U low = RoundToBf16(Load(rows + i)), high = RoundToBf16(Load(rows + keys + i));
+        Store(pairs + i, reinterpret_cast<F>(low | high << 16));
+      }
+    }
+  }
+}
+
+template <typename T>
+void AttentionBackward(const HeadShape& s, const T* q, const T* k, const T* v, const T* o,
+                       const float* lse, const T* d_o, const HeadGradients<T>& gradients,
+                       float* scratch) {
+  using Element = typename UnitOf<T>::Element;
+  const HeadPlan<T> plan(s);
+  Arena arena{scratch};
+  float* packed = arena.Take(plan.packed_keys(s.d));
+  float* keys = arena.Take(plan.packed_keys(s.d));
+  float* key_pairs = arena.Take(plan.packed_keys(s.d));
+  float* values = arena.Take(plan.packed_keys(s.d));
+  float* queries = arena.Take(plan.packed_rows(s.d));
+  float* query_pairs = arena.Take(plan.packed_rows(s.d));
+  float* d_out = arena.Take(plan.packed_rows(s.d));
+  float* d_out_pairs = arena.Take(plan.packed_rows(s.d));
+  float* p = arena.Take(kTileRows * plan.keys);
+  float* ds = arena.Take(kTileRows * plan.keys);
+  float* ds_rows = arena.Take(kTileRows * plan.key_units);
+  float* p_pairs = arena.Take(plan.row_units * plan.keys + 16);
+  float* ds_pairs = arena.Take(plan.row_units * plan.keys + 16);
+
+  PackRows<T>(k, s.qkv_stride, s.tokens, plan.keys, s.d, packed);
+  PackTransposed<T>(packed, plan.keys, s.d, keys);
+  PackPairs<T>(packed, plan.keys, s.d, key_pairs);
+  PackRows<T>(v, s.qkv_stride, s.tokens, plan.keys, s.d, packed);
+  PackTransposed<T>(packed, plan.keys, s.d, values);
+  PackRows<T>(q, s.qkv_stride, s.queries, plan.rows, s.d, queries);
+  PackPairs<T>(queries, plan.rows, s.d, query_pairs);
+  PackRows<T>(d_o, s.o_stride, s.queries, plan.rows, s.d, d_out);
+  PackPairs<T>(d_out, plan.rows, s.d, d_out_pairs);
+
+  for (int64_t row = 0; row < plan.rows; row += kTileRows) {
+    float top[kTileRows] = {}, delta[kTileRows] = {};
+    for (int r = 0; r < kTileRows && row + r < s.queries; ++r) {
+      top[r] = lse[row + r] * kLog2E;
+      F sum = {};
+      for (int64_t i = 0; i < s.d; i += kWidth) {
+        sum += Load(o + (row + r) * s.o_stride + i) * Load(d_o + (row + r) * s.o_stride + i);
+      }
+      delta[r] = Sum(sum);
+    }
+    Product<T>({queries + row * plan.units, plan.units, 1}, keys, plan.keys, plan.units,
+               plan.keys / kWidth, [&](int r, int64_t column, F x) {
+                 Store(p + r * plan.keys + column, Exp2<T>(x * (plan.scale * kLog2E) - top[r]));
+               });
+    Product<T>({d_out + row * plan.units, plan.units, 1}, values, plan.keys, plan.units,
+               plan.keys / kWidth, [&](int r, int64_t column, F x) {
+                 const F y = Load(p + r * plan.keys + column) * (x - delta[r]) * plan.scale;
+                 Store(ds + r * plan.keys + column, y);
+                 Store(reinterpret_cast<Element*>(ds_rows + r * plan.key_units) + column, y);
+               });
+    StorePairs<T>(p, plan.keys, p_pairs + row / plan.kElements * plan.keys);
+    StorePairs<T>(ds, plan.keys, ds_pairs + row / plan.kElements * plan.keys);
+    Product<T>({ds_rows, plan.key_units, 1}, key_pairs, s.d, plan.key_units, s.d / kWidth,
+               [&](int r, int64_t column, F x) {
+                 if (row + r < s.queries) {
+                   Store(gradients.dq + (row + r) * s.qkv_stride + column, x);
+                 }
+               });
+  }
+  for (int64_t row = 0; row < s.tokens; row += kTileRows) {
+    const auto store = [&](T* to) {
+      return [=, &s](int r, int64_t column, F x) {
+        if (row + r < s.tokens) Store(to + (row + r) * s.qkv_stride + column, x);
+      };
+    };
+    Product<T>({p_pairs + row, 1, plan.keys}, d_out_pairs, s.d, plan.row_units, s.d / kWidth,
+               store(gradients.dv));
+    Product<T>({ds_pairs + row, 1, plan.keys}, query_pairs, s.d, plan.row_units, s.d / kWidth,
+               store(gradients.dk));
+  }
+  for (int64_t row = s.queries; row < s.tokens; ++row) {
+    std::memset(gradients.dq + row * s.qkv_stride, 0, s.d * sizeof(T));
+  }
+}
+
+}  // namespace qsweep::engine::QSWEEP_ISA
+
+#endif  // QSWEEP_WORKER_ENGINE_MODEL_KERNELS_ATTENTION_H_

@@ -1,0 +1,26 @@
+// All kernels for one instruction set: CMake compiles this file once for each, with QSWEEP_ISA its
+// name.
+#include "worker/engine/model/kernels/attention.h"
+#include "worker/engine/model/kernels/dropout.h"
+#include "worker/engine/model/kernels/gelu.h"
+#include "worker/engine/model/kernels/kernels.h"
+#include "worker/engine/model/kernels/layer_norm.h"
+
+#define QSWEEP_STRING_INNER(x) #x
+#define QSWEEP_STRING(x) QSWEEP_STRING_INNER(x)
+
+namespace qsweep::engine::QSWEEP_ISA {
+
+template <typename T>
+constexpr Kernels<T> Table() {
+  return {QSWEEP_STRING(QSWEEP_ISA), LayerNorm<T>,      LayerNormOutput<T>,  LayerNormBackward<T>,
+          LayerNormParameters<T>,    Gelu<T>,           AttentionScratch<T>, Attention<T>,
+          AttentionBackward<T>,      Dropout<T, false>, Dropout<T, true>};
+}
+
+extern const Kernels<float> kFloatKernels;
+extern const Kernels<Bf16> kBf16Kernels;
+const Kernels<float> kFloatKernels = Table<float>();
+const Kernels<Bf16> kBf16Kernels = Table<Bf16>();
+
+}  // namespace qsweep::engine::QSWEEP_ISA

@@ -1,0 +1,89 @@
+// The hot loops that are not matrix products, on plain memory, for one thread. Their text is
+// compiled once per instruction set (instruction_set.cc) and the best that the processor has is
+// picked at run time, so one binary runs on any x86-64. Sets differ from one another by rounding;
+// none differs from itself.
+#ifndef QSWEEP_WORKER_ENGINE_MODEL_KERNELS_KERNELS_H_
+#define QSWEEP_WORKER_ENGINE_MODEL_KERNELS_KERNELS_H_
+
+#include <cstdint>
+
+namespace qsweep::engine {
+
+// bfloat16 as bits: the high half of a float.
+struct Bf16 {
+  uint16_t bits;
+};
+
+// Widths of rows and of attention heads are multiples of this.
+inline constexpr int64_t kKernelMultiple = 16;
+
+// One head of one image. Rows lie `stride` elements apart; `d` elements each.
+struct HeadShape {
+  int64_t tokens = 0;   // rows of k and v
+  int64_t queries = 0;  // rows of q, o, dO: the first of the tokens
+  int64_t d = 0;
+  int64_t qkv_stride = 0;  // of q, k, v and their gradients
+  int64_t o_stride = 0;    // of o and dO
+};
+
+template <typename T>
+struct HeadGradients {
+  T *dq, *dk, *dv;
+};
+
+// Mask of rows of one sample; see DropoutMask in ops.h.
+struct MaskSource {
+  uint32_t key0, key1;
+  uint32_t sample;
+  uint32_t step_low, step_high;
+  uint32_t threshold;
+  float scale;
+};
+
+// T is the compute type: float or Bf16.
+template <typename T>
+struct Kernels {
+  const char* instruction_set;
+
+  // layer_norm.h. `xhat` and `rstd` may be null.
+  void (*layer_norm)(int64_t rows, int64_t dim, const float* x, const float* gamma,
+                     const float* beta, float eps, T* xhat, float* rstd, T* y);
+  void (*layer_norm_output)(int64_t rows, int64_t dim, const T* xhat, const float* gamma,
+                            const float* beta, T* y);
+  // `add` and `narrow` may be null.
+  void (*layer_norm_backward)(int64_t rows, int64_t dim, const T* dy, const T* xhat,
+                              const float* rstd, const float* gamma, const float* add, float* dx,
+                              T* narrow);
+  // Adds the rows' sums of dy · x̂ and dy.
+  void (*layer_norm_parameters)(int64_t rows, int64_t dim, const T* dy, const T* xhat,
+                                float* d_gamma, float* d_beta);
+
+  // gelu.h. In place for the derivative; `keep_derivative` false leaves u as it was.
+  void (*gelu)(int64_t n, T* u, T* g, bool keep_derivative);
+
+  // attention.h. `scratch`: attention_scratch(shape) floats, aligned to 64 bytes. `lse` may be
+  // null.
+  int64_t (*attention_scratch)(const HeadShape& shape);
+  void (*attention)(const HeadShape& shape, const T* q, const T* k, const T* v, T* o, float* lse,
+                    float* scratch);
+  void (*attention_backward)(const HeadShape& shape, const T* q, const T* k, const T* v, const T* o,
+                             const float* lse, const T* d_o, const HeadGradients<T>& gradients,
+                             float* scratch);
+
+  // dropout.h. Elements first .. first + n of the sample; first is a multiple of 128. y = or +=
+  // mask · x.
+  void (*dropout)(const MaskSource& source, int64_t first, int64_t n, const T* x, T* y);
+  void (*dropout_add)(const MaskSource& source, int64_t first, int64_t n, const T* x, T* y);
+};
+
+// The best set this processor has.
+template <typename T>
+const Kernels<T>& BestKernels();
+
+// Every set it has, best last: for tests.
+template <typename T>
+const Kernels<T>* const* AllKernels(int* count);
+
+}  // namespace qsweep::engine
+
+#endif  // QSWEEP_WORKER_ENGINE_MODEL_KERNELS_KERNELS_H_

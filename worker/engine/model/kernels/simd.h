@@ -1,0 +1,139 @@
+// Vectors of floats of the width that this instruction set has, in GCC's vector types. Included
+// only by instruction_set.cc's parts, which define QSWEEP_ISA.
+#ifndef QSWEEP_WORKER_ENGINE_MODEL_KERNELS_SIMD_H_
+#define QSWEEP_WORKER_ENGINE_MODEL_KERNELS_SIMD_H_
+
+#include <immintrin.h>
+
+#include <cstdint>
+#include <cstring>
+
+#include "worker/engine/model/kernels/kernels.h"
+
+namespace qsweep::engine::QSWEEP_ISA {
+
+#if defined(__AVX512F__)
+inline constexpr int kWidth = 16;
+#elif defined(__AVX2__)
+inline constexpr int kWidth = 8;
+#else
+inline constexpr int kWidth = 4;
+#endif
+
+typedef float F __attribute__((vector_size(4 * kWidth)));
+typedef int32_t I __attribute__((vector_size(4 * kWidth)));
+typedef uint32_t U __attribute__((vector_size(4 * kWidth)));
+typedef uint16_t H __attribute__((vector_size(2 * kWidth)));
+
+template <typename V, typename P>
+inline V LoadBits(const P* p) {
+  V v;
+  std::memcpy(&v, p, sizeof(v));
+  return v;
+}
+
+inline F Splat(float x) {
+#if defined(__AVX512F__)
+  return _mm512_set1_ps(x);
+#elif defined(__AVX2__)
+  return _mm256_set1_ps(x);
+#else
+  return _mm_set1_ps(x);
+#endif
+}
+inline U SplatBits(uint32_t x) { return reinterpret_cast<U>(I{} + static_cast<int32_t>(x)); }
+
+inline F Load(const float* p) { return LoadBits<F>(p); }
+inline F Load(const Bf16* p) {
+  return reinterpret_cast<F>(__builtin_convertvector(LoadBits<H>(p), U) << 16);
+}
+
+inline void Store(float* p, F x) { std::memcpy(p, &x, sizeof(x)); }
+
+// The 16 bits of the nearest bf16, ties to even, in the low half of each element.
+inline U RoundToBf16(F x) {
+#if defined(__AVX512BF16__)
+  return reinterpret_cast<U>(
+      _mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(x))));
+#else
+  const U bits = reinterpret_cast<U>(x);
+  const U rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+  return x == x ? rounded : (bits >> 16) | 0x40;  // rounding a NaN could carry into its sign
+#endif
+}
+inline void Store(Bf16* p, F x) {
+#if defined(__AVX512BF16__)
+  const __m256bh bits = _mm512_cvtneps_pbh(x);
+#else
+  const H bits = __builtin_convertvector(RoundToBf16(x), H);
+#endif
+  std::memcpy(p, &bits, sizeof(bits));
+}
+
+inline F Rounded(F x, const float*) { return x; }
+inline F Rounded(F x, const Bf16*) { return reinterpret_cast<F>(RoundToBf16(x) << 16); }
+// What `x` is once stored as T.
+template <typename T>
+inline F RoundedTo(F x) {
+  return Rounded(x, static_cast<const T*>(nullptr));
+}
+
+inline F Max(F a, F b) { return a > b ? a : b; }
+
+inline float Sum(F x) {
+#if defined(__AVX512F__)
+  return _mm512_reduce_add_ps(x);
+#else
+  float sum = 0;
+  for (int i = 0; i < kWidth; ++i) sum += x[i];
+  return sum;
+#endif
+}
+inline float MaxOf(F x) {
+#if defined(__AVX512F__)
+  return _mm512_reduce_max_ps(x);
+#else
+  float most = x[0];
+  for (int i = 1; i < kWidth; ++i) most = x[i] > most ? x[i] : most;
+  return most;
+#endif
+}
+
+// 1 / x, to 2^-14 where T is rounded to 2^-9 anyway.
+template <typename T>
+inline F Reciprocal(F x) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 2) return _mm512_rcp14_ps(x);
+#endif
+  return 1.0f / x;
+}
+
+// 2^x, x at most 127: x = n + f, |f| <= 1/2; a minimax polynomial for 2^f, n added to the exponent.
+// Relative error 2e-9 + rounding, or 3e-6 for results that are rounded to bf16. Below -126 the
+// result is that of -126, never a denormal.
+template <typename T>
+inline F Exp2(F x) {
+  x = Max(x, Splat(-126.0f));
+  const F magic = Splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer in the low bits
+  const F shifted = x + magic;
+  const F f = x - (shifted - magic);
+  F y;
+  if constexpr (sizeof(T) == 2) {
+    y = Splat(0.00957009941f) * f + 0.0559178591f;
+    y = y * f + 0.240247443f;
+    y = y * f + 0.693121791f;
+    y = y * f + 0.999999285f;
+  } else {
+    y = Splat(0.000153458095f) * f + 0.00133999309f;
+    y = y * f + 0.00961848907f;
+    y = y * f + 0.0555032864f;
+    y = y * f + 0.240226463f;
+    y = y * f + 0.693147182f;
+    y = y * f + 1.0f;
+  }
+  return reinterpret_cast<F>(reinterpret_cast<U>(y) + (reinterpret_cast<U>(shifted) << 23));
+}
+
+}  // namespace qsweep::engine::QSWEEP_ISA
+
+#endif  // QSWEEP_WORKER_ENGINE_MODEL_KERNELS_SIMD_H_

@@ -1,0 +1,215 @@
+// Every kernel of every instruction set that this processor has, against the formula in float64.
+#include "worker/engine/model/kernels/kernels.h"
+
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include <array>
+#include <cmath>
+#include <vector>
+
+#include "worker/engine/base/random.h"
+#include "worker/engine/model/ops.h"
+
+namespace qsweep::engine {
+namespace {
+
+template <typename T>
+struct TypeFacts;
+template <>
+struct TypeFacts<float> {
+  static constexpr at::ScalarType kType = at::kFloat;
+  // fp32 rounds at 6e-8; sums of a few hundred terms and exp at 1e-7 stay well below.
+  static constexpr double kTolerance = 2e-6;
+};
+template <>
+struct TypeFacts<Bf16> {
+  static constexpr at::ScalarType kType = at::kBFloat16;
+  // bf16 rounds at up to 2^-9 = 0.002 (0.0011 root mean square), at the inside of a kernel and at
+  // its end.
+  static constexpr double kTolerance = 4e-3;
+};
+
+double Distance(const at::Tensor& a, const at::Tensor& b) {
+  return ((a.to(at::kDouble) - b).norm() / b.norm()).item<double>();
+}
+
+template <typename T>
+T* Data(const at::Tensor& t) {
+  return reinterpret_cast<T*>(t.data_ptr());
+}
+
+template <typename T>
+class KernelTest : public ::testing::Test {
+ protected:
+  static constexpr at::ScalarType kType = TypeFacts<T>::kType;
+  static constexpr double kTolerance = TypeFacts<T>::kTolerance;
+  KernelTest() { at::manual_seed(5); }
+
+  template <typename Check>
+  void ForEachSet(const Check& check) {
+    int count = 0;
+    const Kernels<T>* const* all = AllKernels<T>(&count);
+    for (int i = 0; i < count; ++i) {
+      SCOPED_TRACE(all[i]->instruction_set);
+      check(*all[i]);
+    }
+  }
+};
+
+using Types = ::testing::Types<float, Bf16>;
+TYPED_TEST_SUITE(KernelTest, Types);
+
+TYPED_TEST(KernelTest, LayerNorm) {
+  using T = TypeParam;
+  const int64_t rows = 7, dim = 48;
+  // A mean far from 0 next to the spread: the variance must not come from a difference of squares.
+  const at::Tensor x = at::randn({rows, dim}) + 100, gamma = at::randn({dim}),
+                   beta = at::randn({dim});
+  const at::Tensor wide = x.to(at::kDouble), centred = wide - wide.mean(1, true);
+  const at::Tensor rstd = (centred.square().mean(1, true) + 1e-6).rsqrt(), xhat = centred * rstd;
+  this->ForEachSet([&](const Kernels<T>& kernels) {
+    const at::Tensor y = at::empty({rows, dim}, this->kType), kept = at::empty_like(y),
+                     again = at::empty_like(y), scales = at::empty({rows});
+    kernels.layer_norm(rows, dim, Data<float>(x), Data<float>(gamma), Data<float>(beta), 1e-6f,
+                       Data<T>(kept), Data<float>(scales), Data<T>(y));
+    // x itself, being near 100, is only good to 4e-6 of the spread.
+    EXPECT_LT(Distance(y, xhat * gamma + beta), this->kTolerance + 1e-5);
+    EXPECT_LT(Distance(kept, xhat), this->kTolerance + 1e-5);
+    EXPECT_LT(Distance(scales, rstd.squeeze(1)), 1e-5);
+    kernels.layer_norm_output(rows, dim, Data<T>(kept), Data<float>(gamma), Data<float>(beta),
+                              Data<T>(again));
+    EXPECT_TRUE(again.equal(y));
+  });
+}
+
+TYPED_TEST(KernelTest, LayerNormBackward) {
+  using T = TypeParam;
+  const int64_t rows = 9, dim = 64;
+  at::Tensor x = at::randn({rows, dim}, at::kDouble).requires_grad_();
+  at::Tensor gamma = at::randn({dim}, at::kDouble).requires_grad_();
+  at::Tensor beta = at::randn({dim}, at::kDouble).requires_grad_();
+  const at::Tensor dy = at::randn({rows, dim}).to(this->kType), add = at::randn({rows, dim});
+  at::layer_norm(x, {dim}, gamma, beta, 1e-6).backward(dy.to(at::kDouble));
+  at::NoGradGuard no_grad;
+  const at::Tensor rstd = x.var(1, false).add(1e-6).rsqrt();
+  const at::Tensor xhat = ((x - x.mean(1, true)) * rstd.unsqueeze(1)).to(this->kType);
+  const at::Tensor scales = rstd.to(at::kFloat), weight = gamma.to(at::kFloat);
+  this->ForEachSet([&](const Kernels<T>& kernels) {
+    const at::Tensor dx = at::empty({rows, dim}), narrow = at::empty_like(dy);
+    kernels.layer_norm_backward(rows, dim, Data<T>(dy), Data<T>(xhat), Data<float>(scales),
+                                Data<float>(weight), Data<float>(add), Data<float>(dx),
+                                Data<T>(narrow));
+    EXPECT_LT(Distance(dx, x.grad() + add), this->kTolerance);
+    EXPECT_TRUE(narrow.equal(dx.to(this->kType)));
+    const at::Tensor d_gamma = at::ones({dim}), d_beta = at::ones({dim});
+    kernels.layer_norm_parameters(rows, dim, Data<T>(dy), Data<T>(xhat), Data<float>(d_gamma),
+                                  Data<float>(d_beta));
+    EXPECT_LT(Distance(d_gamma, gamma.grad() + 1), this->kTolerance);
+    EXPECT_LT(Distance(d_beta, beta.grad() + 1), this->kTolerance);
+  });
+}
+
+TYPED_TEST(KernelTest, GeluAndItsDerivative) {
+  using T = TypeParam;
+  // A length that is no multiple of any vector; values from deep in one tail to the other.
+  const at::Tensor u = at::linspace(-12, 12, 1003).to(this->kType);
+  at::Tensor wide = u.to(at::kDouble).requires_grad_();
+  const at::Tensor expected = at::gelu(wide);
+  expected.sum().backward();
+  this->ForEachSet([&](const Kernels<T>& kernels) {
+    const at::Tensor spent = u.clone(), g = at::empty_like(u);
+    kernels.gelu(u.numel(), Data<T>(spent), Data<T>(g), true);
+    EXPECT_LT(Distance(g, expected.detach()), this->kTolerance);
+    EXPECT_LT(Distance(spent, wide.grad()), this->kTolerance);
+    // erf's approximation is off by 1.5e-7, so g by 12 times half of that, where it rounds finer.
+    const at::Tensor worst = (g.to(at::kDouble) - expected.detach()).abs().max();
+    EXPECT_LT(worst.item<double>(), this->kType == at::kFloat ? 2e-6 : 0.04);
+  });
+}
+
+TYPED_TEST(KernelTest, AttentionAndItsGradients) {
+  using T = TypeParam;
+  struct Case {
+    int64_t tokens, queries, d;
+  };
+  // A ViT's; one with every kind of rest; the last block's; fewer tokens than a vector is wide.
+  for (const Case c : {Case{197, 197, 64}, Case{53, 53, 16}, Case{50, 1, 32}, Case{5, 5, 32}}) {
+    SCOPED_TRACE(c.tokens);
+    const double scale = 1 / std::sqrt(static_cast<double>(c.d));
+    const at::Tensor qkv = at::randn({c.tokens, 3, c.d}).to(this->kType);
+    const at::Tensor d_o = at::randn({c.queries, c.d}).to(this->kType);
+    at::Tensor wide = qkv.to(at::kDouble).requires_grad_();
+    const at::Tensor scores =
+        at::mm(wide.select(1, 0).slice(0, 0, c.queries), wide.select(1, 1).t()) * scale;
+    const at::Tensor expected = at::mm(at::softmax(scores, 1), wide.select(1, 2));
+    expected.backward(d_o.to(at::kDouble));
+    const at::Tensor sums = at::logsumexp(scores.detach(), 1);
+    const HeadShape shape{c.tokens, c.queries, c.d, 3 * c.d, c.d};
+    this->ForEachSet([&](const Kernels<T>& kernels) {
+      const at::Tensor o = at::empty({c.queries, c.d}, this->kType), lse = at::empty({c.queries});
+      const at::Tensor scratch = at::empty({kernels.attention_scratch(shape)});
+      const at::Tensor d_qkv = at::full_like(qkv, 77);
+      const T* q = Data<T>(qkv);
+      T* dq = Data<T>(d_qkv);
+      kernels.attention(shape, q, q + c.d, q + 2 * c.d, Data<T>(o), Data<float>(lse),
+                        Data<float>(scratch));
+      EXPECT_LT(Distance(o, expected.detach()), this->kTolerance);
+      EXPECT_LT(Distance(lse, sums), 1e-5);
+      kernels.attention_backward(shape, q, q + c.d, q + 2 * c.d, Data<T>(o), Data<float>(lse),
+                                 Data<T>(d_o), {dq, dq + c.d, dq + 2 * c.d}, Data<float>(scratch));
+      // P, dS and o are rounded on the way: some roundings in place of one.
+      for (int part = 0; part < 3; ++part) {
+        EXPECT_LT(Distance(d_qkv.select(1, part), wide.grad().select(1, part)),
+                  2 * this->kTolerance)
+            << "part " << part;
+      }
+    });
+  }
+}
+
+// Without the kernels: ops.h's definition, on the scalar Philox.
+float MaskAt(const DropoutMask& mask, int64_t sample, int64_t element) {
+  const auto block = static_cast<uint32_t>(element / 128 * 16 + element % 16);
+  const std::array<uint32_t, 4> words =
+      Philox(mask.key, {block, static_cast<uint32_t>(mask.first_sample + sample),
+                        static_cast<uint32_t>(mask.step), static_cast<uint32_t>(mask.step >> 32)});
+  const uint32_t half = words[element / 32 % 4] >> (element / 16 % 2 * 16) & 0xffff;
+  return half < mask.threshold ? 0 : mask.scale();
+}
+
+TYPED_TEST(KernelTest, DropoutMasksEqualTheScalarReference) {
+  using T = TypeParam;
+  const DropoutMask mask{{0x12345678, 0x9abcdef0}, 19661, (int64_t{5} << 32) + 3, 11, 1};
+  const int64_t n = 128 * 3 + 48;
+  const at::Tensor x = at::ones({n}).to(this->kType);
+  const at::Tensor expected = at::empty({n});
+  for (int64_t i = 0; i < n; ++i) expected[i] = MaskAt(mask, 2, 256 + i);
+  this->ForEachSet([&](const Kernels<T>& kernels) {
+    const MaskSource source{mask.key.k0, mask.key.k1, 13, 3, 5, mask.threshold, mask.scale()};
+    const at::Tensor y = at::empty_like(x), sum = at::full_like(x, 2);
+    kernels.dropout(source, 256, n, Data<T>(x), Data<T>(y));
+    EXPECT_TRUE(y.equal(expected.to(this->kType)));
+    kernels.dropout_add(source, 256, n, Data<T>(x), Data<T>(sum));
+    EXPECT_TRUE(sum.equal((expected + 2).to(this->kType)));
+  });
+}
+
+TEST(Ops, DropoutMasksFollowTheSampleWhateverTheBatch) {
+  const at::Tensor x = at::ones({6 * 50, 96});
+  DropoutMask mask{MakeKey(1, Purpose::kLoraDropout, 3), 6554, 9, 4, 50};
+  const at::Tensor whole = Dropout(x, mask);
+  for (const int64_t sample : {0, 3, 5}) {
+    for (const int64_t element : {0, 127, 4095, 4096, 4799}) {
+      EXPECT_EQ(whole.view({6, -1})[sample][element].item<float>(), MaskAt(mask, sample, element));
+    }
+  }
+  // Kept: 0.9 of 28,800, standard deviation 51; scaled so that the mean stays 1.
+  EXPECT_NEAR(whole.count_nonzero().item<double>(), 25920, 5 * 51);
+  EXPECT_NEAR(whole.mean().item<double>(), 1, 5 * 51 / 25920.0);
+  mask.first_sample = 7;
+  EXPECT_TRUE(Dropout(x.slice(0, 150), mask).equal(whole.slice(0, 150)));
+}
+
+}  // namespace
+}  // namespace qsweep::engine
