@@ -45,18 +45,21 @@ void Turn::RemoveArtifacts(const std::vector<std::string>& sha256s) {
 }
 
 void Turn::AddSession(core::SessionNumber number, std::shared_ptr<Outbox> outbox) {
+  if (!loop_.closed_.ok()) outbox->Close(loop_.closed_);
   loop_.sessions_[number] = std::move(outbox);
 }
 
 void Turn::RemoveSession(core::SessionNumber number) { loop_.sessions_.erase(number); }
 
 void Turn::AddWatch(SweepId sweep, std::shared_ptr<WatchStream> stream) {
+  if (!loop_.closed_.ok()) stream->Close(loop_.closed_);
   Loop::Watch& watch = loop_.watches_.emplace_back();
   watch.sweep = sweep;
   watch.stream = std::move(stream);
 }
 
 void Turn::CloseStreams(const absl::Status& reason) {
+  loop_.closed_ = reason;
   for (const auto& [number, session] : loop_.sessions_) session->Close(reason);
   for (const Loop::Watch& watch : loop_.watches_) watch.stream->Close(reason);
 }

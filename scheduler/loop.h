@@ -68,7 +68,7 @@ class Turn {
   void RemoveSession(core::SessionNumber number);
   // Sends the state of the sweep now and after every change.
   void AddWatch(SweepId sweep, std::shared_ptr<WatchStream> stream);
-  // Ends all sessions and watches.
+  // Ends all sessions and watches, and those that come later.
   void CloseStreams(const absl::Status& reason);
   // Something to be shown about the run, if there is one, has changed.
   void Touch(RunId run);
@@ -127,6 +127,7 @@ class Loop {
   core::State state_;
   std::map<core::SessionNumber, std::shared_ptr<Outbox>> sessions_;
   std::vector<Watch> watches_;
+  absl::Status closed_;  // why there are no streams any more; OK while there may be
 
   mutable std::mutex mutex_;
   std::condition_variable posted_;
