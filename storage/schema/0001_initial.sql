@@ -1,4 +1,5 @@
--- Times are microseconds since 1970, UTC. States are text, so that a person with sqlite3 can read them.
+-- Times are microseconds since 1970, UTC. States are text, so that a person with sqlite3 can read
+-- them.
 
 CREATE TABLE sweeps (
   id          INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -15,7 +16,7 @@ CREATE INDEX sweeps_by_name ON sweeps (name, id);
 CREATE TABLE specs (
   key          TEXT PRIMARY KEY,          -- SHA-256 of json
   json         TEXT NOT NULL,             -- canonical
-  model        TEXT NOT NULL,             -- whose trained weights the machine must have; '' for none
+  model        TEXT NOT NULL,             -- whose trained weights the machine needs; '' for none
   dataset      TEXT NOT NULL,
   weights_key  TEXT NOT NULL,             -- the run that produces model.weights; '' for none
   memory_bytes INTEGER NOT NULL
@@ -57,7 +58,8 @@ CREATE TABLE attempts (
   resume_step  INTEGER NOT NULL,
   acked_offset INTEGER NOT NULL DEFAULT 0,  -- bytes of its events.log that are stored here
   outcome      TEXT NOT NULL DEFAULT 'running'
-               CHECK (outcome IN ('running', 'succeeded', 'failed', 'lost', 'released', 'cancelled')),
+               CHECK (outcome IN ('running', 'succeeded', 'failed', 'lost', 'released',
+                                  'cancelled')),
   blame        TEXT CHECK (blame IN ('config', 'resources', 'machine', 'control_plane')),
   error        TEXT NOT NULL DEFAULT '',
   log_tail     TEXT NOT NULL DEFAULT '',
