@@ -29,10 +29,9 @@ TEST(AssetsTest, QuantizedLoraOfDeitTinyLearnsCifar10) {
   const std::string spec_file = JoinPath(directory.path(), "spec.json");
   ASSERT_TRUE(WriteFileAtomic(spec_file, CanonicalJson(*complete)).ok());
   const std::string attempt = directory.Sub("attempt");
-  const auto output =
-      RunForOutput({QSWEEP_BIN_DIR "/qtrain", "run", "--spec", spec_file, "--dir", attempt,
-                    "--data-root", kAssets, "--model-root", kAssets},
-                   absl::Minutes(20));
+  const auto output = RunForOutput({QSWEEP_BIN_DIR "/qtrain", "run", "--spec", spec_file, "--dir",
+                                    attempt, "--data-root", kAssets, "--model-root", kAssets},
+                                   absl::Minutes(20));
   ASSERT_TRUE(output.ok()) << output.status();
   const v1::Event last = EventsIn(attempt).back();
   ASSERT_TRUE(last.has_finished());

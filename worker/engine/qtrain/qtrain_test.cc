@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/attempt_dir.h"
+#include "common/event_log.h"
 #include "common/file.h"
 #include "common/proto_json.h"
 #include "common/spec/spec.h"
@@ -34,8 +35,8 @@ class QtrainTest : public testing::Test {
   std::string Directory(const std::string& name) const { return JoinPath(directory_.path(), name); }
 
   std::vector<std::string> Command(const std::string& name, const std::string& resume = "") const {
-    std::vector<std::string> argv = {kProgram, "run", "--spec", spec_file_, "--dir",
-                                     Directory(name), "--threads", "1"};
+    std::vector<std::string> argv = {kProgram, "run",           "--spec",    spec_file_,
+                                     "--dir",  Directory(name), "--threads", "1"};
     if (!resume.empty()) argv.insert(argv.end(), {"--resume", resume});
     return argv;
   }
@@ -132,9 +133,9 @@ TEST_F(QtrainTest, ADirectoryIsTrainedInOnce) {
 
 TEST_F(QtrainTest, AFullDiskIsTheMachinesFault) {
   // No file may grow beyond 32 KiB: a checkpoint is larger, the events are not.
-  const ExitStatus exit = Wait(Start(
-      "full", {"/bin/sh", "-c", "ulimit -f 64; exec \"$0\" \"$@\"", kProgram, "run", "--spec",
-               spec_file_, "--dir", Directory("full"), "--threads", "1"}));
+  const ExitStatus exit =
+      Wait(Start("full", {"/bin/sh", "-c", "ulimit -f 64; exec \"$0\" \"$@\"", kProgram, "run",
+                          "--spec", spec_file_, "--dir", Directory("full"), "--threads", "1"}));
   EXPECT_EQ(exit.exit_code, kExitFailed);
   const v1::Event last = EventsIn(Directory("full")).back();
   ASSERT_TRUE(last.has_failed());
@@ -153,7 +154,8 @@ TEST_F(QtrainTest, ADamagedCheckpointIsTheMachinesFault) {
 
 TEST_F(QtrainTest, ABadSpecIsTheConfigsFault) {
   ASSERT_TRUE(WriteFileAtomic(spec_file_, R"({"model": {"name": "vit_mini_patch4_28"},
-      "dataset": {"name": "fashion_mnist"}, "lora": {"rank": 0}})").ok());
+      "dataset": {"name": "fashion_mnist"}, "lora": {"rank": 0}})")
+                  .ok());
   EXPECT_EQ(Run("bad").exit_code, kExitFailed);
   const v1::Event last = EventsIn(Directory("bad")).back();
   EXPECT_EQ(last.failed().blame(), v1::BLAME_CONFIG);
@@ -171,8 +173,9 @@ TEST_F(QtrainTest, ProbeSaysWhatThereIs) {
 
 TEST_F(QtrainTest, BenchNeedsNeitherDataNorWeights) {
   SetSpec(MiniSpec(R"({"model": {"pretrained": true}})"));
-  const auto output = RunForOutput(
-      {kProgram, "bench", "--spec", spec_file_, "--steps", "3", "--threads", "1"}, absl::Minutes(1));
+  const auto output =
+      RunForOutput({kProgram, "bench", "--spec", spec_file_, "--steps", "3", "--threads", "1"},
+                   absl::Minutes(1));
   ASSERT_TRUE(output.ok()) << output.status();
   v1::BenchReport report;
   ASSERT_TRUE(FromJson(*output, &report).ok()) << *output;

@@ -70,17 +70,19 @@ std::vector<double> Losses(const std::vector<v1::Event>& events) {
 }
 
 TEST_F(TrainTest, FullTrainingLearns) {
-  const std::vector<v1::Event> events =
-      Finish(MiniSpec(R"({"training": {"method": "full", "num_epochs": 4, "label_smoothing": 0},
-                   "quantization": {"bits": 0, "double_quant": false},
-                   "dataset": {"train_limit": 1000, "eval_limit": 500}})"),
-             "full");
+  v1::ExperimentSpec spec = MiniSpec(
+      R"({"training": {"method": "full", "num_epochs": 4, "learning_rate": 0.001},
+          "quantization": {"bits": 0, "double_quant": false},
+          "dataset": {"train_limit": 1000, "eval_limit": 500}})");
+  spec.mutable_training()->set_label_smoothing(0);
+  spec.mutable_dataset()->clear_augmentation();
+  const std::vector<v1::Event> events = Finish(spec, "full");
   const std::vector<double> losses = Losses(events);
   ASSERT_GT(losses.size(), 10u);
-  EXPECT_NEAR(losses.front(), std::log(10), 0.5);  // knows nothing yet
-  EXPECT_LT(losses.back(), 1.3);
+  EXPECT_NEAR(losses.front(), std::log(10), 0.3);  // knows nothing yet
+  EXPECT_LT(losses.back(), 1.75);
   const v1::RunResult& result = events.back().finished().result();
-  EXPECT_GT(result.best().top1(), 0.5);
+  EXPECT_GT(result.best().top1(), 0.3);  // guessing reaches 0.1
   EXPECT_EQ(result.trainable_parameters(), result.total_parameters());
   EXPECT_EQ(result.files(0).name(), kModelFile);
 }
@@ -155,15 +157,16 @@ TEST_F(TrainTest, ARunInterruptedAnywhereEndsTheSame) {
 }
 
 TEST_F(TrainTest, StopsEarlyWithoutABetterEvaluation) {
-  // A rate this small changes no bit of a weight.
+  // Far too fast a rate: the evaluation loss soon rises.
   const std::vector<v1::Event> events =
-      Finish(MiniSpec(R"({"training": {"num_epochs": 9, "early_stopping_patience": 2,
-                   "learning_rate": 1e-30, "weight_decay": 0}, "dataset": {"train_limit": 32}})"),
+      Finish(MiniSpec(R"({"training": {"num_epochs": 40, "early_stopping_patience": 2,
+                   "learning_rate": 0.05, "lr_scheduler": "constant"},
+                   "dataset": {"train_limit": 32}})"),
              "early");
   const v1::RunResult& result = events.back().finished().result();
   EXPECT_TRUE(result.stopped_early());
-  EXPECT_EQ(result.epochs(), 3);
-  EXPECT_EQ(result.best_epoch(), 1);
+  EXPECT_LT(result.epochs(), 40);
+  EXPECT_EQ(result.best_epoch(), result.epochs() - 2);
 }
 
 TEST_F(TrainTest, TheProductIsTheBestEpochs) {
@@ -201,14 +204,15 @@ TEST_F(TrainTest, AMemoryLimitChangesTheMicroBatchAndNotTheResult) {
   for (size_t i = 0; i < losses.size(); ++i) EXPECT_NEAR(losses[i], expected[i], 1e-4) << i;
 }
 
-TEST_F(TrainTest, FailsLoudly) {
+TEST_F(TrainTest, MissingDataIsTheMachinesFault) {
   options_.data_root = directory_.Sub("empty");
   ExpectFailure(MiniSpec(R"({"dataset": {"name": "cifar10"}})"), v1::BLAME_MACHINE, "cifar");
 }
 
 TEST_F(TrainTest, ATargetThatMatchesNothingIsTheConfigsFault) {
-  ExpectFailure(MiniSpec(R"({"lora": {"target_modules": ["blocks.7.attn.qkv"]}})"),
-                v1::BLAME_CONFIG, "blocks.7.attn.qkv");
+  v1::ExperimentSpec spec = MiniSpec();
+  spec.mutable_lora()->set_target_modules(0, "blocks.7.attn.qkv");
+  ExpectFailure(spec, v1::BLAME_CONFIG, "blocks.7.attn.qkv");
 }
 
 TEST_F(TrainTest, ALimitThatNothingFitsInIsTheResources) {
@@ -221,8 +225,8 @@ TEST_F(TrainTest, ALossThatIsNotFiniteIsTheConfigsFault) {
                       "quantization": {"bits": 0, "double_quant": false}})"),
          "base");
   TensorFile weights = *ReadTensorFile(JoinPath(directory_.Sub("base"), kModelFile));
-  weights.tensors.at("norm.weight").fill_(std::numeric_limits<float>::quiet_NaN());
-  options_.weights_file = JoinPath(directory_.path(), "nan.safetensors");
+  weights.tensors.at("norm.weight").fill_(std::numeric_limits<float>::max());
+  options_.weights_file = JoinPath(directory_.path(), "huge.safetensors");
   ASSERT_TRUE(WriteTensorFile(options_.weights_file, weights).ok());
   ExpectFailure(MiniSpec(), v1::BLAME_CONFIG, "step 1: the loss is");
 }
