@@ -19,10 +19,10 @@ void Move(State& state, Run& run, const Ending& to, Effects& effects) {
   ++sweep.count[to.state];
   run.state = to.state;
   if (to.reused != RunId()) ++sweep.reused;
-  effects.changes.push_back(RunMoved{run.id, from, to.state, to.blame, to.error, to.reused,
-                                     run.resource_failures, run.machine_faults});
-  if (was_open && !sweep.open()) effects.changes.push_back(SweepEnded{run.sweep});
-  if (!was_open && sweep.open()) effects.changes.push_back(SweepReopened{run.sweep});
+  effects.changes.emplace_back(RunMoved{run.id, from, to.state, to.blame, to.error, to.reused,
+                                        run.resource_failures, run.machine_faults});
+  if (was_open && !sweep.open()) effects.changes.emplace_back(SweepEnded{run.sweep});
+  if (!was_open && sweep.open()) effects.changes.emplace_back(SweepReopened{run.sweep});
 }
 
 // What follows for the others when the run that computed for all of them has ended.
@@ -69,7 +69,7 @@ void CountFault(State& state, Time now, const WorkerId& id, bool got_somewhere) 
 }  // namespace
 
 void Note(const Run& run, std::string text, Effects& effects) {
-  effects.changes.push_back(Noted{run.last_attempt(), std::move(text)});
+  effects.changes.emplace_back(Noted{run.last_attempt(), std::move(text)});
 }
 
 void Admit(State& state, Time now, Run& run, Effects& effects) {
@@ -150,7 +150,7 @@ void StartAttempt(State& state, Time now, Run& run, Worker& worker, Effects& eff
   run.last_progress = now;
   worker.running.insert(run.id);
   worker.reserved_bytes += run.needs.memory_bytes;
-  effects.changes.push_back(AttemptStarted{run.last_attempt(), run.worker, run.resume_step});
+  effects.changes.emplace_back(AttemptStarted{run.last_attempt(), run.worker, run.resume_step});
   Note(run,
        run.resume_step == 0
            ? absl::StrCat("assigned to ", worker.info.name())
@@ -180,7 +180,7 @@ void CloseAttempt(State& state, Run& run, AttemptOver over, Effects& effects) {
     run.machine_faults = 0;
   }
   over.attempt = run.last_attempt();
-  effects.changes.push_back(std::move(over));
+  effects.changes.emplace_back(std::move(over));
 }
 
 void Reopen(State& state, Run& run, Effects& effects) {
