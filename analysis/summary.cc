@@ -1,8 +1,5 @@
 #include "analysis/summary.h"
 
-#include <google/protobuf/descriptor.h>
-#include <google/protobuf/text_format.h>
-
 #include <cmath>
 #include <map>
 #include <set>
@@ -10,43 +7,16 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/strip.h"
+#include "analysis/spec_fields.h"
 #include "common/proto_json.h"
 
 namespace qsweep {
 namespace {
 
-using google::protobuf::FieldDescriptor;
-using google::protobuf::Message;
-
 struct Group {
   v1::ExperimentSpec spec;  // without the seed
   std::vector<const v1::RunResult*> results;
 };
-
-// Every field of the message as (dotted path, value as text).
-void Flatten(const Message& message, const std::string& prefix,
-             std::map<std::string, std::string>* out) {
-  const google::protobuf::Reflection& reflection = *message.GetReflection();
-  std::vector<const FieldDescriptor*> fields;
-  reflection.ListFields(message, &fields);
-  for (const FieldDescriptor* field : fields) {
-    const std::string path = absl::StrCat(prefix, field->name());
-    if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
-      Flatten(reflection.GetMessage(message, field), absl::StrCat(path, "."), out);
-      continue;
-    }
-    std::vector<std::string> values;
-    const int count = field->is_repeated() ? reflection.FieldSize(message, field) : 1;
-    for (int i = 0; i < count; ++i) {
-      std::string text;
-      google::protobuf::TextFormat::PrintFieldValueToString(message, field,
-                                                            field->is_repeated() ? i : -1, &text);
-      values.emplace_back(absl::StripSuffix(absl::StripPrefix(text, "\""), "\""));
-    }
-    (*out)[path] = absl::StrJoin(values, "+");
-  }
-}
 
 // The columns of the table say these already.
 bool HasColumn(const std::string& path) {
@@ -60,8 +30,10 @@ std::vector<std::string> Differences(const std::vector<Group>& groups) {
   std::vector<std::map<std::string, std::string>> flat(groups.size());
   std::map<std::string, std::set<std::string>> values;  // by path; "" where a group lacks it
   for (size_t i = 0; i < groups.size(); ++i) {
-    Flatten(groups[i].spec, "", &flat[i]);
-    for (const auto& [path, value] : flat[i]) values[path];
+    for (SpecField& field : SpecFields(groups[i].spec)) {
+      values[field.path];
+      flat[i][field.path] = std::move(field.value);
+    }
   }
   for (auto& [path, seen] : values) {
     for (auto& fields : flat) seen.insert(fields[path]);

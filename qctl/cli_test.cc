@@ -1,17 +1,9 @@
 // The real qctl, as a person or a script meets it: what it prints, where, and its exit code.
 #include <gmock/gmock.h>
-#include <google/protobuf/struct.pb.h>
-#include <gtest/gtest.h>
-#include <unistd.h>
+#include <signal.h>
 
-#include <filesystem>
-#include <string>
-#include <vector>
-
-#include "absl/strings/str_cat.h"
-#include "common/file.h"
 #include "common/proto_json.h"
-#include "common/subprocess.h"
+#include "qctl/cli_fixture.h"
 #include "qsweep/v1/summary.pb.h"
 #include "qsweep/v1/sweep.pb.h"
 
@@ -24,61 +16,13 @@ using ::testing::MatchesRegex;
 using ::testing::Not;
 using ::testing::StartsWith;
 
-struct Outcome {
-  int exit_code = -1;
-  std::string out;
-  std::string err;
-};
-
-class CliTest : public ::testing::Test {
- protected:
-  void SetUp() override {
-    std::string pattern = (std::filesystem::temp_directory_path() / "qctl-test-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    directory_ = pattern;
-  }
-  void TearDown() override { EXPECT_TRUE(RemoveTree(directory_).ok()); }
-
-  // In the test's directory, where the data directory is the default one.
-  Outcome Qctl(const std::vector<std::string>& arguments,
-               const std::vector<std::string>& environment = {}) {
-    SubprocessOptions options;
-    options.argv = {QSWEEP_BIN_DIR "/qctl"};
-    options.argv.insert(options.argv.end(), arguments.begin(), arguments.end());
-    options.working_directory = directory_;
-    options.environment = environment;
-    options.stdout_path = Path(absl::StrCat("out", ++calls_));
-    options.stderr_path = Path(absl::StrCat("err", calls_));
-    const auto pid = StartSubprocess(options);
-    EXPECT_TRUE(pid.ok()) << pid.status();
-    if (!pid.ok()) return {};
-    const auto exit = WaitSubprocess(*pid, absl::Minutes(1));
-    EXPECT_TRUE(exit.ok()) << exit.status();
-    Outcome outcome;
-    if (exit.ok() && exit->signal == 0) outcome.exit_code = exit->exit_code;
-    outcome.out = ReadFile(options.stdout_path, 1 << 24).value_or("");
-    outcome.err = ReadFile(options.stderr_path, 1 << 24).value_or("");
-    return outcome;
-  }
-
-  std::string Path(const std::string& name) const { return JoinPath(directory_, name); }
-  void Write(const std::string& name, const std::string& text) {
-    ASSERT_TRUE(WriteFileAtomic(Path(name), text).ok());
-  }
-  // Two runs, of which nothing here is trained.
-  void WriteSweep() {
-    Write("sweep.yaml",
-          "name: little\n"
-          "model: {name: vit_mini_patch4_28, pretrained: false}\n"
-          "dataset: {name: fashion_mnist}\n"
-          "training: {method: full}\n"
-          "matrix: {seed: [1, 2]}\n");
-  }
-  bool SchedulerRuns() const { return FileLock::IsHeld(Path("qsweep-data/lock")); }
-
-  std::string directory_;
-  int calls_ = 0;
-};
+// Two runs, of which nothing here is trained.
+constexpr char kSweep[] =
+    "name: little\n"
+    "model: {name: vit_mini_patch4_28, pretrained: false}\n"
+    "dataset: {name: fashion_mnist}\n"
+    "training: {method: full}\n"
+    "matrix: {seed: [1, 2]}\n";
 
 TEST_F(CliTest, WrongArgumentsAreUsageErrors) {
   for (const std::vector<std::string>& arguments : {std::vector<std::string>{},
@@ -110,7 +54,7 @@ TEST_F(CliTest, HelpAndVersionAreGood) {
 }
 
 TEST_F(CliTest, PlanShowsTheCells) {
-  WriteSweep();
+  Write("sweep.yaml", kSweep);
   const Outcome text = Qctl({"plan", "sweep.yaml"});
   EXPECT_EQ(text.exit_code, 0) << text.err;
   EXPECT_THAT(text.out, AllOf(StartsWith("run"), HasSubstr("-s1  "), HasSubstr("little: 2 runs\n"),
@@ -139,7 +83,7 @@ TEST_F(CliTest, ABadFileIsAUsageErrorWithItsPlace) {
 }
 
 TEST_F(CliTest, SubmitWithoutSubmitting) {
-  WriteSweep();
+  Write("sweep.yaml", kSweep);
   const Outcome valid = Qctl({"submit", "sweep.yaml", "--validate-only"});
   EXPECT_EQ(valid.exit_code, 0);
   EXPECT_EQ(valid.out, "sweep.yaml: little, 2 runs, no problems\n");
@@ -166,7 +110,7 @@ TEST_F(CliTest, WithoutDataNothingIsStarted) {
 }
 
 TEST_F(CliTest, TheEmbeddedSchedulerComesAndGoes) {
-  WriteSweep();
+  Write("sweep.yaml", kSweep);
   const Outcome submitted = Qctl({"submit", "sweep.yaml", "--request-id", "r1", "-o", "json"});
   ASSERT_EQ(submitted.exit_code, 0) << submitted.err;
   v1::SubmitSweepReply first, second;
@@ -208,30 +152,84 @@ TEST_F(CliTest, TheEmbeddedSchedulerComesAndGoes) {
 }
 
 TEST_F(CliTest, CommandsAtTheSameTimeShareOneScheduler) {
-  WriteSweep();
+  Write("sweep.yaml", kSweep);
   ASSERT_EQ(Qctl({"submit", "sweep.yaml"}).exit_code, 0);
-  std::vector<pid_t> pids;
-  for (int i = 0; i < 12; ++i) {
-    SubprocessOptions options;
-    options.argv = {QSWEEP_BIN_DIR "/qctl", i % 2 ? "status" : "runs"};
-    if (i % 2 == 0) options.argv.push_back("little");
-    options.working_directory = directory_;
-    options.stderr_path = Path("errors");
-    const auto pid = StartSubprocess(options);
-    ASSERT_TRUE(pid.ok());
-    pids.push_back(*pid);
+  std::vector<Started> commands;
+  for (int i = 0; i < 6; ++i) {
+    commands.push_back(Begin({"status"}));
+    commands.push_back(Begin({"runs", "little"}));
   }
-  for (const pid_t pid : pids) {
-    const auto exit = WaitSubprocess(pid, absl::Minutes(1));
-    ASSERT_TRUE(exit.ok()) << exit.status();
-    EXPECT_EQ(exit->exit_code, 0);
+  for (const Started& command : commands) {
+    const Outcome outcome = End(command);
+    EXPECT_EQ(outcome.exit_code, 0);
+    EXPECT_EQ(outcome.err, "");
+    EXPECT_THAT(outcome.out, HasSubstr("pending"));
   }
-  EXPECT_EQ(ReadFile(Path("errors"), 1 << 20).value_or("missing"), "");
   EXPECT_FALSE(SchedulerRuns());
 }
 
+TEST_F(CliTest, AKilledSchedulerIsStartedAgainWhileWatched) {
+  Write("sweep.yaml", kSweep);
+  ASSERT_EQ(Qctl({"submit", "sweep.yaml"}).exit_code, 0);
+  const Started watch = Begin({"watch", "little"});
+  pid_t killed = 0;
+  for (int i = 0; i < 3; ++i) {
+    Await([&] { return SchedulerPid() != killed && Qctl({"status"}).exit_code == 0; });
+    killed = SchedulerPid();
+    ASSERT_EQ(::kill(killed, SIGKILL), 0);
+  }
+  Await([&] { return SchedulerPid() != killed; });
+  EXPECT_EQ(Qctl({"cancel", "little"}).exit_code, 0);
+  const Outcome watched = End(watch);
+  EXPECT_EQ(watched.exit_code, 4) << watched.err;
+  EXPECT_THAT(watched.out, HasSubstr("-s1 cancelled\n"));
+  EXPECT_THAT(watched.out, Not(HasSubstr("\x1b")));  // no terminal: plain lines
+  EXPECT_FALSE(SchedulerRuns());
+}
+
+TEST_F(CliTest, CtrlCLeavesNothingBehind) {
+  Write("sweep.yaml", kSweep);
+  ASSERT_EQ(Qctl({"submit", "sweep.yaml"}).exit_code, 0);
+  const Started watch = Begin({"watch", "little"});
+  Await([&] { return FileSize(watch.out_path).value_or(0) > 0; });
+  ASSERT_TRUE(SchedulerRuns());
+  ASSERT_EQ(::kill(watch.pid, SIGINT), 0);
+  EXPECT_EQ(End(watch).exit_code, 130);
+  EXPECT_FALSE(SchedulerRuns());
+}
+
+TEST_F(CliTest, WhatAKilledCommandLeftIsUsedAndStopped) {
+  Write("sweep.yaml", kSweep);
+  ASSERT_EQ(Qctl({"submit", "sweep.yaml"}).exit_code, 0);
+  const Started watch = Begin({"watch", "little"});
+  Await([&] { return FileSize(watch.out_path).value_or(0) > 0; });
+  const pid_t scheduler = SchedulerPid();
+  ASSERT_EQ(::kill(watch.pid, SIGKILL), 0);
+  EXPECT_EQ(End(watch).exit_code, -1);
+  EXPECT_TRUE(SchedulerRuns());
+  EXPECT_EQ(Qctl({"status"}).exit_code, 0);
+  EXPECT_EQ(SchedulerPid(), scheduler);
+  EXPECT_FALSE(SchedulerRuns());
+}
+
+TEST_F(CliTest, ASchedulerThatSomebodyElseStartedIsLeftAlone) {
+  const std::string data = Path("qsweep-data");
+  ASSERT_TRUE(MakeDirectories(data).ok());
+  const auto pid =
+      StartSubprocess({.argv = {QSWEEP_BIN_DIR "/qscheduler", "--data-dir", data, "--listen",
+                                absl::StrCat("unix:", data, "/scheduler.sock")}});
+  ASSERT_TRUE(pid.ok()) << pid.status();
+  Await([&] { return SchedulerPid() == *pid; });
+  const Outcome outcome = Qctl({"status"});
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("No sweeps yet"));
+  EXPECT_TRUE(SchedulerRuns());
+  ASSERT_EQ(::kill(*pid, SIGTERM), 0);
+  EXPECT_TRUE(WaitSubprocess(*pid, absl::Minutes(1)).ok());
+}
+
 TEST_F(CliTest, ALongDataDirectoryWorks) {
-  WriteSweep();
+  Write("sweep.yaml", kSweep);
   const std::string data = absl::StrCat(std::string(60, 'a'), "/", std::string(60, 'b'), " ü");
   const Outcome submitted = Qctl({"submit", "sweep.yaml", "--data-dir", data});
   EXPECT_EQ(submitted.exit_code, 0) << submitted.err;
@@ -239,7 +237,7 @@ TEST_F(CliTest, ALongDataDirectoryWorks) {
 }
 
 TEST_F(CliTest, ASchedulerThatCannotStartSaysWhy) {
-  WriteSweep();
+  Write("sweep.yaml", kSweep);
   ASSERT_TRUE(MakeDirectories(Path("qsweep-data")).ok());
   Write("qsweep-data/qsweep.db", std::string(8192, 'x'));  // no database
   const Outcome outcome = Qctl({"status"});

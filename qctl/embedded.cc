@@ -134,22 +134,22 @@ absl::Status Embedded::KeepRunning() {
   return worker_ ? worker_->KeepRunning() : absl::OkStatus();
 }
 
-absl::Status Embedded::Close(const std::function<bool()>& impatient) {
+absl::StatusOr<bool> Embedded::Close(const std::function<bool()>& impatient) {
   bool killed = false;
   const auto kill = [&] { return killed = killed || impatient(); };
-  absl::Status status;
+  absl::StatusOr<bool> worker_gone = true;
   const std::string worker_dir = WorkerDirectory(data_dir_);
   if (worker_) {
-    status = worker_->Release(kill);
+    worker_gone = worker_->Release(kill);
     worker_.reset();
     if (killed) KillTrainers(worker_dir);
   }
-  if (!scheduler_) return status;
-  // A worker that a killed `run` left behind still needs its scheduler.
-  if (SharedDaemon::IsRunning(MakeDaemon(data_dir_, "worker", worker_dir, {}))) return status;
-  const absl::Status stopped = scheduler_->Release(kill);
+  // A worker that runs on, for another command or left behind by a killed one, needs its scheduler.
+  if (scheduler_ && !SharedDaemon::IsRunning(MakeDaemon(data_dir_, "worker", worker_dir, {}))) {
+    RETURN_IF_ERROR(scheduler_->Release(kill).status());
+  }
   scheduler_.reset();
-  return status.ok() ? stopped : status;
+  return worker_gone;
 }
 
 }  // namespace qsweep::qctl

@@ -35,8 +35,8 @@ class Embedded {
   // The same, and waits until the scheduler answers.
   absl::Status Restore();
   // Stops what nobody else uses, the worker first: its trainers write a checkpoint. `impatient` is
-  // asked meanwhile; true kills daemons and trainers.
-  absl::Status Close(const std::function<bool()>& impatient);
+  // asked meanwhile; true kills daemons and trainers. False: another command uses the worker still.
+  absl::StatusOr<bool> Close(const std::function<bool()>& impatient);
 
  private:
   Embedded(std::string data_dir, std::string address, SharedDaemon scheduler)

@@ -21,6 +21,7 @@ bool HasEnded(v1::RunState state) {
 
 void SweepProgress::Apply(const v1::SweepUpdate& update, absl::Duration now) {
   sweep_ = update.sweep();
+  if (sweep_.pending() == 0) waiting_.clear();
   for (const v1::Run& run : update.changed()) {
     running_.erase(run.id());
     if (run.state() == v1::RUN_STATE_RUNNING) running_[run.id()] = run;

@@ -138,12 +138,11 @@ absl::Status SharedDaemon::KeepRunning() {
                                                                          : status;
 }
 
-absl::Status SharedDaemon::Release(const std::function<bool()>& impatient) {
+absl::StatusOr<bool> SharedDaemon::Release(const std::function<bool()>& impatient) {
   const FileDescriptor users = std::move(users_);
-  if (!users.valid()) return absl::OkStatus();
-  if (::flock(users.get(), LOCK_EX | LOCK_NB) != 0) return absl::OkStatus();  // others use it
+  if (::flock(users.get(), LOCK_EX | LOCK_NB) != 0) return false;
   const pid_t pid = StartedPid(options_);
-  if (pid == 0) return absl::OkStatus();
+  if (pid == 0) return true;
   int signal = SIGTERM;
   if (::kill(pid, signal) != 0) return ErrnoStatus(errno, options_.name, "stop");
   while (FileLock::IsHeld(options_.lock_path)) {
@@ -152,7 +151,7 @@ absl::Status SharedDaemon::Release(const std::function<bool()>& impatient) {
     SleepUnlessInterrupted(kPoll);
   }
   ChildEnded();
-  return absl::OkStatus();
+  return true;
 }
 
 }  // namespace qsweep::qctl

@@ -39,15 +39,15 @@ class SharedDaemon {
   SharedDaemon(SharedDaemon&&) = default;
   SharedDaemon& operator=(SharedDaemon&&) = default;
 
-  // Starts it again if it has died. Call often. Gives up, with the end of its log, when it died
-  // several times in a row soon after its start.
+  // Starts it again if it has died. Call often. Gives up, with the end of its log, when it died a
+  // few times in a row by its own fault: SIGKILL is somebody else's.
   absl::Status KeepRunning();
   // Whether this command started it (and not one before).
   bool started_here() const { return child_ != 0; }
 
   // Ends the use. If it was the last one and a command had started the daemon, sends SIGTERM and
-  // waits; `impatient` is asked meanwhile, and true makes it SIGKILL.
-  absl::Status Release(const std::function<bool()>& impatient);
+  // waits; `impatient` is asked meanwhile, and true makes it SIGKILL. False: others use it still.
+  absl::StatusOr<bool> Release(const std::function<bool()>& impatient);
 
  private:
   explicit SharedDaemon(DaemonOptions options) : options_(std::move(options)) {}

@@ -113,9 +113,12 @@ std::vector<std::string> RunningLines(const SweepProgress& progress, size_t colu
 std::string EndedLine(const v1::Run& run, size_t columns, const Style& style) {
   const bool good = run.state() == v1::RUN_STATE_SUCCEEDED;
   const std::string mark = good ? style.Tick() : style.Cross();
-  std::string facts = DescribeRun(run);
   const std::string span = FormatSpan(run.started_unix_us(), run.ended_unix_us(), 0);
-  if (good && run.reused_run_id() == 0 && !span.empty()) absl::StrAppend(&facts, ", ", span);
+  const bool reused = run.reused_run_id() != 0;
+  const std::string facts =
+      good ? absl::StrCat("top-1 ", FormatPercent(run.best().top1(), 2), reused ? ", reused" : "",
+                          reused || span.empty() ? "" : absl::StrCat(", ", span))
+           : DescribeRun(run);
   const std::string text = absl::StrCat(Printable(run.name()), "  ", Printable(facts));
   return absl::StrCat(
       "  ", style.Paint(InkOf(run.state()), mark), " ",

@@ -3,6 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdio>
+#include <string>
+#include <vector>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "qctl/format.h"
@@ -99,7 +103,7 @@ TEST(RenderProgressTest, ShowsBarsRatesEndedRunsAndReasons) {
           "  1 running · 2 waiting · 1 failed · 67.2 img/s",
           "  deit_tiny_patch16_224-cifar10-r8-nf4dq-s1  ━━━━━━━━━━──────────   50 %    500/1,000"
           "   67.2 img/s  host1",
-          "  ✓ deit_tiny_patch16_224-cifar10-r8-nf4dq-s8  succeeded: top-1 92.10 %, 1 min 3 s",
+          "  ✓ deit_tiny_patch16_224-cifar10-r8-nf4dq-s8  top-1 92.10 %, 1 min 3 s",
           "  ✗ deit_tiny_patch16_224-cifar10-r8-nf4dq-s9  failed: loss is not finite at step 12",
           "  2 waiting: no slot is free"));
 }
@@ -150,6 +154,37 @@ TEST(ProgressLineTest, OneLineSaysAll) {
   progress.Apply(update, absl::Seconds(0));
   EXPECT_EQ(ProgressLine(progress, absl::Seconds(1)),
             "5/8 runs, 1 running, 2 waiting, 2 reused, 134 img/s");
+}
+
+// Anything but a terminal gets lines that can be kept: one for each change, nothing twice.
+TEST(MakeSweepViewTest, LinesForAFile) {
+  std::FILE* file = std::tmpfile();
+  ASSERT_NE(file, nullptr);
+  const auto view = MakeSweepView(file);
+  const auto update = [&](const v1::Run& run, int seconds) {
+    v1::SweepUpdate update = MakeUpdate(0, {run});
+    update.mutable_sweep()->set_running(run.state() == v1::RUN_STATE_RUNNING);
+    update.mutable_sweep()->set_failed(run.state() == v1::RUN_STATE_FAILED);
+    view->Update(update, absl::Seconds(seconds));
+    view->Tick("", absl::Seconds(seconds));
+  };
+  update(Running(1, 0, 60), 0);
+  update(Running(1, 10, 60), 1);  // only its steps have changed
+  view->Tick("the scheduler is away", absl::Seconds(2));
+  view->Tick("the scheduler is away", absl::Seconds(3));
+  v1::Run failed = MakeRun(1, v1::RUN_STATE_FAILED);
+  failed.set_error("out of\nmemory");
+  update(failed, 4);
+  std::rewind(file);
+  std::vector<std::string> lines;
+  for (char line[256]; std::fgets(line, sizeof line, file) != nullptr;) {
+    lines.push_back(std::string(line).substr(9));  // after the time
+  }
+  std::fclose(file);
+  const std::string name = failed.name();
+  EXPECT_THAT(lines,
+              ElementsAre(name + " running on host1\n", "study: 0/1 run, 1 running, 60.0 img/s\n",
+                          "the scheduler is away\n", name + " failed: out of memory\n"));
 }
 
 }  // namespace

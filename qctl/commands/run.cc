@@ -130,9 +130,12 @@ absl::Status RunAll(Runner& runner, std::vector<v1::SubmitSweepRequest> requests
 
 absl::Status StopEmbedded(Embedded& embedded) {
   const int before = Interrupts();
-  if (before > 0) Note("Stopping: the runs write a checkpoint. Ctrl-C again kills them.");
-  RETURN_IF_ERROR(embedded.Close([&] { return Interrupts() > before; }));
-  if (before > 0) Note("Stopped. The same command goes on from here.");
+  if (before > 0) Note("Stopping; what runs writes a checkpoint first. Ctrl-C again kills it.");
+  ASSIGN_OR_RETURN(const bool stopped, embedded.Close([&] { return Interrupts() > before; }));
+  if (before > 0) {
+    Note(stopped ? "Stopped. The same command goes on from here."
+                 : "Another qctl command uses this worker, so it goes on, and so do the runs.");
+  }
   return absl::OkStatus();
 }
 

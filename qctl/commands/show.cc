@@ -6,8 +6,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "analysis/spec_fields.h"
 #include "common/clock.h"
-#include "common/proto_json.h"
 #include "common/status.h"
 #include "qctl/command.h"
 #include "qctl/format.h"
@@ -49,6 +49,21 @@ void PrintRun(const v1::Run& run) {
   });
 }
 
+// One line a section: lora  rank 8, alpha 16, ...
+void PrintSpec(const v1::ExperimentSpec& spec) {
+  std::vector<std::pair<std::string, std::string>> sections;
+  for (const SpecField& field : SpecFields(spec)) {
+    const size_t dot = field.path.find('.');
+    const std::string section = field.path.substr(0, dot);
+    if (sections.empty() || sections.back().first != section) sections.emplace_back(section, "");
+    std::string& text = sections.back().second;
+    absl::StrAppend(&text, text.empty() ? "" : ", ",
+                    dot == std::string::npos ? "" : field.path.substr(dot + 1) + " ", field.value);
+  }
+  Heading("spec");
+  PrintFacts(sections);
+}
+
 std::string Evaluated(const v1::Evaluation& evaluation) {
   return absl::StrCat("epoch ", evaluation.epoch(), ": top-1 ", FormatPercent(evaluation.top1(), 2),
                       ", top-5 ", FormatPercent(evaluation.top5(), 2), ", loss ",
@@ -82,10 +97,11 @@ void PrintResult(const v1::RunResult& result) {
   PrintFacts({
       {"best", Evaluated(result.best())},
       {"final", Evaluated(result.final())},
-      {"trained", absl::StrCat(FormatCount(result.steps()), " steps, ", result.epochs(), " epochs",
-                               result.stopped_early() ? " (stopped early)" : "", ", ",
-                               FormatElapsed(absl::Seconds(result.train_seconds())), ", ",
-                               FormatRate(result.images_per_s()))},
+      {"trained",
+       absl::StrCat(FormatCount(result.steps()), " steps, ", Plural(result.epochs(), "epoch"),
+                    result.stopped_early() ? " (stopped early)" : "", ", ",
+                    FormatElapsed(absl::Seconds(result.train_seconds())), ", ",
+                    FormatRate(result.images_per_s()))},
       {"parameters", absl::StrCat(FormatCount(result.trainable_parameters()), " trainable of ",
                                   FormatCount(result.total_parameters()))},
       {"memory",
@@ -100,7 +116,7 @@ void PrintResult(const v1::RunResult& result) {
                                    ", checkpointing ", memory.gradient_checkpointing())},
       {"machine",
        absl::StrCat(result.provenance().cpu(), ", ", result.provenance().instruction_set(), ", ",
-                    result.provenance().threads(), " threads")},
+                    Plural(result.provenance().threads(), "thread"))},
   });
   for (const v1::FileFact& file : result.files()) {
     PrintFacts({{"file", absl::StrCat(file.name(), ", ", bytes(file.bytes()), ", sha256 ",
@@ -151,11 +167,7 @@ absl::StatusOr<int> Show(const GlobalOptions& options, const std::string& run) {
     return kExitGood;
   }
   PrintRun(detail.run());
-  Heading("spec");
-  for (const absl::string_view text :
-       absl::StrSplit(ToJson(detail.spec(), JsonStyle::kPretty), '\n', absl::SkipEmpty())) {
-    PrintLine(absl::StrCat(" ", Printable(text)));
-  }
+  PrintSpec(detail.spec());
   if (detail.has_quantization()) PrintQuantization(detail.quantization());
   if (detail.has_result()) PrintResult(detail.result());
   PrintAttempts(detail);

@@ -1,0 +1,112 @@
+// qctl run, with everything it needs: real daemons, real training.
+#include <gmock/gmock.h>
+#include <signal.h>
+
+#include "common/hash.h"
+#include "common/proto_json.h"
+#include "qctl/cli_fixture.h"
+#include "qsweep/v1/result.pb.h"
+#include "qsweep/v1/summary.pb.h"
+#include "qsweep/v1/sweep.pb.h"
+
+namespace qsweep::qctl {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+// A few steps on Debian's Fashion-MNIST.
+constexpr char kBase[] =
+    "name: base\n"
+    "model: {name: vit_mini_patch4_28, pretrained: false}\n"
+    "dataset: {name: fashion_mnist, classes: [0, 1], train_limit: 64, eval_limit: 64}\n"
+    "training: {method: full, num_epochs: 1}\n";
+constexpr char kAdapters[] =
+    "name: adapters\n"
+    "model: {name: vit_mini_patch4_28, weights: "
+    "'run:base/vit_mini_patch4_28-fashion_mnist-full-fp32-s42'}\n"
+    "dataset: {name: fashion_mnist, classes: [2, 3], train_limit: 64, eval_limit: 64}\n"
+    "training: {num_epochs: 1}\n"
+    "matrix: {quantization: [{bits: 0}, {bits: 4}], seed: [1, 2]}\n";
+
+TEST_F(CliTest, FromFilesToResults) {
+  Write("base.yaml", kBase);
+  Write("adapters.yaml", kAdapters);
+  const std::vector<std::string> run = {"run", "base.yaml", "adapters.yaml", "-o", "json"};
+  const Outcome first = Qctl(run);
+  ASSERT_EQ(first.exit_code, 0) << first.err;
+  EXPECT_FALSE(SchedulerRuns());
+  EXPECT_FALSE(WorkerRuns());
+
+  v1::RunReport report;
+  ASSERT_TRUE(FromJson(first.out, &report).ok()) << first.out;
+  ASSERT_EQ(report.sweeps_size(), 2);
+  const v1::SweepSummary& adapters = report.sweeps(1);
+  EXPECT_EQ(adapters.succeeded(), 4);
+  ASSERT_EQ(adapters.groups_size(), 2);
+  EXPECT_EQ(adapters.groups(1).quantization(), "nf4");
+  EXPECT_EQ(adapters.groups(1).top1().n(), 2);
+  EXPECT_LT(adapters.groups(1).weights_bytes(), adapters.groups(0).weights_bytes());
+
+  // Every file that a result names is there with that content.
+  int files = 0;
+  const auto runs = ListDirectory(Path("qsweep-data/results/adapters"));
+  ASSERT_TRUE(runs.ok()) << runs.status();
+  for (const std::string& name : *runs) {
+    if (name == "summary.json") continue;
+    const std::string directory = Path(absl::StrCat("qsweep-data/results/adapters/", name));
+    v1::RunResult result;
+    ASSERT_TRUE(
+        FromJson(ReadFile(JoinPath(directory, "result.json"), 1 << 20).value_or(""), &result).ok());
+    for (const v1::FileFact& file : result.files()) {
+      EXPECT_EQ(Sha256HexOfFile(JoinPath(directory, file.name())).value_or("missing"),
+                file.sha256());
+      ++files;
+    }
+  }
+  EXPECT_GE(files, 8);  // weights and configuration of four adapters
+
+  // Unchanged files: the same sweeps, shown again.
+  const Outcome again = Qctl(run);
+  EXPECT_EQ(again.exit_code, 0) << again.err;
+  EXPECT_EQ(again.out, first.out);
+  EXPECT_THAT(Qctl({"status"}).out, AllOf(HasSubstr("4/4"), HasSubstr("1/1")));
+
+  // Another base is another sweep of adapters, though their file is the same.
+  Write("base.yaml", absl::StrCat(kBase, "lora: {rank: 4}\nseed: 42\n"));
+  v1::RunReport same_base;
+  ASSERT_TRUE(FromJson(Qctl(run).out, &same_base).ok());
+  EXPECT_EQ(same_base.sweeps(0).reused(), 1);  // the run is equal, the file is not
+  EXPECT_EQ(same_base.sweeps(1).sweep_id(), adapters.sweep_id());
+}
+
+TEST_F(CliTest, CtrlCInRunStopsAndTheSameCommandGoesOn) {
+  Write("adapters.yaml",
+        "name: slow\n"
+        "model: {name: vit_mini_patch4_28, pretrained: false}\n"
+        "dataset: {name: fashion_mnist, train_limit: 6400, eval_limit: 64}\n"
+        "training: {num_epochs: 1, log_interval: 1}\n");
+  const Started started = Begin({"run", "adapters.yaml"});
+  Await([&] {
+    v1::ListRunsReply runs;
+    return FromJson(Qctl({"runs", "slow", "-o", "json"}).out, &runs).ok() &&
+           runs.runs_size() == 1 && runs.runs(0).step() > 3;
+  });
+  ASSERT_EQ(::kill(started.pid, SIGINT), 0);
+  const Outcome stopped = End(started);
+  EXPECT_EQ(stopped.exit_code, 130);
+  EXPECT_THAT(stopped.err, HasSubstr("The same command goes on from here."));
+  EXPECT_FALSE(SchedulerRuns());
+  EXPECT_FALSE(WorkerRuns());
+
+  const Outcome resumed = Qctl({"run", "adapters.yaml"});
+  EXPECT_EQ(resumed.exit_code, 0) << resumed.err;
+  EXPECT_THAT(resumed.out, HasSubstr("slow: 1 of 1 run succeeded"));
+  v1::RunDetail detail;
+  ASSERT_TRUE(FromJson(Qctl({"show", "1", "-o", "json"}).out, &detail).ok());
+  ASSERT_EQ(detail.attempts_size(), 2);
+  EXPECT_GT(detail.attempts(1).resume_step(), 0);  // from the checkpoint, not from the beginning
+}
+
+}  // namespace
+}  // namespace qsweep::qctl
