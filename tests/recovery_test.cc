@@ -133,7 +133,7 @@ TEST(Recovery, ASecondWorkerJoinsAndTheFirstLeavesForGood) {
   Cluster cluster;
   cluster.StartScheduler();
   cluster.StartWorker("a");
-  cluster.Submit(kSweep, "two workers");
+  cluster.Submit(kSweep, "two-workers");
   cluster.StartWorker("b");
   // Both train, and worker a's run has a checkpoint to be continued from.
   const absl::Duration deadline = SystemClock().Monotonic() + absl::Minutes(1);
@@ -166,7 +166,7 @@ TEST(Recovery, AWorkerToldToStopHandsItsRunBack) {
   Cluster cluster;
   cluster.StartScheduler();
   cluster.StartWorker("a");
-  cluster.Submit(kSweep, "stopped worker");
+  cluster.Submit(kSweep, "stopped-worker");
   while (cluster.GetSweep("recovery").running() == 0) absl::SleepFor(absl::Milliseconds(50));
   absl::SleepFor(absl::Seconds(1));
   cluster.StopWorker("a");
@@ -201,7 +201,7 @@ TEST(Recovery, AFinishedCellIsNotComputedAgain) {
   EXPECT_EQ(cluster.WaitForEnd("recovery", absl::Minutes(5)).succeeded(), 8);
   std::string grown = kSweep;
   grown.replace(grown.find("[1, 2]"), 6, "[1, 2, 3]");
-  const v1::SubmitSweepReply reply = cluster.Submit(grown, "one more seed");
+  const v1::SubmitSweepReply reply = cluster.Submit(grown, "one-more-seed");
   EXPECT_EQ(reply.runs(), 12);
   EXPECT_EQ(reply.reused(), 8);
   EXPECT_EQ(cluster.WaitForEnd("recovery", absl::Minutes(5)).succeeded(), 12);
