@@ -14,9 +14,6 @@
 namespace qsweep::engine {
 namespace {
 
-// Of qtrain with its libraries, that no tensor accounts for.
-constexpr int64_t kProgramBytes = int64_t{160} << 20;
-
 int64_t TensorBytes(int64_t process_limit_bytes, int64_t data_bytes) {
   return process_limit_bytes - kProgramBytes - data_bytes;
 }

@@ -160,7 +160,7 @@ TEST_F(TrainTest, StopsEarlyWithoutABetterEvaluation) {
   // Far too fast a rate: the evaluation loss soon rises.
   const std::vector<v1::Event> events =
       Finish(MiniSpec(R"({"training": {"num_epochs": 40, "early_stopping_patience": 2,
-                   "learning_rate": 0.05, "lr_scheduler": "constant"},
+                   "learning_rate": 0.02, "lr_scheduler": "constant"},
                    "dataset": {"train_limit": 32}})"),
              "early");
   const v1::RunResult& result = events.back().finished().result();
@@ -170,17 +170,17 @@ TEST_F(TrainTest, StopsEarlyWithoutABetterEvaluation) {
 }
 
 TEST_F(TrainTest, TheProductIsTheBestEpochs) {
-  // Far too fast a rate: later epochs are worse than the first.
+  // Far too fast a rate: the last epoch is not the best.
   const std::string changes =
-      R"({"training": {"num_epochs": EPOCHS, "early_stopping_patience": 0, "learning_rate": 0.05,
+      R"({"training": {"num_epochs": EPOCHS, "early_stopping_patience": 0, "learning_rate": 0.02,
           "lr_scheduler": "constant"}, "dataset": {"train_limit": 64}})";
   const auto with_epochs = [&changes](int64_t epochs) {
     std::string text = changes;
     return MiniSpec(text.replace(text.find("EPOCHS"), 6, std::to_string(epochs)));
   };
-  const std::vector<v1::Event> events = Finish(with_epochs(8), "long");
+  const std::vector<v1::Event> events = Finish(with_epochs(12), "long");
   const v1::RunResult& result = events.back().finished().result();
-  ASSERT_LT(result.best_epoch(), 8);
+  ASSERT_LT(result.best_epoch(), 12);
   EXPECT_GT(result.final().loss(), result.best().loss());
   Finish(with_epochs(result.best_epoch()), "short");
   EXPECT_EQ(Bytes("long", kAdapterFile), Bytes("short", kAdapterFile));
@@ -193,7 +193,7 @@ TEST_F(TrainTest, AMemoryLimitChangesTheMicroBatchAndNotTheResult) {
   const std::vector<v1::Event> free = Finish(spec, "free");
   const int64_t peak = free.back().finished().result().memory().peak_bytes();
   const int64_t activations = free.back().finished().result().memory().activation_bytes();
-  options_.memory_limit_bytes = (int64_t{160} << 20) + 290 * 28 * 28 + peak - activations / 2;
+  options_.memory_limit_bytes = kProgramBytes + 290 * 28 * 28 + peak - activations / 2;
   const std::vector<v1::Event> limited = Finish(spec, "limited");
   const v1::MemoryAccount& memory = limited.back().finished().result().memory();
   EXPECT_LT(memory.micro_batch(), 16);
@@ -216,7 +216,7 @@ TEST_F(TrainTest, ATargetThatMatchesNothingIsTheConfigsFault) {
 }
 
 TEST_F(TrainTest, ALimitThatNothingFitsInIsTheResources) {
-  options_.memory_limit_bytes = int64_t{161} << 20;
+  options_.memory_limit_bytes = kProgramBytes + (1 << 20);
   ExpectFailure(MiniSpec(), v1::BLAME_RESOURCES, "memory");
 }
 
