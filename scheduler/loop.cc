@@ -88,12 +88,10 @@ Loop::Loop(storage::Database& database, ArtifactStore& artifacts, const Clock& c
 Loop::~Loop() { Stop(); }
 
 void Loop::Post(Work work) {
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    if (stopping_) return;
-    inbox_.push_back(std::move(work));
-  }
-  posted_.notify_one();
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (stopping_) return;
+  inbox_.push_back(std::move(work));
+  posted_.notify_one();  // holding the lock: the loop may be gone as soon as it has done this
 }
 
 absl::Status Loop::Do(const std::function<absl::Status(Turn&)>& work) {

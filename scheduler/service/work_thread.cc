@@ -16,10 +16,8 @@ WorkThread::~WorkThread() {
 }
 
 void WorkThread::Post(std::function<void()> work) {
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    queue_.push_back(std::move(work));
-  }
+  std::lock_guard<std::mutex> lock(mutex_);
+  queue_.push_back(std::move(work));
   posted_.notify_one();
 }
 
