@@ -5,6 +5,10 @@ Written for the tests from the papers' formulas with torch.nn.functional and aut
 stored in float32: it shares no code with the engine. Needs Debian's python3-torch.
 
   tests/golden/vit.py tests/golden/vit.safetensors
+
+With a DeiT-tiny's weights it prints what vit_test.cc expects of them:
+
+  tests/golden/vit.py --deit-tiny MODEL_ROOT/deit_tiny_patch16_224/model.safetensors
 """
 import json
 import struct
@@ -108,7 +112,28 @@ def write_safetensors(path, tensors):
         f.write(struct.pack("<Q", len(text)) + text + b"".join(chunks))
 
 
+def read_safetensors(path):
+    with open(path, "rb") as f:
+        header = json.loads(f.read(struct.unpack("<Q", f.read(8))[0]))
+        data = f.read()
+    header.pop("__metadata__", None)
+    return {name: torch.frombuffer(bytearray(data[slice(*entry["data_offsets"])]), dtype=torch.float32)
+            .reshape(entry["shape"]).double() for name, entry in header.items()}
+
+
+def print_deit_tiny(path):
+    global DIM, DEPTH, HEADS, PATCH, TOKENS
+    DIM, DEPTH, HEADS, PATCH, TOKENS = 192, 12, 3, 16, 197
+    c, y, x = (torch.arange(n, dtype=torch.float64) for n in (3, 224, 224))
+    c, y = c[:, None, None], y[:, None]
+    logits = vit(read_safetensors(path), torch.sin(0.05 * (c + 1) * x + 0.03 * y)[None], {})[0]
+    print("argmax", logits.argmax().item(), "norm", logits.norm().item())
+    print("first", [round(v, 5) for v in logits[:6].tolist()])
+
+
 def main():
+    if sys.argv[1] == "--deit-tiny":
+        return print_deit_tiny(sys.argv[2])
     torch.manual_seed(20221216)
     weights, lora = base_weights(), lora_weights()
     images = torch.randn(BATCH, 3, IMAGE, IMAGE, dtype=torch.float64)

@@ -55,9 +55,11 @@ at::Tensor Linear::BackwardLora(const at::Tensor& dy, const at::Tensor& x, const
   const DropoutMask mask = Mask(position);
   const at::Tensor d_hidden = at::empty_like(lora_hidden);
   Matmul(dy, ScaledB(), d_hidden);
-  const at::Tensor db = gradients.Make(lora->b);
-  Matmul(dy.t(), lora_hidden, db);
-  db.mul_(lora->scaling);
+  // Its transpose, as oneDNN is twice as fast at it.
+  const at::Tensor db = at::empty({lora_hidden.size(1), dy.size(1)}, at::kFloat);
+  Matmul(lora_hidden.t(), dy, db);
+  at::Tensor db_out = gradients.Make(lora->b);
+  at::mul_out(db_out, db.t(), at::scalar_tensor(lora->scaling, at::kFloat));
   Matmul(d_hidden.t(), mask.threshold > 0 ? Dropout(x, mask) : x, gradients.Make(lora->a));
   return d_hidden;
 }

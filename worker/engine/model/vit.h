@@ -60,13 +60,14 @@ class Vit {
                                                      const TensorFile* weights);
   ~Vit();
 
-  // images fp32 [B, 3, S, S] -> logits fp32 [B, classes]. Gradients flow while grad mode is on.
+  // images fp32 [B, 3, S, S] -> logits fp32 [B, classes]. Gradients flow while grad mode is on; a
+  // graph can be walked once, and while this model lives. Passes share scratch memory: one at a
+  // time.
   at::Tensor Forward(const at::Tensor& images, const ForwardContext& context);
 
   const std::vector<TrainableParameter>& trainable() const;
   // Modules that got an adapter, as "blocks.0.attn.qkv", in order.
   const std::vector<std::string>& adapted_modules() const;
-  // lora_B values of those modules, to tell whether a zero gradient of lora_A is a fault.
   int64_t total_parameters() const;  // base and head, adapters not counted
   int64_t trainable_parameters() const;
   // Everything but compute_dtype_asked; layers, bytes, bits per weight, error per layer.

@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "common/file.h"
+#include "common/spec/models.h"
 #include "common/spec/spec.h"
 #include "worker/engine/base/safetensors.h"
 #include "worker/engine/model/assemble.h"
@@ -289,6 +291,41 @@ TEST(Vit, BytesOfADeitTinyWithTenClasses) {
   EXPECT_NEAR(nf4dq.bits_per_weight(), 4.127, 1e-3);
   EXPECT_EQ(nf4dq.layers_quantized(), 48);
   EXPECT_EQ(nf4dq.layer_errors_size(), 48);
+}
+
+// The numbers are tests/golden/vit.py --deit-tiny's, in float64.
+TEST(VitGolden, DeitTinyLoadsByName) {
+  const std::string path =
+      QSWEEP_SOURCE_DIR "/../shared/assets/deit_tiny_patch16_224/model.safetensors";
+  if (!PathExists(path)) GTEST_SKIP() << path << " is not there";
+  const auto weights = ReadTensorFile(path);
+  ASSERT_TRUE(weights.ok()) << weights.status();
+  const at::Tensor x = at::arange(224, at::kDouble), y = x.view({224, 1});
+  const at::Tensor c = at::arange(1, 4, at::kDouble).view({3, 1, 1});
+  const at::Tensor image = at::sin(0.05 * c * x + 0.03 * y).to(at::kFloat).unsqueeze(0);
+  const at::Tensor first = at::tensor({-0.94407, 1.18544, -0.81620, -0.66444, -0.08329, -0.14963});
+  for (const at::ScalarType compute : {at::kFloat, at::kBFloat16}) {
+    const auto vit =
+        Vit::Create(Spec("lora"), *FindModel("deit_tiny_patch16_224"), {compute, 1000}, &*weights);
+    ASSERT_TRUE(vit.ok()) << vit.status();
+    at::NoGradGuard no_grad;
+    const at::Tensor logits = (*vit)->Forward(image, {})[0];
+    EXPECT_EQ(logits.argmax().item<int64_t>(), 723);
+    // fp32: twelve blocks' roundings. bf16: 2^-9 in each of some fifty roundings that add up as a
+    // walk.
+    const double tolerance = compute == at::kFloat ? 1e-4 : 0.1;
+    EXPECT_NEAR(logits.norm().item<double>(), 36.06458, 36 * tolerance);
+    EXPECT_LT((logits.slice(0, 0, 6) - first).abs().max().item<double>(), tolerance);
+  }
+}
+
+TEST(Vit, TheSamePassGivesTheSameBits) {
+  v1::ExperimentSpec spec = Spec("lora");
+  spec.mutable_lora()->set_dropout(0.1);
+  const auto vit = Make(spec, at::kBFloat16);
+  const ForwardContext context{true, 2, 0};
+  const Pass pass = RunPass(*vit, context);
+  for (int i = 0; i < 3; ++i) ExpectSame(RunPass(*vit, context), pass);
 }
 
 TEST(Vit, RefusesWeightsThatDoNotFitAndListsThem) {

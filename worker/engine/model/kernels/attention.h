@@ -37,7 +37,7 @@ struct UnitOf<Bf16> {
 #endif
 
 // Accumulators of a tile: kTileRows x kTileVectors, as many as leave registers for the operands.
-inline constexpr int kTileRows = kWidth == 16 ? 6 : 2;
+inline constexpr int kTileRows = kWidth == 16 ? 6 : kWidth == 8 ? 3 : 2;
 inline constexpr int kTileVectors = 4;
 
 inline int64_t RoundUp(int64_t n, int64_t multiple) {
@@ -47,10 +47,14 @@ inline int64_t RoundUp(int64_t n, int64_t multiple) {
 // --- Layouts
 // --------------------------------------------------------------------------------------
 
-inline void Convert(const float* from, float* to, int64_t n) { std::memcpy(to, from, 4 * n); }
-inline void Convert(const Bf16* from, Bf16* to, int64_t n) { std::memcpy(to, from, 2 * n); }
+inline void Convert(const float* from, float* to, int64_t n) {
+  for (int64_t i = 0; i < n; i += kWidth) Store(to + i, Load(from + i));
+}
 inline void Convert(const Bf16* from, float* to, int64_t n) {
   for (int64_t i = 0; i < n; i += kWidth) Store(to + i, Load(from + i));
+}
+inline void Convert(const Bf16* from, Bf16* to, int64_t n) {
+  for (int64_t i = 0; i < n; i += 16) std::memcpy(to + i, from + i, 16 * sizeof(Bf16));
 }
 
 // [padded rows][d] elements; rows past n are zero.
@@ -62,13 +66,42 @@ void PackRows(const T* x, int64_t stride, int64_t n, int64_t padded, int64_t d, 
   std::memset(to + n * d, 0, (padded - n) * d * sizeof(Element));
 }
 
+// The transpose of a square of kWidth x kWidth, by swapping ever larger halves.
+inline void TransposeSquare(const float* from, int64_t from_stride, float* to, int64_t to_stride) {
+  F rows[kWidth];
+#pragma GCC unroll 16
+  for (int i = 0; i < kWidth; ++i) rows[i] = Load(from + i * from_stride);
+#pragma GCC unroll 4
+  for (int half = 1; half < kWidth; half *= 2) {
+    I low, high;
+#pragma GCC unroll 16
+    for (int i = 0; i < kWidth; ++i) {
+      low[i] = (i & half) == 0 ? i : kWidth + (i ^ half);
+      high[i] = (i & half) == 0 ? (i ^ half) : kWidth + i;
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < kWidth; ++i) {
+      if ((i & half) != 0) continue;
+      const F a = rows[i], b = rows[i | half];
+      rows[i] = __builtin_shuffle(a, b, low);
+      rows[i | half] = __builtin_shuffle(a, b, high);
+    }
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < kWidth; ++i) Store(to + i * to_stride, rows[i]);
+}
+
 // [d units][padded], from rows already packed.
 template <typename T>
 void PackTransposed(const float* rows, int64_t padded, int64_t d, float* out) {
   const int64_t units = d / UnitOf<T>::kElements;
-  for (int64_t row = 0; row < padded; row += 16) {
-    for (int64_t unit = 0; unit < units; ++unit) {
-      for (int64_t i = 0; i < 16; ++i)
+  for (int64_t row = 0; row < padded; row += kWidth) {
+    int64_t unit = 0;
+    for (; unit + kWidth <= units; unit += kWidth) {
+      TransposeSquare(rows + row * units + unit, units, out + unit * padded + row, padded);
+    }
+    for (; unit < units; ++unit) {
+      for (int64_t i = 0; i < kWidth; ++i)
         out[unit * padded + row + i] = rows[(row + i) * units + unit];
     }
   }

@@ -108,30 +108,38 @@ inline F Reciprocal(F x) {
   return 1.0f / x;
 }
 
-// 2^x, x at most 127: x = n + f, |f| <= 1/2; a minimax polynomial for 2^f, n added to the exponent.
-// Relative error 2e-9 + rounding, or 3e-6 for results that are rounded to bf16. Below -126 the
-// result is that of -126, never a denormal.
+// 2^f for |f| <= 1/2: minimax polynomials, off by 2e-9, or by 3e-6 for results rounded to bf16
+// anyway.
 template <typename T>
-inline F Exp2(F x) {
-  x = Max(x, Splat(-126.0f));
-  const F magic = Splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer in the low bits
-  const F shifted = x + magic;
-  const F f = x - (shifted - magic);
-  F y;
+inline F Exp2OfFraction(F f) {
   if constexpr (sizeof(T) == 2) {
-    y = Splat(0.00957009941f) * f + 0.0559178591f;
+    F y = Splat(0.00957009941f) * f + 0.0559178591f;
     y = y * f + 0.240247443f;
     y = y * f + 0.693121791f;
-    y = y * f + 0.999999285f;
+    return y * f + 0.999999285f;
   } else {
-    y = Splat(0.000153458095f) * f + 0.00133999309f;
+    F y = Splat(0.000153458095f) * f + 0.00133999309f;
     y = y * f + 0.00961848907f;
     y = y * f + 0.0555032864f;
     y = y * f + 0.240226463f;
     y = y * f + 0.693147182f;
-    y = y * f + 1.0f;
+    return y * f + 1.0f;
   }
+}
+
+// 2^x for x at most 127. What would be below 2^-126 comes out as something no larger.
+template <typename T>
+inline F Exp2(F x) {
+#if defined(__AVX512F__)
+  const F f = _mm512_reduce_ps(x, _MM_FROUND_TO_NEAREST_INT);
+  return _mm512_scalef_ps(Exp2OfFraction<T>(f), x - f);
+#else
+  x = Max(x, Splat(-126.0f));
+  const F magic = Splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer in the low bits
+  const F shifted = x + magic;
+  const F y = Exp2OfFraction<T>(x - (shifted - magic));
   return reinterpret_cast<F>(reinterpret_cast<U>(y) + (reinterpret_cast<U>(shifted) << 23));
+#endif
 }
 
 }  // namespace qsweep::engine::QSWEEP_ISA
