@@ -43,28 +43,31 @@ absl::Status Reporter::Append(v1::Event event) {
 }
 
 absl::Status Reporter::Started(const v1::Started& started) {
-  Say(absl::StrFormat("%d steps in epochs of %d, micro-batch %d%s", started.total_steps(),
-                      started.steps_per_epoch(), started.micro_batch(),
-                      started.resume_step() == 0
-                          ? ""
-                          : absl::StrCat(", continued after step ", started.resume_step())));
+  RETURN_IF_ERROR(Log(
+      "info", absl::StrFormat("%d steps in epochs of %d, micro-batch %d%s", started.total_steps(),
+                              started.steps_per_epoch(), started.micro_batch(),
+                              started.resume_step() == 0 ? ""
+                                                         : absl::StrCat(", continued after step ",
+                                                                        started.resume_step()))));
   v1::Event event;
   *event.mutable_started() = started;
   return Append(std::move(event));
 }
 
 absl::Status Reporter::Quantized(const v1::QuantizationFacts& facts) {
-  Say(facts.bits() == 0
+  const std::string text =
+      facts.bits() == 0
           ? absl::StrFormat("weights %.2f MB, not quantized; computed in %s",
                             static_cast<double>(facts.bytes_after()) / 1e6,
                             facts.compute_dtype_used())
-          : absl::StrFormat("weights %.2f MB to %.2f MB: %d layers in %s%s, %.3f bits a weight; "
-                            "computed in %s",
-                            static_cast<double>(facts.bytes_before()) / 1e6,
-                            static_cast<double>(facts.bytes_after()) / 1e6,
-                            facts.layers_quantized(), facts.quant_type(),
-                            facts.double_quant() ? " with double quantization" : "",
-                            facts.bits_per_weight(), facts.compute_dtype_used()));
+          : absl::StrFormat(
+                "weights %.2f MB to %.2f MB: %d layers in %s%s, %.3f bits a weight; "
+                "computed in %s",
+                static_cast<double>(facts.bytes_before()) / 1e6,
+                static_cast<double>(facts.bytes_after()) / 1e6, facts.layers_quantized(),
+                facts.quant_type(), facts.double_quant() ? " with double quantization" : "",
+                facts.bits_per_weight(), facts.compute_dtype_used());
+  RETURN_IF_ERROR(Log("info", text));
   v1::Event event;
   *event.mutable_quantization() = facts;
   return Append(std::move(event));
@@ -81,11 +84,13 @@ absl::Status Reporter::Step(const v1::Metrics& metrics, int64_t total_steps) {
 }
 
 absl::Status Reporter::Evaluated(const v1::Evaluation& evaluation, int64_t step, bool better) {
-  Say(absl::StrFormat(
-      "epoch %d evaluated on %d images: loss %.4f  top-1 %.2f %%  top-5 %.2f %%  "
-      "macro F1 %.4f%s",
-      evaluation.epoch(), evaluation.images(), evaluation.loss(), 100 * evaluation.top1(),
-      100 * evaluation.top5(), evaluation.macro_f1(), better ? "  (best so far)" : ""));
+  RETURN_IF_ERROR(Log(
+      "info",
+      absl::StrFormat("epoch %d evaluated on %d images: loss %.4f  top-1 %.2f %%  top-5 %.2f %%  "
+                      "macro F1 %.4f%s",
+                      evaluation.epoch(), evaluation.images(), evaluation.loss(),
+                      100 * evaluation.top1(), 100 * evaluation.top5(), evaluation.macro_f1(),
+                      better ? "  (best so far)" : "")));
   v1::Event points;
   v1::Metrics* metrics = points.mutable_metrics();
   metrics->set_step(step);
@@ -109,7 +114,7 @@ absl::Status Reporter::CheckpointWritten(const v1::CheckpointWritten& checkpoint
 }
 
 absl::Status Reporter::Log(absl::string_view level, absl::string_view text) {
-  Say(absl::StrCat(level, ": ", text));
+  Say(level == "info" ? std::string(text) : absl::StrCat(level, ": ", text));
   v1::Event event;
   event.mutable_log()->set_level(std::string(level));
   event.mutable_log()->set_text(std::string(text));
