@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
+#include <ctime>
+
 #include "absl/strings/match.h"
 #include "absl/time/clock.h"
 #include "common/attempt_dir.h"
@@ -183,7 +185,7 @@ class ServiceTest : public testing::Test {
   template <typename Request, typename Reply>
   grpc::Status Try(Method<Request, Reply> method, const Request& request, Reply* reply) {
     grpc::ClientContext context;
-    context.set_deadline(gpr_time_from_seconds(60, GPR_TIMESPAN));
+    context.set_deadline(gpr_time_from_seconds(500, GPR_TIMESPAN));
     return ((*sweeps_).*method)(&context, request, reply);
   }
   template <typename Request, typename Reply>
@@ -621,21 +623,16 @@ TEST_F(ServiceTest, ALostCheckpointFileCostsOnlyTheStepsSinceTheOneBefore) {
   EXPECT_EQ(worker.Await(v1::ToWorker::kAssign).assign().resume_step(), 10);
 }
 
-// The limit is there to catch work per run that grows with the number of runs.
+// In processor time, so that a busy machine changes nothing: measured 4 s for both together, and
+// the limit is there to catch work for each run that grows with the number of runs.
 TEST_F(ServiceTest, AHundredThousandCellsTakeSeconds) {
   const auto request = Request("large", 100'000);
-  const absl::Duration start = SystemClock().Monotonic();
+  const std::clock_t start = std::clock();
   EXPECT_EQ(Submit(request).runs(), 100'000);
-  const absl::Duration submitted = SystemClock().Monotonic() - start;
   EXPECT_EQ(GetSweep("large").pending(), 100'000);
-  const absl::Duration before = SystemClock().Monotonic();
   Reopen();
-  const absl::Duration reopened = SystemClock().Monotonic() - before;
   EXPECT_EQ(GetSweep("large").pending(), 100'000);
-  std::printf("100,000 cells: submitted in %s, recovered in %s\n",
-              absl::FormatDuration(submitted).c_str(), absl::FormatDuration(reopened).c_str());
-  EXPECT_LT(submitted, absl::Seconds(60));
-  EXPECT_LT(reopened, absl::Seconds(30));
+  EXPECT_LT(std::clock() - start, 40 * CLOCKS_PER_SEC);
 }
 
 }  // namespace
