@@ -43,15 +43,15 @@ absl::Status Reporter::Append(v1::Event event) {
 }
 
 absl::Status Reporter::Started(const v1::Started& started) {
-  RETURN_IF_ERROR(Log(
-      "info", absl::StrFormat("%d steps in epochs of %d, micro-batch %d%s", started.total_steps(),
-                              started.steps_per_epoch(), started.micro_batch(),
-                              started.resume_step() == 0 ? ""
-                                                         : absl::StrCat(", continued after step ",
-                                                                        started.resume_step()))));
   v1::Event event;
   *event.mutable_started() = started;
-  return Append(std::move(event));
+  RETURN_IF_ERROR(Append(std::move(event)));
+  return Log("info",
+             absl::StrFormat("%d steps in epochs of %d, micro-batch %d%s", started.total_steps(),
+                             started.steps_per_epoch(), started.micro_batch(),
+                             started.resume_step() == 0
+                                 ? ""
+                                 : absl::StrCat(", continued after step ", started.resume_step())));
 }
 
 absl::Status Reporter::Quantized(const v1::QuantizationFacts& facts) {
@@ -67,10 +67,10 @@ absl::Status Reporter::Quantized(const v1::QuantizationFacts& facts) {
                 static_cast<double>(facts.bytes_after()) / 1e6, facts.layers_quantized(),
                 facts.quant_type(), facts.double_quant() ? " with double quantization" : "",
                 facts.bits_per_weight(), facts.compute_dtype_used());
-  RETURN_IF_ERROR(Log("info", text));
   v1::Event event;
   *event.mutable_quantization() = facts;
-  return Append(std::move(event));
+  RETURN_IF_ERROR(Append(std::move(event)));
+  return Log("info", text);
 }
 
 absl::Status Reporter::Step(const v1::Metrics& metrics, int64_t total_steps) {

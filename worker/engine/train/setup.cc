@@ -1,5 +1,7 @@
 #include "worker/engine/train/setup.h"
 
+#include <zlib.h>
+
 #include <algorithm>
 #include <optional>
 
@@ -34,6 +36,33 @@ absl::Status LimitTensors(int64_t process_limit_bytes, int64_t data_bytes) {
                   v1::BLAME_RESOURCES);
   }
   SetMemoryLimit(bytes);
+  return absl::OkStatus();
+}
+
+v1::TrainingInputs DescribeInputs(const std::string& weights_sha256, const Dataset& training,
+                                  const Dataset& evaluation) {
+  uLong crc = crc32(0, nullptr, 0);
+  for (const Dataset* data : {&training, &evaluation}) {
+    crc = crc32_z(crc, data->pixels.data(), data->pixels.size());
+    crc = crc32_z(crc, reinterpret_cast<const Bytef*>(data->labels.data()),
+                  data->labels.size() * sizeof(data->labels[0]));
+  }
+  v1::TrainingInputs inputs;
+  inputs.set_weights_sha256(weights_sha256);
+  inputs.set_images_crc32(static_cast<uint32_t>(crc));
+  return inputs;
+}
+
+absl::Status CheckInputs(const v1::TrainingInputs& had, const v1::TrainingInputs& has) {
+  if (had.weights_sha256() != has.weights_sha256()) {
+    return absl::UnavailableError(absl::StrCat(
+        "the run began from weights with SHA-256 ", had.weights_sha256(), ", here they have ",
+        has.weights_sha256(), "; continue it where the same file is"));
+  }
+  if (had.images_crc32() != has.images_crc32()) {
+    return absl::UnavailableError(
+        "the images here are not those the run began with; continue it where the same files are");
+  }
   return absl::OkStatus();
 }
 

@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "qsweep/v1/spec.pb.h"
 #include "qsweep/v1/trainer.pb.h"
+#include "worker/engine/data/dataset.h"
 #include "worker/engine/model/vit.h"
 #include "worker/engine/train/optimizer.h"
 #include "worker/engine/train/process.h"
@@ -26,6 +27,12 @@ inline constexpr int64_t kProgramBytes = int64_t{192} << 20;
 // Limits tensors to what a process limit (0: none) leaves after the program itself and `data_bytes`
 // of images.
 absl::Status LimitTensors(int64_t process_limit_bytes, int64_t data_bytes);
+
+v1::TrainingInputs DescribeInputs(const std::string& weights_sha256, const Dataset& training,
+                                  const Dataset& evaluation);
+
+// Unavailable, naming what differs, if a run that began with `had` finds `has` here.
+absl::Status CheckInputs(const v1::TrainingInputs& had, const v1::TrainingInputs& has);
 
 struct Trainee {
   std::unique_ptr<Vit> model;

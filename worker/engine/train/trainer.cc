@@ -151,6 +151,8 @@ absl::Status Trainer::Prepare() {
   RETURN_IF_ERROR(LoadData());
   RETURN_IF_ERROR(MakeModel());
   state_.set_run_key(RunKey(spec_));
+  *state_.mutable_inputs() =
+      DescribeInputs(provenance_.weights_sha256(), training_data_, evaluation_data_);
   if (!options_.resume_file.empty()) RETURN_IF_ERROR(Resume());
   RETURN_IF_ERROR(Plan());
   gradients_.emplace(trainee_.optimizer->slots(), state_.mutable_gradients());
@@ -197,6 +199,7 @@ absl::Status Trainer::MakeModel() {
 absl::Status Trainer::Resume() {
   ASSIGN_OR_RETURN(const Checkpoint checkpoint,
                    ReadCheckpoint(options_.resume_file, state_.run_key()));
+  RETURN_IF_ERROR(CheckInputs(checkpoint.state.inputs(), state_.inputs()));
   state_ = checkpoint.state;
   resume_step_ = state_.step();
   return RestoreTensors(checkpoint, trainee_.optimizer->slots(), &best_);

@@ -245,6 +245,19 @@ TEST_F(TrainTest, ACheckpointOfAnotherSpecIsRefused) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("another experiment"));
 }
 
+TEST_F(TrainTest, ARunIsNotContinuedFromOtherWeights) {
+  const v1::ExperimentSpec base = MiniSpec(
+      R"({"training": {"method": "full", "num_epochs": 1},
+          "quantization": {"bits": 0, "double_quant": false}})");
+  Finish(base, "base");
+  ASSERT_TRUE(Run(MiniSpec(), "first", "", 3).ok());
+  const std::string checkpoint = LastCheckpoint(options_.directory);
+  options_.weights_file = JoinPath(directory_.Sub("base"), kModelFile);
+  const absl::Status status = Run(MiniSpec(), "second", checkpoint).status();
+  EXPECT_EQ(BlameOf(status), v1::BLAME_MACHINE);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("the same file"));
+}
+
 // Gradients of one batch with a plan that may change under way.
 class StepTest : public TrainTest {
  protected:
