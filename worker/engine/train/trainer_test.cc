@@ -93,8 +93,8 @@ TEST_F(TrainTest, AResultSaysAllThereIsToSay) {
   ASSERT_TRUE(events[0].has_started());
   EXPECT_EQ(events[0].started().total_steps(), 24);
   EXPECT_EQ(events[0].started().micro_batch(), 16);
-  ASSERT_TRUE(events[1].has_quantization());
-  EXPECT_GT(events[1].quantization().layers_quantized(), 0);
+  ASSERT_TRUE(events[2].has_quantization());
+  EXPECT_GT(events[2].quantization().layers_quantized(), 0);
   const Points points = ReproduciblePoints(events);
   for (const auto& key : {std::pair<std::string, int64_t>{"loss", 4},
                           {"learning_rate", 24},
