@@ -78,12 +78,17 @@ at::Tensor Linear::Backward(const at::Tensor& dy, const at::Tensor& x, const Pos
   const at::Tensor panel = Weights(workspace);
   const at::Tensor dx = at::empty({dy.size(0), panel.size(1)}, compute);
   Matmul(dy, panel, dx, {{}, {}, lora ? at::Tensor() : multiply});
-  if (lora) {
-    const at::Tensor d_dropped = at::empty_like(dx);
-    Matmul(d_hidden, lora->a.value.to(compute), d_dropped);
-    DropoutAdd(d_dropped, Mask(position), dx);
-    if (multiply.defined()) dx.mul_(multiply);
+  if (!lora) return dx;
+  const at::Tensor a = lora->a.value.to(compute);
+  const DropoutMask mask = Mask(position);
+  if (mask.threshold == 0) {
+    Matmul(d_hidden, a, dx, {{}, dx, multiply});
+    return dx;
   }
+  const at::Tensor d_dropped = at::empty_like(dx);
+  Matmul(d_hidden, a, d_dropped);
+  DropoutAdd(d_dropped, mask, dx);
+  if (multiply.defined()) dx.mul_(multiply);
   return dx;
 }
 
