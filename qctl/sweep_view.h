@@ -5,11 +5,8 @@
 #include <cstdio>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "absl/time/time.h"
-#include "qctl/progress.h"
-#include "qctl/terminal.h"
 #include "qsweep/v1/sweep.pb.h"
 
 namespace qsweep::qctl {
@@ -27,12 +24,6 @@ class SweepView {
 std::unique_ptr<SweepView> MakeSweepView(std::FILE* file);
 // Every update as one line of JSON on standard output.
 std::unique_ptr<SweepView> MakeJsonView();
-
-// The lines of the live block: none wider than size.columns (24 at least), at most size.rows - 1.
-std::vector<std::string> RenderProgress(const SweepProgress& progress, const std::string& trouble,
-                                        absl::Duration now, const Size& size, const Style& style);
-// "3/8 runs, 2 running, 134 img/s, 1 min 12 s left"
-std::string ProgressLine(const SweepProgress& progress, absl::Duration now);
 
 }  // namespace qsweep::qctl
 

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "qctl/format.h"
+#include "qctl/progress_view.h"
 
 namespace qsweep::qctl {
 namespace {
