@@ -168,6 +168,30 @@ TYPED_TEST(KernelTest, AttentionAndItsGradients) {
   }
 }
 
+// Every score about -200: exp(0 - lse) of a padded key would be infinite.
+TYPED_TEST(KernelTest, AttentionGradientsAreFiniteWhereAllScoresAreLow) {
+  using T = TypeParam;
+  const int64_t tokens = 53, d = 32;
+  const at::Tensor qkv = at::randn({tokens, 3, d}) * 0.01;
+  qkv.select(1, 0).add_(6);
+  qkv.select(1, 1).sub_(6);
+  const at::Tensor packed = qkv.to(this->kType), d_o = at::randn({tokens, d}).to(this->kType);
+  const HeadShape shape{tokens, tokens, d, 3 * d, d};
+  this->ForEachSet([&](const Kernels<T>& kernels) {
+    const at::Tensor o = at::empty({tokens, d}, this->kType), lse = at::empty({tokens});
+    const at::Tensor scratch = at::empty({kernels.attention_scratch(shape)});
+    const at::Tensor d_qkv = at::empty_like(packed);
+    const T* q = Data<T>(packed);
+    T* dq = Data<T>(d_qkv);
+    kernels.attention(shape, q, q + d, q + 2 * d, Data<T>(o), Data<float>(lse),
+                      Data<float>(scratch));
+    EXPECT_LT(lse.max().template item<float>(), -150);
+    kernels.attention_backward(shape, q, q + d, q + 2 * d, Data<T>(o), Data<float>(lse),
+                               Data<T>(d_o), {dq, dq + d, dq + 2 * d}, Data<float>(scratch));
+    EXPECT_TRUE(at::isfinite(d_qkv).all().template item<bool>());
+  });
+}
+
 // Without the kernels: ops.h's definition, on the scalar Philox.
 float MaskAt(const DropoutMask& mask, int64_t sample, int64_t element) {
   const auto block = static_cast<uint32_t>(element / 128 * 16 + element % 16);

@@ -14,6 +14,8 @@
 #ifndef QSWEEP_WORKER_ENGINE_MODEL_KERNELS_ATTENTION_H_
 #define QSWEEP_WORKER_ENGINE_MODEL_KERNELS_ATTENTION_H_
 
+#include <algorithm>
+
 #include "worker/engine/model/kernels/simd.h"
 
 namespace qsweep::engine::QSWEEP_ISA {
@@ -342,6 +344,10 @@ void AttentionBackward(const HeadShape& s, const T* q, const T* k, const T* v, c
                plan.keys / kWidth, [&](int r, int64_t column, F x) {
                  Store(p + r * plan.keys + column, Exp2<T>(x * (plan.scale * kLog2E) - top[r]));
                });
+    // A padded key has score 0, where the real ones may all lie so far below that its P overflows.
+    for (int r = 0; r < kTileRows; ++r) {
+      std::fill(p + r * plan.keys + s.tokens, p + (r + 1) * plan.keys, 0.0f);
+    }
     Product<T>({d_out + row * plan.units, plan.units, 1}, values, plan.keys, plan.units,
                plan.keys / kWidth, [&](int r, int64_t column, F x) {
                  const F y = Load(p + r * plan.keys + column) * (x - delta[r]) * plan.scale;
