@@ -19,13 +19,6 @@ constexpr char kPeftPrefix[] = "base_model.model.";
 
 using Patterns = google::protobuf::RepeatedPtrField<std::string>;
 
-bool MatchesAny(const std::string& module, const Patterns& patterns) {
-  for (const std::string& pattern : patterns) {
-    if (ModuleMatches(module, pattern)) return true;
-  }
-  return false;
-}
-
 // Every pattern has to match one of the modules: one that does not is a mistake.
 absl::Status CheckPatterns(const std::string& key, const Patterns& patterns,
                            const std::vector<std::string>& modules) {
@@ -125,7 +118,7 @@ Norm Assembler::MakeNorm(const std::string& name, const std::string& group) {
 
 absl::Status Assembler::Freeze(const at::Tensor& weight, Linear* linear) {
   const v1::Quantization& asked = spec_.quantization();
-  if (asked.bits() == 0 || MatchesAny(linear->name, asked.skip_modules())) {
+  if (asked.bits() == 0 || ModuleMatchesAny(linear->name, asked.skip_modules())) {
     linear->dense = weight.to(compute_);
     CountHeld(linear->dense.numel() * static_cast<int64_t>(linear->dense.element_size()));
     return absl::OkStatus();
@@ -188,7 +181,7 @@ absl::StatusOr<Block> Assembler::MakeBlock(int64_t index) {
   block.norm2 = MakeNorm(prefix + "norm2", group);
   for (int i = 0; i < 4; ++i) {
     ASSIGN_OR_RETURN(*linears[i], MakeLinear(prefix + kBlockLinears[i], group));
-    if (method() == "lora" && MatchesAny(linears[i]->name, spec_.lora().target_modules())) {
+    if (method() == "lora" && ModuleMatchesAny(linears[i]->name, spec_.lora().target_modules())) {
       Adapt(group, static_cast<uint32_t>(4 * index + i), linears[i]);
     }
   }
