@@ -1,4 +1,5 @@
-// A child process that outlives its parent if it must: own session, no inherited descriptors.
+// A child process that outlives its parent if it must: own session; of the descriptors it inherits only
+// those that are not close-on-exec.
 #ifndef QSWEEP_COMMON_SUBPROCESS_H_
 #define QSWEEP_COMMON_SUBPROCESS_H_
 
