@@ -4,7 +4,7 @@
 
 #include "qsweep/v1/worker.pb.h"
 #include "scheduler/core/state.h"
-#include "scheduler/loop.h"
+#include "scheduler/rounds.h"
 
 namespace qsweep {
 

@@ -3,7 +3,7 @@
 #define QSWEEP_SCHEDULER_PERSISTENCE_H_
 
 #include "scheduler/core/effects.h"
-#include "scheduler/loop.h"
+#include "scheduler/rounds.h"
 
 namespace qsweep {
 

@@ -5,32 +5,13 @@
 #include "common/log.h"
 #include "common/rpc.h"
 #include "common/status.h"
-#include "scheduler/core/reactor.h"
-#include "scheduler/events.h"
-#include "scheduler/service/requests.h"
-#include "scheduler/text.h"
-#include "storage/results.h"
-#include "storage/workers.h"
+#include "scheduler/worker_messages.h"
 
 namespace qsweep {
 namespace {
 
 // Far more than a worker's slots and held attempts ever cause.
 constexpr size_t kMaxOutbox = 10'000;
-constexpr size_t kMaxErrorBytes = 4 << 10;
-constexpr size_t kMaxTailBytes = 16 << 10;
-
-absl::Status TakeEnd(Turn& turn, core::SessionNumber session, v1::AttemptEnded ended) {
-  ended.set_error(std::string(Beginning(ended.error(), kMaxErrorBytes)));
-  ended.set_log_tail(std::string(Ending(ended.log_tail(), kMaxTailBytes)));
-  if (!v1::Blame_IsValid(ended.blame()) || ended.blame() == v1::BLAME_UNSPECIFIED) {
-    ended.set_blame(v1::BLAME_MACHINE);
-  }
-  const AttemptId attempt{RunId(ended.attempt().run_id()), AttemptNumber(ended.attempt().number())};
-  ASSIGN_OR_RETURN(const bool has_result, storage::HasResult(turn.database(), attempt));
-  core::OnAttemptEnded(turn.state, turn.now, session, ended, has_result, turn.effects);
-  return absl::OkStatus();
-}
 
 }  // namespace
 
@@ -70,42 +51,10 @@ void WorkerSession::OnReadDone(bool ok) {
 }
 
 absl::Status WorkerSession::Take(Turn& turn) {
-  if (received_.has_hello() == greeted_) {
-    return absl::InvalidArgumentError("a session begins with hello and says it once");
-  }
-  switch (received_.kind_case()) {
-    case v1::FromWorker::kHello:
-      return Greet(turn, received_.hello());
-    case v1::FromWorker::kHeartbeat: {
-      const v1::Heartbeat& beat = received_.heartbeat();
-      core::OnHeartbeat(turn.state, turn.now, number_, beat, turn.effects);
-      for (const v1::AttemptProgress& progress : beat.attempts()) {
-        turn.Touch(RunId(progress.attempt().run_id()));
-      }
-      return absl::OkStatus();
-    }
-    case v1::FromWorker::kEvents:
-      TakeEvents(turn, number_, received_.events());
-      return absl::OkStatus();
-    case v1::FromWorker::kEnded:
-      return TakeEnd(turn, number_, std::move(*received_.mutable_ended()));
-    case v1::FromWorker::kGoodbye:
-      core::OnGoodbye(turn.state, turn.now, number_, received_.goodbye().reason(), turn.effects);
-      return absl::OkStatus();
-    case v1::FromWorker::KIND_NOT_SET:
-      return absl::InvalidArgumentError("a message without content, or of a newer qsweep");
-  }
-  return absl::OkStatus();
-}
-
-absl::Status WorkerSession::Greet(Turn& turn, const v1::Hello& hello) {
-  RETURN_IF_ERROR(CheckHello(hello));
-  RETURN_IF_ERROR(storage::PutWorker(turn.transaction, {hello.info(), turn.unix_us}));
-  LogInfo(absl::StrCat("worker ", hello.info().name(), " (", hello.info().id(), ") connected with ",
-                       hello.held_size(), " attempts"));
+  if (greeted_) return TakeMessage(turn, number_, received_);
+  if (!received_.has_hello()) return absl::InvalidArgumentError("a session begins with hello");
+  RETURN_IF_ERROR(TakeHello(turn, number_, received_.hello(), shared_from_this()));
   greeted_ = true;
-  turn.AddSession(number_, shared_from_this());
-  core::OnHello(turn.state, turn.now, number_, hello, turn.heartbeat_ms, turn.effects);
   return absl::OkStatus();
 }
 
@@ -144,15 +93,7 @@ void WorkerSession::End(const absl::Status& reason) {
 }
 
 void WorkerSession::OnDone() {
-  loop_.Post([number = number_](Turn& turn) {
-    if (const core::Worker* worker = core::FindWorker(turn.state, number)) {
-      LogInfo(absl::StrCat("worker ", worker->info.name(), ": lost contact"));
-      // Failing, it fails the commit.
-      (void)storage::SetWorkerSeen(turn.transaction, WorkerId(worker->info.id()), turn.unix_us);
-    }
-    core::OnDisconnect(turn.state, number);
-    turn.RemoveSession(number);
-  });
+  loop_.Post([number = number_](Turn& turn) { TakeDisconnect(turn, number); });
   const std::shared_ptr<WorkerSession> self = std::move(self_);  // goes when this function does
 }
 

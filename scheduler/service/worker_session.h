@@ -31,9 +31,7 @@ class WorkerSession : public grpc::ServerBidiReactor<v1::FromWorker, v1::ToWorke
 
  private:
   WorkerSession(Loop& loop, core::SessionNumber number) : loop_(loop), number_(number) {}
-  // On the loop's thread.
-  absl::Status Take(Turn& turn);
-  absl::Status Greet(Turn& turn, const v1::Hello& hello);
+  absl::Status Take(Turn& turn);  // on the loop's thread
   void ReadNext();
   void WriteNext();                      // holding mutex_
   void End(const absl::Status& reason);  // holding mutex_
