@@ -2,7 +2,9 @@
 
 #include <sqlite3.h>
 
+#include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "common/status.h"
 #include "storage/migrations.h"
@@ -28,9 +30,51 @@ absl::StatusCode CodeOf(int sqlite_code) {
   }
 }
 
+// Writes what is in the file once more, up to `limit`, and syncs it. Fine if there is no file.
+absl::Status WriteAgain(const std::string& path, int kind, int64_t limit) {
+  constexpr int64_t kBlock = 1 << 20;
+  sqlite3_vfs* vfs = sqlite3_vfs_find(nullptr);
+  int exists = 0;
+  vfs->xAccess(vfs, path.c_str(), SQLITE_ACCESS_EXISTS, &exists);
+  if (exists == 0) return absl::OkStatus();
+  std::vector<sqlite3_int64> memory(static_cast<size_t>(vfs->szOsFile) / sizeof(sqlite3_int64) + 1);
+  auto* file = reinterpret_cast<sqlite3_file*>(memory.data());
+  // A name as SQLite hands it to a VFS: parameters, here none, behind it.
+  const char* name = sqlite3_create_filename(path.c_str(), "", "", 0, nullptr);
+  int code = vfs->xOpen(vfs, name, file, SQLITE_OPEN_READWRITE | kind, nullptr);
+  if (code == SQLITE_OK) {
+    sqlite3_int64 size = 0;
+    code = file->pMethods->xFileSize(file, &size);
+    std::string block;
+    for (int64_t at = 0, end = std::min<int64_t>(size, limit); code == SQLITE_OK && at < end;) {
+      block.resize(static_cast<size_t>(std::min(kBlock, end - at)));
+      const auto bytes = static_cast<int>(block.size());
+      code = file->pMethods->xRead(file, block.data(), bytes, at);
+      if (code == SQLITE_OK) code = file->pMethods->xWrite(file, block.data(), bytes, at);
+      at += bytes;
+    }
+    if (code == SQLITE_OK) code = file->pMethods->xSync(file, SQLITE_SYNC_NORMAL);
+    file->pMethods->xClose(file);
+  }
+  sqlite3_free_filename(name);
+  if (code == SQLITE_OK) return absl::OkStatus();
+  return absl::Status(CodeOf(code), absl::StrCat(path, ": write again: ", sqlite3_errstr(code)));
+}
+
+// After a sync that failed the kernel holds pages that are not on disk and never will be, but that
+// read as if they were (fsync(2), "EIO"). A process that died of such an error must not build on
+// them: all commits since the last checkpoint are in the log, and until the first one the database
+// is its first page. Everything else is written by the next checkpoint.
+absl::Status ForgetNoSyncError(const std::string& path) {
+  constexpr int64_t kFirstPage = 4096;
+  RETURN_IF_ERROR(WriteAgain(path, SQLITE_OPEN_MAIN_DB, kFirstPage));
+  return WriteAgain(path + "-wal", SQLITE_OPEN_WAL, INT64_MAX);
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path) {
+  RETURN_IF_ERROR(ForgetNoSyncError(path));
   sqlite3* handle = nullptr;
   const int code = sqlite3_open_v2(
       path.c_str(), &handle,
@@ -59,6 +103,22 @@ absl::Status Database::Error(absl::string_view what) const {
 absl::Status Database::Script(const char* sql) {
   if (sqlite3_exec(handle_, sql, nullptr, nullptr, nullptr) != SQLITE_OK) return Error("execute");
   return absl::OkStatus();
+}
+
+absl::Status Database::Check() {
+  {
+    Statement integrity(*this, "PRAGMA integrity_check(1)");
+    ASSIGN_OR_RETURN(const bool row, integrity.Step());
+    if (!row || integrity.Text(0) != "ok") {
+      return absl::DataLossError(absl::StrCat(path_, ": ", row ? integrity.Text(0) : "no answer"));
+    }
+  }
+  Statement foreign_keys(*this, "PRAGMA foreign_key_check");
+  ASSIGN_OR_RETURN(const bool row, foreign_keys.Step());
+  if (!row) return absl::OkStatus();
+  return absl::DataLossError(absl::StrCat(path_, ": row ", foreign_keys.Int(1), " of ",
+                                          foreign_keys.Text(0), " refers to a row of ",
+                                          foreign_keys.Text(2), " that is not there"));
 }
 
 absl::StatusOr<int> Database::SchemaVersion() {

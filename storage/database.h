@@ -30,6 +30,10 @@ class Database {
   Database& operator=(const Database&) = delete;
   ~Database();
 
+  // SQLite's own checks of the whole file and of all references; DataLoss names what they found
+  // first. Reads everything.
+  absl::Status Check();
+
  private:
   friend class Statement;
   friend class Transaction;
