@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -47,6 +48,9 @@ absl::StatusOr<Trainer> Trainer::Start(const std::string& directory,
   if (::fcntl(lock.fd(), F_SETFD, 0) != 0) return ErrnoStatus(errno, running, "fcntl");
   SubprocessOptions process;
   process.argv = CommandLine(directory, options);
+  if (std::getenv(kSpinCountVariable) == nullptr && std::getenv("OMP_WAIT_POLICY") == nullptr) {
+    process.environment = {absl::StrCat(kSpinCountVariable, "=", kSpinCount)};
+  }
   process.stdout_path = process.stderr_path = JoinPath(directory, kOutputFile);
   ASSIGN_OR_RETURN(const pid_t pid, StartSubprocess(process));
   return Trainer(directory, pid);

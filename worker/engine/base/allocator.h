@@ -19,7 +19,7 @@ enum class Account : uint8_t {
   kGradients,  // of trainable parameters
   kOptimizer,
   kActivations,  // what a step makes and frees
-  kWorkspace,    // scratch panels kept between steps
+  kWorkspace,    // scratch panels of a step's operations
   kCount,
 };
 inline constexpr int kAccounts = static_cast<int>(Account::kCount);

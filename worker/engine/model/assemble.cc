@@ -96,9 +96,9 @@ absl::Status Assembler::CheckSpec() const {
 Parameter Assembler::Train(const std::string& name, const std::string& group,
                            const at::Tensor& value, bool decay) {
   AccountScope scope(method() == "full" ? Account::kWeights : Account::kAdapter);
-  const at::Tensor leaf = value.clone().requires_grad_();
-  out_.trainable.push_back({name, group, leaf, decay});
-  return {leaf.detach(), static_cast<int>(out_.trainable.size()) - 1};
+  const at::Tensor trained = value.clone();
+  out_.trainable.push_back({name, group, trained, decay});
+  return {trained, static_cast<int>(out_.trainable.size()) - 1};
 }
 
 Parameter Assembler::Base(const std::string& name, const std::string& group) {

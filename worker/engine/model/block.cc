@@ -11,7 +11,7 @@ at::Tensor Norm::Forward(const at::Tensor& x, at::ScalarType type, NormSaved* sa
 StreamGradient Norm::Backward(const at::Tensor& dy, const NormSaved& saved, const at::Tensor& add,
                               bool wants_input, Gradients& gradients) const {
   if (trains()) {
-    LayerNormParameterGradients(dy, saved, gradients.Make(gamma), gradients.Make(beta));
+    LayerNormParameterGradients(dy, saved, gradients.Of(gamma), gradients.Of(beta));
   }
   if (!wants_input) return {};
   return LayerNormBackward(dy, saved, gamma.value, add);

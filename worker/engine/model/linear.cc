@@ -1,5 +1,7 @@
 #include "worker/engine/model/linear.h"
 
+#include "worker/engine/base/allocator.h"
+
 namespace qsweep::engine {
 
 at::Tensor Workspace::Panel(int64_t rows, int64_t columns, at::ScalarType type) {
@@ -49,7 +51,7 @@ void Linear::ForwardAdd(const at::Tensor& x, const Position& position, const at:
   if (lora_hidden != nullptr) *lora_hidden = hidden;
 }
 
-// Makes the gradients of A and B and returns that of dropout(x) Aᵀ, s · dy B.
+// Adds the gradients of A and B and returns that of dropout(x) Aᵀ, s · dy B.
 at::Tensor Linear::BackwardLora(const at::Tensor& dy, const at::Tensor& x, const Position& position,
                                 const at::Tensor& lora_hidden, Gradients& gradients) const {
   const DropoutMask mask = Mask(position);
@@ -58,9 +60,9 @@ at::Tensor Linear::BackwardLora(const at::Tensor& dy, const at::Tensor& x, const
   // Its transpose, as oneDNN is twice as fast at it.
   const at::Tensor db = at::empty({lora_hidden.size(1), dy.size(1)}, at::kFloat);
   Matmul(lora_hidden.t(), dy, db);
-  at::Tensor db_out = gradients.Make(lora->b);
-  at::mul_out(db_out, db.t(), at::scalar_tensor(lora->scaling, at::kFloat));
-  Matmul(d_hidden.t(), mask.threshold > 0 ? Dropout(x, mask) : x, gradients.Make(lora->a));
+  gradients.Of(lora->b).add_(db.t(), lora->scaling);
+  const at::Tensor& da = gradients.Of(lora->a);
+  Matmul(d_hidden.t(), mask.threshold > 0 ? Dropout(x, mask) : x, da, {{}, da});
   return d_hidden;
 }
 
@@ -69,8 +71,9 @@ at::Tensor Linear::Backward(const at::Tensor& dy, const at::Tensor& x, const Pos
                             const at::Tensor& multiply, Gradients& gradients,
                             Workspace& workspace) const {
   if (weight.trains()) {
-    Matmul(dy.t(), x, gradients.Make(weight));
-    gradients.Make(bias).copy_(dy.sum(0, false, at::kFloat));
+    const at::Tensor& sum = gradients.Of(weight);
+    Matmul(dy.t(), x, sum, {{}, sum});
+    gradients.Of(bias).add_(dy.sum(0, false, at::kFloat));
   }
   at::Tensor d_hidden;
   if (lora) d_hidden = BackwardLora(dy, x, position, lora_hidden, gradients);

@@ -18,7 +18,7 @@
 
 namespace qsweep::engine {
 
-// One scratch panel for dequantized weights, shared by all modules of a model, charged to
+// One scratch panel for dequantized weights, shared by all modules of a pass, charged to
 // Account::kWorkspace. A view is valid until the next one is asked for.
 class Workspace {
  public:
@@ -66,7 +66,7 @@ class Linear {
   void ForwardAdd(const at::Tensor& x, const Position& position, const at::Tensor& add,
                   const at::Tensor& y, at::Tensor* lora_hidden, Workspace& workspace) const;
 
-  // Puts the gradients of what trains here into `gradients`; x is only read when something does.
+  // Adds the gradients of what trains here to `gradients`; x is only read when something does.
   // Returns dL/dx (times `multiply` where it is defined) in the compute type, or nothing unless
   // `wants_input`.
   at::Tensor Backward(const at::Tensor& dy, const at::Tensor& x, const Position& position,

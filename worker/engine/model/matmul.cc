@@ -7,9 +7,12 @@
 #include <oneapi/dnnl/dnnl.hpp>
 #include <optional>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "common/status.h"
+#include "worker/engine/base/allocator.h"
+#include "worker/engine/base/threads.h"
 
 namespace qsweep::engine {
 namespace {
@@ -49,23 +52,31 @@ dn::primitive_attr Attributes(const at::Tensor& c, const Epilogue& e) {
   if (e.multiply.defined()) ops.append_binary(dn::algorithm::binary_mul, Describe(e.multiply));
   dn::primitive_attr attributes;
   attributes.set_post_ops(ops);
+  // Ours, so that threads can execute one primitive at once and its memory is accounted for.
+  attributes.set_scratchpad_mode(dn::scratchpad_mode::user);
   return attributes;
 }
 
-dn::matmul MakePrimitive(const at::Tensor& a, const at::Tensor& b, const at::Tensor& c,
-                         const Epilogue& e) {
+struct Product {
+  dn::matmul primitive;
+  dn::memory::desc scratchpad;
+};
+
+Product MakeProduct(const at::Tensor& a, const at::Tensor& b, const at::Tensor& c,
+                    const Epilogue& e) {
   const dn::memory::desc bias = e.bias.defined() ? DescribeBias(e.bias) : dn::memory::desc();
 #if DNNL_VERSION_MAJOR >= 3
-  return dn::matmul(dn::matmul::primitive_desc(Cpu(), Describe(a), Describe(b), bias, Describe(c),
-                                               Attributes(c, e)));
+  const dn::matmul::primitive_desc described(Cpu(), Describe(a), Describe(b), bias, Describe(c),
+                                             Attributes(c, e));
 #else
-  const dn::matmul::desc desc(Describe(a), Describe(b), bias, Describe(c));
-  return dn::matmul(dn::matmul::primitive_desc(desc, Attributes(c, e), Cpu()));
+  const dn::matmul::primitive_desc described(
+      dn::matmul::desc(Describe(a), Describe(b), bias, Describe(c)), Attributes(c, e), Cpu());
 #endif
+  return {dn::matmul(described), described.scratchpad_desc()};
 }
 
 // Everything that a primitive depends on. A training step repeats a few dozen of them.
-using Key = std::array<int64_t, 18>;
+using Key = std::array<int64_t, 17>;
 
 int64_t TypeOf(const at::Tensor& t) {
   return t.defined() ? 1 + static_cast<int64_t>(t.scalar_type()) : 0;
@@ -73,43 +84,31 @@ int64_t TypeOf(const at::Tensor& t) {
 
 Key KeyOf(const at::Tensor& a, const at::Tensor& b, const at::Tensor& c, const Epilogue& e) {
   const auto stride = [](const at::Tensor& t) { return t.defined() ? t.stride(0) : 0; };
-  return {a.size(0),
-          a.size(1),
-          b.size(1),
-          TypeOf(a),
-          a.stride(0),
-          a.stride(1),
-          b.stride(0),
-          b.stride(1),
-          TypeOf(c),
-          c.stride(0),
-          TypeOf(e.bias),
-          TypeOf(e.add),
-          stride(e.add),
-          IsSame(e.add, c),
-          TypeOf(e.multiply),
-          stride(e.multiply),
-          at::get_num_threads(),
-          0};
+  return {a.size(0),          a.size(1),     b.size(1),     TypeOf(a),        a.stride(0),
+          a.stride(1),        b.stride(0),   b.stride(1),   TypeOf(c),        c.stride(0),
+          TypeOf(e.bias),     TypeOf(e.add), stride(e.add), IsSame(e.add, c), TypeOf(e.multiply),
+          stride(e.multiply), ThreadsHere()};
 }
 
-// nullopt: this processor has no such product (bf16 without AVX-512).
-std::optional<dn::matmul> Primitive(const at::Tensor& a, const at::Tensor& b, const at::Tensor& c,
-                                    const Epilogue& e) {
+// Null: this processor has no such product (bf16 without AVX-512).
+const Product* FindProduct(const at::Tensor& a, const at::Tensor& b, const at::Tensor& c,
+                           const Epilogue& e) {
   static std::mutex mutex;
-  static std::map<Key, std::optional<dn::matmul>>& cache =
-      *new std::map<Key, std::optional<dn::matmul>>();
+  static std::map<Key, std::optional<Product>>& cache =
+      *new std::map<Key, std::optional<Product>>();
   const Key key = KeyOf(a, b, c, e);
   std::lock_guard<std::mutex> lock(mutex);
-  const auto found = cache.find(key);
-  if (found != cache.end()) return found->second;
-  std::optional<dn::matmul> primitive;
-  try {
-    primitive = MakePrimitive(a, b, c, e);
-  } catch (const dn::error& error) {
-    if (error.status != dnnl_unimplemented) throw;
+  auto found = cache.find(key);
+  if (found == cache.end()) {
+    std::optional<Product> product;
+    try {
+      product = MakeProduct(a, b, c, e);
+    } catch (const dn::error& error) {
+      if (error.status != dnnl_unimplemented) throw;
+    }
+    found = cache.emplace(key, std::move(product)).first;
   }
-  return cache.emplace(key, primitive).first->second;
+  return found->second ? &*found->second : nullptr;
 }
 
 // Slow and right: for processors on which oneDNN has no bf16.
@@ -128,8 +127,8 @@ void Matmul(const at::Tensor& a, const at::Tensor& b, const at::Tensor& c,
             const Epilogue& epilogue) {
   QSWEEP_CHECK(a.dim() == 2 && b.dim() == 2 && c.dim() == 2);
   QSWEEP_CHECK(a.size(1) == b.size(0) && a.size(0) == c.size(0) && b.size(1) == c.size(1));
-  const std::optional<dn::matmul> primitive = Primitive(a, b, c, epilogue);
-  if (!primitive) return MatmulByTorch(a, b, c, epilogue);
+  const Product* product = FindProduct(a, b, c, epilogue);
+  if (product == nullptr) return MatmulByTorch(a, b, c, epilogue);
 
   std::unordered_map<int, dn::memory> arguments = {{DNNL_ARG_SRC, Wrap(Describe(a), a)},
                                                    {DNNL_ARG_WEIGHTS, Wrap(Describe(b), b)},
@@ -147,8 +146,14 @@ void Matmul(const at::Tensor& a, const at::Tensor& b, const at::Tensor& c,
     arguments.emplace(DNNL_ARG_ATTR_MULTIPLE_POST_OP(index) | DNNL_ARG_SRC_1,
                       Wrap(Describe(epilogue.multiply), epilogue.multiply));
   }
+  at::Tensor scratchpad;
+  if (product->scratchpad.get_size() > 0) {
+    const AccountScope scope(Account::kWorkspace);
+    scratchpad = at::empty({static_cast<int64_t>(product->scratchpad.get_size())}, at::kByte);
+    arguments.emplace(DNNL_ARG_SCRATCHPAD, Wrap(product->scratchpad, scratchpad));
+  }
   static thread_local dn::stream stream(Cpu());
-  primitive->execute(stream, arguments);
+  product->primitive.execute(stream, arguments);
   stream.wait();
 }
 

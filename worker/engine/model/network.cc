@@ -73,9 +73,9 @@ void Network::Backward(const at::Tensor& d_logits, NetworkSaved saved, Gradients
 void Network::BackwardEmbedding(const StreamGradient& dx, const NetworkSaved& saved,
                                 Gradients& gradients, Workspace& workspace) const {
   const int64_t dim = pos_embed.value.size(2);
-  const at::Tensor d_pos = gradients.Make(pos_embed);
-  d_pos.copy_(dx.wide.view({saved.images, tokens(), dim}).sum(0, true));
-  gradients.Make(cls_token).copy_(d_pos.slice(1, 0, 1));
+  const at::Tensor d_pos = dx.wide.view({saved.images, tokens(), dim}).sum(0, true);
+  gradients.Of(pos_embed).add_(d_pos);
+  gradients.Of(cls_token).add_(d_pos.slice(1, 0, 1));
   const at::Tensor d_patches =
       dx.narrow.view({saved.images, tokens(), dim}).slice(1, 1).reshape({-1, dim});
   patch_embed.Backward(d_patches, saved.patches, {}, {}, false, {}, gradients, workspace);

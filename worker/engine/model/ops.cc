@@ -4,6 +4,7 @@
 
 #include "common/status.h"
 #include "worker/engine/base/allocator.h"
+#include "worker/engine/base/threads.h"
 #include "worker/engine/model/kernels/kernels.h"
 
 namespace qsweep::engine {
@@ -100,7 +101,7 @@ StreamGradient LayerNormBackward(const at::Tensor& dy, const NormSaved& saved,
 
 void LayerNormParameterGradients(const at::Tensor& dy, const NormSaved& saved,
                                  const at::Tensor& d_gamma, const at::Tensor& d_beta) {
-  const int64_t rows = dy.size(0), dim = dy.size(1), parts = at::get_num_threads();
+  const int64_t rows = dy.size(0), dim = dy.size(1), parts = ThreadsHere();
   const at::Tensor sums = at::zeros({2, parts, dim}, at::kFloat);
   WithType(dy.scalar_type(), [&](auto t) {
     using T = decltype(t);
@@ -113,8 +114,8 @@ void LayerNormParameterGradients(const at::Tensor& dy, const NormSaved& saved,
       }
     });
   });
-  d_gamma.copy_(sums[0].sum(0));
-  d_beta.copy_(sums[1].sum(0));
+  d_gamma.add_(sums[0].sum(0));
+  d_beta.add_(sums[1].sum(0));
 }
 
 at::Tensor Gelu(const at::Tensor& u, bool keep_derivative) {
@@ -141,13 +142,14 @@ template <typename T, typename Work>
 void ForHeads(const HeadShape& shape, int64_t images, int64_t heads, const Work& work) {
   const int64_t floats =
       (BestKernels<T>().attention_scratch(shape) + 15) / 16 * 16;  // whole cache lines
+  const int threads = ThreadsHere();
   at::Tensor scratch;
   {
     AccountScope scope(Account::kWorkspace);
-    scratch = at::empty({at::get_num_threads(), floats}, at::kFloat);
+    scratch = at::empty({threads, floats}, at::kFloat);
   }
   at::parallel_for(0, images * heads, 1, [&](int64_t begin, int64_t end) {
-    float* mine = Data<float>(scratch) + at::get_thread_num() * floats;
+    float* mine = Data<float>(scratch) + (threads == 1 ? 0 : at::get_thread_num()) * floats;
     for (int64_t i = begin; i < end; ++i) work(i / heads, i % heads, mine);
   });
 }

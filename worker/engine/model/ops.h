@@ -1,8 +1,8 @@
 // The parts of a transformer block that are not matrix products, each with its hand-written
 // backward pass. Activations are matrices of rows x features, contiguous, in the compute type (fp32
 // or bf16); statistics, the residual stream and its gradient are fp32. Widths of rows and heads are
-// multiples of 16. Rows are shared out among at::get_num_threads() threads in equal runs, so
-// results depend on that number and on nothing else.
+// multiples of 16. Rows are shared out among ThreadsHere() threads in equal runs, so results
+// depend on that number and on nothing else.
 #ifndef QSWEEP_WORKER_ENGINE_MODEL_OPS_H_
 #define QSWEEP_WORKER_ENGINE_MODEL_OPS_H_
 
@@ -41,7 +41,7 @@ struct StreamGradient {
 StreamGradient LayerNormBackward(const at::Tensor& dy, const NormSaved& saved,
                                  const at::Tensor& gamma, const at::Tensor& add);
 
-// Σ dy · x̂ and Σ dy over the rows, into fp32 [dim] each.
+// Adds Σ dy · x̂ and Σ dy over the rows to fp32 [dim] each.
 void LayerNormParameterGradients(const at::Tensor& dy, const NormSaved& saved,
                                  const at::Tensor& d_gamma, const at::Tensor& d_beta);
 

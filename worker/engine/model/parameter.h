@@ -1,12 +1,11 @@
-// What trains: the leaves whose gradients a backward pass makes, in the order of their list.
+// What trains, and the gradients a backward pass makes of it, in one order.
 #ifndef QSWEEP_WORKER_ENGINE_MODEL_PARAMETER_H_
 #define QSWEEP_WORKER_ENGINE_MODEL_PARAMETER_H_
 
 #include <torch/torch.h>
 
+#include <utility>
 #include <vector>
-
-#include "worker/engine/base/allocator.h"
 
 namespace qsweep::engine {
 
@@ -18,19 +17,15 @@ struct Parameter {
   bool trains() const { return index >= 0; }
 };
 
-// One gradient per trainable parameter; undefined where none was made.
+// Sums of gradients, one per trainable parameter and of its shape: backward passes add to them.
 class Gradients {
  public:
-  explicit Gradients(size_t parameters) : values_(parameters) {}
-  // Memory for the gradient, of its parameter's shape, charged to Account::kGradients.
-  at::Tensor Make(const Parameter& parameter) {
-    AccountScope scope(Account::kGradients);
-    return values_[parameter.index] = at::empty_like(parameter.value);
-  }
-  std::vector<at::Tensor> Release() { return std::move(values_); }
+  explicit Gradients(std::vector<at::Tensor> sums) : sums_(std::move(sums)) {}
+  const at::Tensor& Of(const Parameter& parameter) const { return sums_[parameter.index]; }
+  const std::vector<at::Tensor>& sums() const { return sums_; }
 
  private:
-  std::vector<at::Tensor> values_;
+  std::vector<at::Tensor> sums_;
 };
 
 }  // namespace qsweep::engine

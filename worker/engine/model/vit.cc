@@ -1,8 +1,5 @@
 #include "worker/engine/model/vit.h"
 
-#include <torch/csrc/autograd/functions/utils.h>
-
-#include <exception>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -18,41 +15,10 @@ struct Vit::Impl {
   v1::ExperimentSpec spec;
   int64_t patch_size = 0;
   AssembledVit parts;
-  Workspace workspace;
+
+  at::Tensor Run(const at::Tensor& images, const ForwardContext& context, NetworkSaved* saved,
+                 Workspace& workspace) const;
 };
-
-namespace {
-
-// The whole model is one node of autograd's graph: its backward pass is written by hand. Can be
-// walked once, like any graph that is not retained.
-class VitNode : public torch::autograd::Node {
- public:
-  VitNode(const AssembledVit& parts, Workspace& workspace, NetworkSaved saved)
-      : parts_(parts), workspace_(workspace), saved_(std::move(saved)) {}
-
-  torch::autograd::variable_list apply(torch::autograd::variable_list&& d_outputs) override {
-    QSWEEP_CHECK(saved_.features.defined());
-    at::NoGradGuard no_grad;
-    Gradients gradients(parts_.trainable.size());
-    parts_.network.Backward(d_outputs[0].contiguous(), std::move(saved_), gradients, workspace_);
-    return gradients.Release();
-  }
-
-  void release_variables() override { saved_ = NetworkSaved(); }
-
- private:
-  const AssembledVit& parts_;
-  Workspace& workspace_;
-  NetworkSaved saved_;
-};
-
-std::vector<at::Tensor> Leaves(const std::vector<TrainableParameter>& trainable) {
-  std::vector<at::Tensor> leaves;
-  for (const TrainableParameter& parameter : trainable) leaves.push_back(parameter.value);
-  return leaves;
-}
-
-}  // namespace
 
 Vit::Vit(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Vit::~Vit() = default;
@@ -60,7 +26,6 @@ Vit::~Vit() = default;
 absl::StatusOr<std::unique_ptr<Vit>> Vit::Create(const v1::ExperimentSpec& spec,
                                                  const ModelShape& shape, const Options& options,
                                                  const TensorFile* weights) try {
-  at::NoGradGuard no_grad;
   const int64_t image_size =
       spec.dataset().image_size() > 0 ? spec.dataset().image_size() : shape.image_size;
   if (image_size % shape.patch_size != 0) {
@@ -84,30 +49,34 @@ absl::StatusOr<std::unique_ptr<Vit>> Vit::Create(const v1::ExperimentSpec& spec,
   return absl::InternalError(absl::StrCat("libtorch: ", error.what_without_backtrace()));
 }
 
-at::Tensor Vit::Forward(const at::Tensor& images, const ForwardContext& context) {
-  const Network& network = impl_->parts.network;
+at::Tensor Vit::Impl::Run(const at::Tensor& images, const ForwardContext& context,
+                          NetworkSaved* saved, Workspace& workspace) const {
+  const Network& network = parts.network;
   QSWEEP_CHECK(images.dim() == 4 && images.size(1) == 3 && images.size(2) == network.image_size &&
                images.size(3) == network.image_size && images.scalar_type() == at::kFloat);
-  const bool wants_graph = at::GradMode::is_enabled();
+  return network.Forward(images.contiguous(), context, saved, workspace);
+}
+
+at::Tensor Vit::Forward(const at::Tensor& images, const ForwardContext& context) const {
+  const AccountScope scope(Account::kActivations);
+  Workspace workspace;
+  return impl_->Run(images, context, nullptr, workspace);
+}
+
+void Vit::AddGradients(const at::Tensor& images, const ForwardContext& context,
+                       const LossGradient& loss, Gradients& gradients) const {
+  const AccountScope scope(Account::kActivations);
+  Workspace workspace;
   NetworkSaved saved;
-  at::Tensor logits;
-  {
-    at::NoGradGuard no_grad;
-    AccountScope scope(Account::kActivations);
-    logits = network.Forward(images.contiguous(), context, wants_graph ? &saved : nullptr,
-                             impl_->workspace);
-  }
-  if (!wants_graph) return logits;
-  const std::shared_ptr<VitNode> node(new VitNode(impl_->parts, impl_->workspace, std::move(saved)),
-                                      torch::autograd::deleteNode);
-  node->set_next_edges(torch::autograd::collect_next_edges(Leaves(impl_->parts.trainable)));
-  torch::autograd::set_history(logits, node);
-  return logits;
+  const at::Tensor logits = impl_->Run(images, context, &saved, workspace);
+  impl_->parts.network.Backward(loss(logits), std::move(saved), gradients, workspace);
 }
 
 const std::vector<TrainableParameter>& Vit::trainable() const { return impl_->parts.trainable; }
 
 const std::vector<std::string>& Vit::adapted_modules() const { return impl_->parts.adapted; }
+
+int64_t Vit::tokens() const { return impl_->parts.network.tokens(); }
 
 int64_t Vit::total_parameters() const { return impl_->parts.total_parameters; }
 
@@ -123,7 +92,7 @@ TensorFile Vit::Product() const {
   TensorFile file;
   file.metadata["format"] = "pt";
   for (const TrainableParameter& parameter : trainable()) {
-    at::Tensor value = parameter.value.detach().clone();
+    at::Tensor value = parameter.value.clone();
     if (parameter.name == "patch_embed.proj.weight") {
       value = value.view({value.size(0), 3, impl_->patch_size, impl_->patch_size});
     }

@@ -7,6 +7,7 @@
 #include <torch/torch.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -17,6 +18,7 @@
 #include "qsweep/v1/result.pb.h"
 #include "qsweep/v1/spec.pb.h"
 #include "worker/engine/base/safetensors.h"
+#include "worker/engine/model/parameter.h"
 
 namespace qsweep::engine {
 
@@ -36,7 +38,7 @@ struct ForwardContext {
 struct TrainableParameter {
   std::string name;   // as written in its file: base_model.model.blocks.0.attn.qkv.lora_A.weight
   std::string group;  // for gradient statistics: blocks.0, ..., head, embed
-  at::Tensor value;   // fp32 leaf with requires_grad
+  at::Tensor value;   // fp32
   bool decay = true;  // weight decay applies (not to biases and norms)
 };
 
@@ -60,14 +62,19 @@ class Vit {
                                                      const TensorFile* weights);
   ~Vit();
 
-  // images fp32 [B, 3, S, S] -> logits fp32 [B, classes]. Gradients flow while grad mode is on; a
-  // graph can be walked once, and while this model lives. Passes share scratch memory: one at a
-  // time.
-  at::Tensor Forward(const at::Tensor& images, const ForwardContext& context);
+  // images fp32 [B, 3, S, S] -> logits fp32 [B, classes]. This and AddGradients may run in several
+  // threads at once.
+  at::Tensor Forward(const at::Tensor& images, const ForwardContext& context) const;
+  // The same with its backward pass: `loss` is given the logits and returns its gradient in them;
+  // that in the parameters is added to `gradients`, in the order of trainable().
+  using LossGradient = std::function<at::Tensor(const at::Tensor& logits)>;
+  void AddGradients(const at::Tensor& images, const ForwardContext& context,
+                    const LossGradient& loss, Gradients& gradients) const;
 
   const std::vector<TrainableParameter>& trainable() const;
   // Modules that got an adapter, as "blocks.0.attn.qkv", in order.
   const std::vector<std::string>& adapted_modules() const;
+  int64_t tokens() const;            // of an image: its patches and the cls token
   int64_t total_parameters() const;  // base and head, adapters not counted
   int64_t trainable_parameters() const;
   // Everything but compute_dtype_asked; layers, bytes, bits per weight, error per layer.

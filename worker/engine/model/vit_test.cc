@@ -64,7 +64,6 @@ absl::StatusOr<std::unique_ptr<Vit>> TryMake(const v1::ExperimentSpec& spec, at:
 std::unique_ptr<Vit> Make(const v1::ExperimentSpec& spec, at::ScalarType compute = at::kFloat) {
   auto vit = TryMake(spec, compute, GoldenPart("base/"));
   EXPECT_TRUE(vit.ok()) << vit.status();
-  at::NoGradGuard no_grad;
   const std::string prefix = "base_model.model.", suffix = ".weight";
   for (const TrainableParameter& parameter : (*vit)->trainable()) {
     if (parameter.name.find(".lora_") == std::string::npos) continue;
@@ -84,27 +83,41 @@ struct Pass {
   std::map<std::string, at::Tensor> gradients;
 };
 
-// Loss summed, so that parts of a batch add up.
-void AddPass(Vit& vit, const at::Tensor& images, const at::Tensor& labels,
-             const ForwardContext& context, Pass* pass) {
-  const at::Tensor logits = vit.Forward(images, context);
-  at::cross_entropy_loss(logits, labels, {}, at::Reduction::Sum).backward();
-  pass->logits = logits.detach();
+std::vector<at::Tensor> Zeros(const Vit& vit) {
+  std::vector<at::Tensor> zeros;
+  for (const TrainableParameter& parameter : vit.trainable()) {
+    zeros.push_back(at::zeros_like(parameter.value));
+  }
+  return zeros;
 }
 
-Pass TakeGradients(const Vit& vit, Pass pass) {
-  for (const TrainableParameter& parameter : vit.trainable()) {
-    pass.gradients[parameter.name] = parameter.value.grad().clone();
-    at::Tensor value = parameter.value;
-    value.mutable_grad() = at::Tensor();
+// Loss summed, so that parts of a batch add up.
+at::Tensor AddPass(const Vit& vit, const at::Tensor& images, const at::Tensor& labels,
+                   const ForwardContext& context, Gradients& gradients) {
+  at::Tensor found;
+  const auto loss = [&](const at::Tensor& logits) {
+    found = logits;
+    const at::Tensor leaf = logits.clone().requires_grad_();
+    at::cross_entropy_loss(leaf, labels, {}, at::Reduction::Sum).backward();
+    return leaf.grad();
+  };
+  vit.AddGradients(images, context, loss, gradients);
+  return found;
+}
+
+Pass ByName(const Vit& vit, const at::Tensor& logits, const Gradients& gradients) {
+  Pass pass;
+  pass.logits = logits;
+  for (size_t i = 0; i < vit.trainable().size(); ++i) {
+    pass.gradients[vit.trainable()[i].name] = gradients.sums()[i];
   }
   return pass;
 }
 
-Pass RunPass(Vit& vit, const ForwardContext& context = {}) {
-  Pass pass;
-  AddPass(vit, Images(), Labels(), context, &pass);
-  return TakeGradients(vit, pass);
+Pass RunPass(const Vit& vit, const ForwardContext& context = {}) {
+  Gradients gradients(Zeros(vit));
+  const at::Tensor logits = AddPass(vit, Images(), Labels(), context, gradients);
+  return ByName(vit, logits, gradients);
 }
 
 void ExpectSame(const Pass& a, const Pass& b) {
@@ -198,21 +211,20 @@ TEST(Vit, AMicroBatchSplitGivesTheSameGradients) {
   spec.mutable_lora()->set_dropout(0.3);
   const auto vit = Make(spec);
   const Pass whole = RunPass(*vit, {true, 3, 0});
-  Pass parts;
+  Gradients sums(Zeros(*vit));
   for (const int64_t first : {0, 1, 3}) {
     const int64_t end = first == 0 ? 1 : first == 1 ? 3 : 4;
     AddPass(*vit, Images().slice(0, first, end), Labels().slice(0, first, end), {true, 3, first},
-            &parts);
+            sums);
   }
   // Sums in another order: a few roundings of fp32.
-  ExpectClose(TakeGradients(*vit, parts), whole, 1e-5);
+  ExpectClose(ByName(*vit, {}, sums), whole, 1e-5);
 }
 
 TEST(Vit, DropoutFollowsTheStepAndOnlyTraining) {
   v1::ExperimentSpec spec = Spec("lora");
   spec.mutable_lora()->set_dropout(0.3);
   const auto vit = Make(spec);
-  at::NoGradGuard no_grad;
   const auto logits = [&](bool training, int64_t step) {
     return vit->Forward(Images(), {training, step});
   };
@@ -237,7 +249,6 @@ TEST(Vit, BackwardStopsWhereNothingBelowTrains) {
   // The same adapter in a model where everything is adapted, the others switched off.
   const auto all = Make(Spec("lora"));
   {
-    at::NoGradGuard no_grad;
     for (const TrainableParameter& parameter : all->trainable()) {
       const bool other = parameter.name.find("lora_B") != std::string::npos &&
                          parameter.name.find("blocks.1.mlp.fc1") == std::string::npos;
@@ -308,7 +319,6 @@ TEST(VitGolden, DeitTinyLoadsByName) {
     const auto vit =
         Vit::Create(Spec("lora"), *FindModel("deit_tiny_patch16_224"), {compute, 1000}, &*weights);
     ASSERT_TRUE(vit.ok()) << vit.status();
-    at::NoGradGuard no_grad;
     const at::Tensor logits = (*vit)->Forward(image, {})[0];
     EXPECT_EQ(logits.argmax().item<int64_t>(), 723);
     // fp32: twelve blocks' roundings. bf16: 2^-9 in each of some fifty roundings that add up as a

@@ -17,13 +17,11 @@ namespace {
 using qsweep::engine::BenchOptions;
 using qsweep::engine::TrainOptions;
 
-// OpenMP's idle threads spin for some 7 ms before they sleep. On a machine that has other work,
-// every thread that spins keeps one that computes from its core: 24 steps took 150 s in place of 9.
-// About 0.1 ms spans the gap between two kernels. libgomp reads its environment when it is loaded,
-// so the program starts anew with it; a supervisor that sets the variable saves us that.
+// libgomp reads its environment when it is loaded, so without the variable the program starts anew.
 void LimitSpinning(char** argv) {
-  if (std::getenv("GOMP_SPINCOUNT") != nullptr || std::getenv("OMP_WAIT_POLICY") != nullptr) return;
-  ::setenv("GOMP_SPINCOUNT", "4000", 1);
+  if (std::getenv(qsweep::kSpinCountVariable) != nullptr) return;
+  if (std::getenv("OMP_WAIT_POLICY") != nullptr) return;  // the user decided
+  ::setenv(qsweep::kSpinCountVariable, qsweep::kSpinCount, 1);
   ::execv("/proc/self/exe", argv);  // if it fails, training is merely slower
 }
 

@@ -40,7 +40,6 @@ absl::Status CopyTensor(const TensorFile& file, const std::string& name, const a
   if (it->second.sizes() != to.sizes() || it->second.scalar_type() != to.scalar_type()) {
     return absl::DataLossError(absl::StrCat("checkpoint: ", name, " has another shape or type"));
   }
-  const at::NoGradGuard no_grad;
   to.copy_(it->second);
   return absl::OkStatus();
 }

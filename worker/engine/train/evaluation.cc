@@ -7,6 +7,7 @@
 #include "common/status.h"
 #include "worker/engine/base/allocator.h"
 #include "worker/engine/train/blame.h"
+#include "worker/engine/train/step.h"
 
 namespace qsweep::engine {
 namespace {
@@ -72,11 +73,9 @@ v1::Evaluation EvaluationCounts::Result(int64_t epoch) const {
   return result;
 }
 
-absl::StatusOr<v1::Evaluation> Evaluate(Vit& model, const ImageTransform& transform,
+absl::StatusOr<v1::Evaluation> Evaluate(const Vit& model, const ImageTransform& transform,
                                         const Dataset& dataset, int64_t epoch, int64_t* batch,
                                         const std::function<bool()>& stop) {
-  const at::NoGradGuard no_grad;
-  const ForwardContext context;
   EvaluationCounts counts(dataset.classes);
   for (int64_t begin = 0; begin < dataset.size();) {
     if (stop()) return absl::CancelledError("told to stop");
@@ -84,7 +83,7 @@ absl::StatusOr<v1::Evaluation> Evaluate(Vit& model, const ImageTransform& transf
     try {
       const AccountScope scope(Account::kActivations);
       const Batch images = EvaluationBatch(transform, dataset, begin, end);
-      counts.Add(model.Forward(images.images, context), images.labels);
+      counts.Add(Logits(model, images.images), images.labels);
       begin = end;
     } catch (const OutOfMemory& error) {
       if (*batch == 1) {

@@ -37,7 +37,7 @@ class EvaluationCounts {
 // All of `dataset`, `*batch` images at a time. Running out of memory halves `*batch` and goes on;
 // with one image it is an error that blames the resources. Cancelled as soon as `stop` returns
 // true.
-absl::StatusOr<v1::Evaluation> Evaluate(Vit& model, const ImageTransform& transform,
+absl::StatusOr<v1::Evaluation> Evaluate(const Vit& model, const ImageTransform& transform,
                                         const Dataset& dataset, int64_t epoch, int64_t* batch,
                                         const std::function<bool()>& stop);
 

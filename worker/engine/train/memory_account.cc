@@ -16,7 +16,7 @@ v1::MemoryAccount AllocatorAccount() {
   account.set_gradient_bytes(use[Account::kGradients]);
   account.set_optimizer_bytes(use[Account::kOptimizer]);
   account.set_activation_bytes(use.peak_bytes[static_cast<int>(Account::kActivations)]);
-  account.set_workspace_bytes(use[Account::kWorkspace]);
+  account.set_workspace_bytes(use.peak_bytes[static_cast<int>(Account::kWorkspace)]);
   account.set_peak_bytes(use.total_peak_bytes);
   return account;
 }

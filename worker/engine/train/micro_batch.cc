@@ -11,29 +11,33 @@
 namespace qsweep::engine {
 namespace {
 
-constexpr int64_t kUnlimitedMicroBatch = 32;
 constexpr int64_t kReasonableMicroBatch = 8;
-constexpr int64_t kEvaluationBatch = 64;
+constexpr int64_t kEvaluationBatch = 32;
 
-// How many images fit: 0 if not even one does.
-int64_t LargestFitting(int64_t limit_bytes, Checkpointing checkpointing, const PeakProbe& probe) {
+// The largest multiple of `images` that fits, at most `most`; 0 if not even one does.
+int64_t LargestFitting(int64_t images, int64_t most, int64_t limit_bytes,
+                       Checkpointing checkpointing, const PeakProbe& probe) {
   int64_t fitting = 0;
   try {
-    const int64_t one = probe(1, checkpointing);
+    const int64_t one = probe(images, checkpointing);
     if (one > limit_bytes) return 0;
-    fitting = 1;
-    const int64_t two = probe(2, checkpointing);
-    if (two > limit_bytes) return 1;
-    return 2 + (limit_bytes - two) / std::max<int64_t>(two - one, 1);
+    fitting = images;
+    if (2 * images > most) return fitting;
+    const int64_t two = probe(2 * images, checkpointing);
+    if (two > limit_bytes) return fitting;
+    fitting = images * (2 + (limit_bytes - two) / std::max<int64_t>(two - one, 1));
+    return std::min(fitting, most / images * images);
   } catch (const OutOfMemory&) {
     return fitting;
   }
 }
 
-// `fitting` images or fewer, the same number in each of as few accumulation steps.
-int64_t Evened(int64_t batch, int64_t fitting) {
-  const int64_t steps = (batch + fitting - 1) / fitting;
-  return (batch + steps - 1) / steps;
+// `lanes` that divide `batch` images among them and have `micro_batch` at a time or fewer, the same
+// number in each of as few passes.
+int64_t Evened(int64_t batch, int64_t lanes, int64_t micro_batch) {
+  const int64_t share = (batch + lanes - 1) / lanes, fitting = micro_batch / lanes;
+  const int64_t passes = (share + fitting - 1) / fitting;
+  return lanes * ((share + passes - 1) / passes);
 }
 
 }  // namespace
@@ -45,27 +49,33 @@ Checkpointing CheckpointingFromName(const std::string& name) {
   return Checkpointing::kNone;
 }
 
-absl::StatusOr<v1::StepPlan> PlanStep(const v1::ExperimentSpec& spec, int64_t limit_bytes,
-                                      const PeakProbe& probe) {
+absl::StatusOr<v1::StepPlan> PlanStep(const v1::ExperimentSpec& spec, const StepShape& shape,
+                                      int64_t limit_bytes, const PeakProbe& probe) {
   const int64_t batch = spec.dataset().batch_size();
+  const int64_t lanes = batch >= shape.lanes ? shape.lanes : 1;
+  const int64_t most = std::min(batch, lanes * shape.images_per_lane);
   const std::string& asked = spec.training().gradient_checkpointing();
   v1::StepPlan plan;
   plan.set_evaluation_batch(kEvaluationBatch);
   plan.set_limit_bytes(limit_bytes);
   if (limit_bytes == 0) {
-    plan.set_micro_batch(Evened(batch, kUnlimitedMicroBatch));
+    plan.set_micro_batch(Evened(batch, lanes, most));
     plan.set_gradient_checkpointing(asked == "auto" ? "none" : asked);
     return plan;
   }
   std::vector<std::string> candidates = {asked};
   if (asked == "auto") candidates = {"none", "selective", "full"};
+  const int64_t enough = std::min(most, lanes > 1 ? lanes : kReasonableMicroBatch);
   for (const std::string& candidate : candidates) {
-    const int64_t fitting =
-        std::min(batch, LargestFitting(limit_bytes, CheckpointingFromName(candidate), probe));
+    const Checkpointing checkpointing = CheckpointingFromName(candidate);
+    int64_t fitting = LargestFitting(lanes, most, limit_bytes, checkpointing, probe);
+    if (fitting == 0 && lanes > 1) {
+      fitting = LargestFitting(1, lanes - 1, limit_bytes, checkpointing, probe);
+    }
     if (fitting <= plan.micro_batch()) continue;
     plan.set_micro_batch(fitting);
     plan.set_gradient_checkpointing(candidate);
-    if (fitting >= std::min(batch, kReasonableMicroBatch)) break;
+    if (fitting >= enough) break;
   }
   if (plan.micro_batch() == 0) {
     return Blamed(absl::ResourceExhaustedError(absl::StrCat(
@@ -76,7 +86,7 @@ absl::StatusOr<v1::StepPlan> PlanStep(const v1::ExperimentSpec& spec, int64_t li
                           : "; training.gradient_checkpointing: auto needs less")),
                   v1::BLAME_RESOURCES);
   }
-  plan.set_micro_batch(Evened(batch, plan.micro_batch()));
+  plan.set_micro_batch(Evened(batch, plan.micro_batch() >= lanes ? lanes : 1, plan.micro_batch()));
   return plan;
 }
 

@@ -16,19 +16,29 @@ namespace qsweep::engine {
 
 Checkpointing CheckpointingFromName(const std::string& name);
 
-// Computes the gradients of that many images and returns the highest total of live bytes meanwhile.
+// How steps are taken when there is memory enough: so many lanes, each on a thread of its own, with
+// so many images at a time. More images at a time would gain nothing.
+struct StepShape {
+  int64_t lanes = 1;
+  int64_t images_per_lane = 1;
+  int64_t micro_batch() const { return lanes * images_per_lane; }
+};
+
+// The most live bytes there can be while the gradients of that many images are computed at a time.
 // Throws OutOfMemory.
 using PeakProbe = std::function<int64_t(int64_t micro_batch, Checkpointing checkpointing)>;
 
-// Without a limit (0): the effective batch, at most 32 at a time, recomputing nothing unless asked.
+// Without a limit (0): the shape's micro-batch or the effective batch if it is smaller, recomputing
+// nothing unless asked.
 //
-// With a limit: the peak is measured with 1 and with 2 images; it is linear in their number, since
-// every activation is. The micro-batch is the largest that fits, then evened out over the
-// accumulation steps that it takes (20 of 32 become 16). gradient_checkpointing `auto` is the
-// least with which the effective batch, or at least 8 images of it, fit: smaller micro-batches cost
-// less than recomputation does. An error that blames the resources when not even one image fits.
-absl::StatusOr<v1::StepPlan> PlanStep(const v1::ExperimentSpec& spec, int64_t limit_bytes,
-                                      const PeakProbe& probe);
+// With a limit: no more than fits. Peaks are measured with one and with two images a lane; they are
+// linear in the number, since every activation is. If not even one a lane fits, a single lane does
+// with fewer. Then the images are evened out over the passes that they take.
+// gradient_checkpointing `auto` is the least with which every lane has an image (a single lane 8):
+// smaller micro-batches cost less than recomputation does. An error that blames the resources when
+// not even one image fits.
+absl::StatusOr<v1::StepPlan> PlanStep(const v1::ExperimentSpec& spec, const StepShape& shape,
+                                      int64_t limit_bytes, const PeakProbe& probe);
 
 }  // namespace qsweep::engine
 

@@ -54,16 +54,12 @@ AdamW::AdamW(const std::vector<TrainableParameter>& parameters, double weight_de
     const AccountScope scope(Account::kOptimizer);
     slot.first_moment = at::zeros(parameter.value.sizes(), at::kFloat);
     slot.second_moment = at::zeros(parameter.value.sizes(), at::kFloat);
-    slot.parameter.value.mutable_grad() = slot.gradient;
     slots_.push_back(std::move(slot));
   }
 }
 
 void AdamW::ZeroGradients() {
-  for (Slot& slot : slots_) {
-    slot.gradient.zero_();
-    slot.parameter.value.mutable_grad() = slot.gradient;
-  }
+  for (Slot& slot : slots_) slot.gradient.zero_();
 }
 
 void AdamW::Update(int64_t step, double learning_rate, double gradient_scale) {

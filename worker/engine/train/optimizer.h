@@ -12,8 +12,7 @@
 
 namespace qsweep::engine {
 
-// Values, gradients and moments of the same parameters. The gradients are tensors that live as long
-// as this, so that backward adds into them and their memory is known.
+// Values, gradients and moments of the same parameters.
 class AdamW {
  public:
   // Charges gradients and moments to their accounts.

@@ -9,7 +9,7 @@ TrainableParameter Parameter(const std::string& name, const at::Tensor& value, b
   TrainableParameter parameter;
   parameter.name = name;
   parameter.group = "group";
-  parameter.value = value.clone().set_requires_grad(true);
+  parameter.value = value.clone();
   parameter.decay = decay;
   return parameter;
 }
@@ -48,18 +48,6 @@ TEST_F(OptimizerTest, StepsAsTorchDoes) {
     EXPECT_LT((ours.slots()[i].parameter.value - theirs[i]).abs().max().item<float>(), 1e-6);
     EXPECT_GT((theirs[i] - (i == 0 ? decayed : plain)).abs().max().item<float>(), 1e-2);
   }
-}
-
-TEST_F(OptimizerTest, BackwardAddsIntoTheGradientsItOwns) {
-  AdamW optimizer({Parameter("a", torch::ones({4}), true)}, 0);
-  const AdamW::Slot& slot = optimizer.slots()[0];
-  const void* memory = slot.gradient.data_ptr();
-  (slot.parameter.value * 3).sum().backward();
-  (slot.parameter.value * 4).sum().backward();
-  EXPECT_EQ(slot.parameter.value.grad().data_ptr(), memory);
-  EXPECT_TRUE(slot.gradient.equal(torch::full({4}, 7.f)));
-  optimizer.ZeroGradients();
-  EXPECT_TRUE(slot.gradient.equal(torch::zeros({4})));
 }
 
 TEST_F(OptimizerTest, ClipFactorBringsTheNormToItsLimit) {

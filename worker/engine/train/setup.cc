@@ -92,14 +92,15 @@ absl::StatusOr<Trainee> MakeTrainee(const v1::ExperimentSpec& spec, const Comput
   return trainee;
 }
 
-absl::StatusOr<v1::StepPlan> MakePlan(const v1::ExperimentSpec& spec, Trainee& trainee,
+absl::StatusOr<v1::StepPlan> MakePlan(const v1::ExperimentSpec& spec, const Trainee& trainee,
                                       int64_t process_limit_bytes, int64_t data_bytes) {
   const int64_t side = spec.dataset().image_size();
   const int64_t batch_bytes = spec.dataset().batch_size() * 3 * side * side * sizeof(float);
   const int64_t limit = process_limit_bytes == 0 ? 0 : TensorBytes(process_limit_bytes, data_bytes);
-  ASSIGN_OR_RETURN(v1::StepPlan plan, PlanStep(spec, limit,
-                                               MakePeakProbe(*trainee.model, *trainee.optimizer,
-                                                             side, kBatchesAlive * batch_bytes)));
+  const Vit& model = *trainee.model;
+  ASSIGN_OR_RETURN(v1::StepPlan plan,
+                   PlanStep(spec, ShapeOfSteps(model), limit,
+                            MakePeakProbe(model, side, kBatchesAlive * batch_bytes)));
   plan.set_limit_bytes(process_limit_bytes);
   ReleaseCached();
   return plan;

@@ -1,4 +1,6 @@
-// One optimizer step's gradients, in as many micro-batches as the memory asks for.
+// One optimizer step's gradients. The images of a step are shared out to lanes: each lane takes
+// whole passes over images of its own, a few at a time, on one thread. So threads meet once a step,
+// what a pass touches stays in the caches, and memory is needed for the few images only.
 #ifndef QSWEEP_WORKER_ENGINE_TRAIN_STEP_H_
 #define QSWEEP_WORKER_ENGINE_TRAIN_STEP_H_
 
@@ -14,16 +16,22 @@
 
 namespace qsweep::engine {
 
+// How this model's steps are best taken with the threads there are.
+StepShape ShapeOfSteps(const Vit& model);
+
 // Leaves the gradient of the batch's mean loss (cross-entropy with label smoothing) in the
 // optimizer's gradients and returns that loss. `step` is 0-based. Running out of memory halves
 // plan->micro_batch and computes the step anew; with one image it is an error that blames the
 // resources.
-absl::StatusOr<double> ComputeGradients(Vit& model, AdamW& optimizer, const Batch& batch,
+absl::StatusOr<double> ComputeGradients(const Vit& model, AdamW& optimizer, const Batch& batch,
                                         int64_t step, double label_smoothing, v1::StepPlan* plan);
 
 // Measures what ComputeGradients needs on images of zeros, for PlanStep. `resident_bytes` is what
-// else will be alive meanwhile. Changes no state: gradients are zero afterwards.
-PeakProbe MakePeakProbe(Vit& model, AdamW& optimizer, int64_t image_size, int64_t resident_bytes);
+// else will be alive meanwhile. Changes no state.
+PeakProbe MakePeakProbe(const Vit& model, int64_t image_size, int64_t resident_bytes);
+
+// Logits of a batch, by lanes as well. Throws OutOfMemory.
+at::Tensor Logits(const Vit& model, const at::Tensor& images);
 
 }  // namespace qsweep::engine
 

@@ -340,7 +340,6 @@ absl::Status Trainer::EvaluateEpoch() {
 }
 
 void Trainer::KeepBest() {
-  const at::NoGradGuard no_grad;
   const auto& slots = trainee_.optimizer->slots();
   best_.resize(slots.size());
   for (size_t i = 0; i < slots.size(); ++i) {
@@ -369,7 +368,6 @@ absl::Status Trainer::SaveCheckpoint() {
 // The product is the best epoch's model.
 absl::Status Trainer::Finish() {
   {
-    const at::NoGradGuard no_grad;
     const auto& slots = trainee_.optimizer->slots();
     for (size_t i = 0; i < slots.size(); ++i) slots[i].parameter.value.copy_(best_[i]);
   }

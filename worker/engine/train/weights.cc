@@ -85,7 +85,10 @@ absl::StatusOr<std::string> FindWeights(const v1::Model& model, const std::strin
   }
   if (model.weights().empty()) return FindByName(model.name(), model_root);
   if (!PathExists(model.weights())) {
-    return absl::NotFoundError(absl::StrCat("model.weights: ", model.weights(), ": no such file"));
+    // The spec's fault and not the machine's: no other machine promises to have the file.
+    return absl::InvalidArgumentError(absl::StrCat(
+        "model.weights: ", model.weights(), ": no such file on this machine; a file that the spec ",
+        "names must lie at that path on every worker"));
   }
   return model.weights();
 }

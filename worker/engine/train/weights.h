@@ -14,7 +14,8 @@ namespace qsweep::engine {
 // In this order: `given` (the file on the command line), model.weights, MODEL_ROOT/NAME/
 // model.safetensors, and the Hugging Face cache ($HF_HUB_CACHE, $HF_HOME/hub or
 // ~/.cache/huggingface/hub): models--timm--NAME or models--timm--NAME.TAG, snapshots/REVISION/
-// model.safetensors, the revision refs/main names or else the first. NotFound says where it looked.
+// model.safetensors, the revision refs/main names or else the first. NotFound says where it looked;
+// InvalidArgument: the spec names a file that is not there.
 absl::StatusOr<std::string> FindWeights(const v1::Model& model, const std::string& model_root,
                                         const std::string& given);
 

@@ -75,6 +75,14 @@ TEST_F(WeightsTest, TheNearerPlaceWins) {
   EXPECT_TRUE(absl::IsNotFound(Find(root_ + "/absent").status()));
 }
 
+// Retrying it elsewhere would not help, so it must not be taken for the machine's fault.
+TEST_F(WeightsTest, AFileThatTheSpecNamesAndNobodyHasIsTheSpecsFault) {
+  model_.set_weights(root_ + "/absent.safetensors");
+  const absl::Status status = Find().status();
+  EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr(model_.weights()));
+}
+
 TEST_F(WeightsTest, RandomInitialisationNeedsNone) {
   model_.set_pretrained(false);
   EXPECT_EQ(*Find(), "");

@@ -1,0 +1,18 @@
+// The loss that is minimised.
+#ifndef QSWEEP_WORKER_ENGINE_TRAIN_LOSS_H_
+#define QSWEEP_WORKER_ENGINE_TRAIN_LOSS_H_
+
+#include <torch/torch.h>
+
+namespace qsweep::engine {
+
+// Cross-entropy with label smoothing ε as torch.nn.CrossEntropyLoss defines it: the target of label
+// y among C classes is (1 − ε) · onehot(y) + ε / C. logits fp32 [B, C], labels int64 [B]. Sets
+// `loss` to `scale` times the sum of the images' losses and returns its gradient, scale · (softmax
+// − target).
+at::Tensor CrossEntropyGradient(const at::Tensor& logits, const at::Tensor& labels,
+                                double label_smoothing, double scale, double* loss);
+
+}  // namespace qsweep::engine
+
+#endif  // QSWEEP_WORKER_ENGINE_TRAIN_LOSS_H_
