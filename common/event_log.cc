@@ -15,6 +15,7 @@ namespace {
 
 constexpr absl::string_view kHeader("QSWEVT1\n", 8);
 constexpr uint64_t kRecordHeader = 8;
+constexpr uint64_t kWindowBytes = 64 << 10;
 
 void PutUint32(uint32_t value, char* to) {
   for (int i = 0; i < 4; ++i) to[i] = static_cast<char>(value >> (8 * i));
@@ -22,16 +23,19 @@ void PutUint32(uint32_t value, char* to) {
 
 uint32_t GetUint32(const char* from) {
   uint32_t value = 0;
-  for (int i = 0; i < 4; ++i) value |= static_cast<uint32_t>(static_cast<uint8_t>(from[i])) << (8 * i);
+  for (int i = 0; i < 4; ++i)
+    value |= static_cast<uint32_t>(static_cast<uint8_t>(from[i])) << (8 * i);
   return value;
 }
 
 // As many bytes as there are, up to `size`.
-absl::StatusOr<std::string> ReadAt(int fd, uint64_t offset, uint64_t size, const std::string& path) {
+absl::StatusOr<std::string> ReadAt(int fd, uint64_t offset, uint64_t size,
+                                   const std::string& path) {
   std::string bytes(size, '\0');
   uint64_t done = 0;
   while (done < size) {
-    const ssize_t n = ::pread(fd, bytes.data() + done, size - done, static_cast<off_t>(offset + done));
+    const ssize_t n =
+        ::pread(fd, bytes.data() + done, size - done, static_cast<off_t>(offset + done));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return ErrnoStatus(errno, path, "read");
     if (n == 0) break;
@@ -44,8 +48,7 @@ absl::StatusOr<std::string> ReadAt(int fd, uint64_t offset, uint64_t size, const
 }  // namespace
 
 absl::StatusOr<EventLogWriter> EventLogWriter::Create(const std::string& path) {
-  FileDescriptor fd(
-      ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0644));
+  FileDescriptor fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0644));
   if (!fd.valid() && errno == EEXIST) {
     return absl::AlreadyExistsError(
         absl::StrCat(path, ": exists; give every attempt a directory of its own"));
@@ -82,22 +85,32 @@ absl::StatusOr<EventLogChunk> ReadEventLog(const std::string& path, uint64_t off
 
   EventLogChunk chunk;
   chunk.begin_offset = chunk.end_offset = std::max<uint64_t>(offset, kHeader.size());
-  // One record more than max_bytes at most, so that a large one never blocks the log.
-  ASSIGN_OR_RETURN(const std::string bytes,
-                   ReadAt(fd.get(), chunk.begin_offset, max_bytes + kRecordHeader + kMaxEventBytes, path));
-  uint64_t at = 0;
-  while (at < max_bytes && bytes.size() - at >= kRecordHeader) {
-    const uint64_t size = GetUint32(bytes.data() + at);
-    if (size > static_cast<uint64_t>(kMaxEventBytes) || bytes.size() - at - kRecordHeader < size) break;
-    const absl::string_view payload(bytes.data() + at + kRecordHeader, size);
-    v1::Event event;
-    if (Crc32(payload) != GetUint32(bytes.data() + at + 4) ||
-        !event.ParseFromArray(payload.data(), static_cast<int>(payload.size()))) {
-      break;
+  // Large enough for most chunks; a record that is larger gets what it needs, and no more.
+  uint64_t window = std::min(max_bytes, kWindowBytes);
+  while (chunk.end_offset - chunk.begin_offset < max_bytes) {
+    ASSIGN_OR_RETURN(const std::string bytes, ReadAt(fd.get(), chunk.end_offset, window, path));
+    uint64_t at = 0;
+    while (chunk.end_offset - chunk.begin_offset < max_bytes) {
+      const absl::string_view rest = absl::string_view(bytes).substr(at);
+      if (rest.size() < kRecordHeader) break;
+      const uint64_t size = GetUint32(rest.data());
+      if (size > static_cast<uint64_t>(kMaxEventBytes)) return chunk;
+      if (rest.size() < kRecordHeader + size) break;
+      const absl::string_view payload = rest.substr(kRecordHeader, size);
+      v1::Event event;
+      if (Crc32(payload) != GetUint32(rest.data() + 4) ||
+          !event.ParseFromArray(payload.data(), static_cast<int>(payload.size()))) {
+        return chunk;
+      }
+      chunk.events.push_back(std::move(event));
+      at += kRecordHeader + size;
+      chunk.end_offset += kRecordHeader + size;
     }
-    chunk.events.push_back(std::move(event));
-    at += kRecordHeader + size;
-    chunk.end_offset = chunk.begin_offset + at;
+    if (bytes.size() < window) return chunk;  // the end of the file
+    // The next record begins in the window: read on from it, with room for the whole of it.
+    const uint64_t left = bytes.size() - at;
+    window = left >= kRecordHeader ? std::max(kWindowBytes, kRecordHeader + GetUint32(&bytes[at]))
+                                   : kWindowBytes;
   }
   return chunk;
 }

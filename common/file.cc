@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -86,13 +87,13 @@ absl::Status SyncDirectory(const std::string& path) {
   return absl::OkStatus();
 }
 
-absl::Status WriteFileAtomic(const std::string& path, absl::string_view bytes) {
-  return WriteFileAtomic(path, std::vector<absl::string_view>{bytes});
-}
+namespace {
 
-absl::Status WriteFileAtomic(const std::string& path, const std::vector<absl::string_view>& pieces) {
+absl::Status WriteAtomic(const std::string& path, const std::vector<absl::string_view>& pieces,
+                         mode_t mode) {
   const std::string temporary = absl::StrCat(path, ".tmp.", ::getpid());
-  FileDescriptor fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+  ::unlink(temporary.c_str());  // of a process with our number that died: it may have another mode
+  FileDescriptor fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
   if (!fd.valid()) return ErrnoStatus(errno, temporary, "create");
   absl::Status status;
   for (absl::string_view piece : pieces) {
@@ -108,6 +109,21 @@ absl::Status WriteFileAtomic(const std::string& path, const std::vector<absl::st
   }
   const std::string parent = fs::path(path).parent_path().string();
   return SyncDirectory(parent.empty() ? "." : parent);
+}
+
+}  // namespace
+
+absl::Status WriteFileAtomic(const std::string& path, absl::string_view bytes) {
+  return WriteFileAtomic(path, std::vector<absl::string_view>{bytes});
+}
+
+absl::Status WriteFileAtomic(const std::string& path,
+                             const std::vector<absl::string_view>& pieces) {
+  return WriteAtomic(path, pieces, 0644);
+}
+
+absl::Status WritePrivateFile(const std::string& path, absl::string_view bytes) {
+  return WriteAtomic(path, {bytes}, 0600);
 }
 
 absl::Status MakeDirectories(const std::string& path) {
@@ -155,6 +171,29 @@ absl::StatusOr<int64_t> FreeDiskBytes(const std::string& path) {
   struct statvfs info;
   if (::statvfs(path.c_str(), &info) != 0) return ErrnoStatus(errno, path, "statvfs");
   return static_cast<int64_t>(info.f_bavail) * static_cast<int64_t>(info.f_frsize);
+}
+
+absl::StatusOr<FileSystem> FileSystemOf(const std::string& path) {
+  // The magic numbers of statfs(2) and linux/magic.h.
+  static constexpr struct {
+    int64_t magic;
+    const char* type;
+    bool network;
+  } kKnown[] = {
+      {0xEF53, "ext4", false},      {0x58465342, "xfs", false},   {0x9123683E, "btrfs", false},
+      {0x2FC12FC1, "zfs", false},   {0x01021994, "tmpfs", false}, {0x794C7630, "overlayfs", false},
+      {0xF2F52010, "f2fs", false},  {0x6969, "nfs", true},        {0xFF534D42, "cifs", true},
+      {0xFE534D42, "smb2", true},   {0x65735546, "fuse", true},   {0x01021997, "9p", true},
+      {0x00C36400, "ceph", true},   {0x0BD00BD0, "lustre", true}, {0x5346414F, "afs", true},
+      {0x19830326, "beegfs", true}, {0x47504653, "gpfs", true},
+  };
+  struct statfs info;
+  if (::statfs(path.c_str(), &info) != 0) return ErrnoStatus(errno, path, "statfs");
+  const auto magic = static_cast<int64_t>(static_cast<uint32_t>(info.f_type));
+  for (const auto& known : kKnown) {
+    if (known.magic == magic) return FileSystem{known.type, known.network};
+  }
+  return FileSystem{absl::StrCat("0x", absl::Hex(magic)), false};
 }
 
 absl::StatusOr<FileLock> FileLock::Acquire(const std::string& path) {

@@ -14,8 +14,8 @@
 
 namespace qsweep {
 
-// The status of a failed system call: code from errno, "path: what: strerror". ENOSPC and EDQUOT are
-// ResourceExhausted, ENOENT is NotFound, EACCES and EPERM are PermissionDenied.
+// The status of a failed system call: code from errno, "path: what: strerror". ENOSPC and EDQUOT
+// are ResourceExhausted, ENOENT is NotFound, EACCES and EPERM are PermissionDenied.
 absl::Status ErrnoStatus(int error, const std::string& path, absl::string_view what);
 
 // An open file descriptor, closed on destruction. Movable.
@@ -46,6 +46,8 @@ absl::Status WriteAll(int fd, absl::string_view bytes, const std::string& path);
 absl::Status WriteFileAtomic(const std::string& path, absl::string_view bytes);
 // The same of pieces, one after the other.
 absl::Status WriteFileAtomic(const std::string& path, const std::vector<absl::string_view>& pieces);
+// The same, and only its owner can read it, at no moment anyone else.
+absl::Status WritePrivateFile(const std::string& path, absl::string_view bytes);
 absl::Status SyncDirectory(const std::string& path);
 
 // With parents; fine if it is there.
@@ -59,6 +61,13 @@ absl::StatusOr<int64_t> FileSize(const std::string& path);
 // "a/b", whether or not a ends in a slash; b if b is absolute.
 std::string JoinPath(absl::string_view a, absl::string_view b);
 absl::StatusOr<int64_t> FreeDiskBytes(const std::string& path);
+
+struct FileSystem {
+  std::string type;      // as in ext4, nfs; the kernel's number in hexadecimal if we do not know it
+  bool network = false;  // where locks and syncs are not to be trusted
+};
+// Of what is at the path.
+absl::StatusOr<FileSystem> FileSystemOf(const std::string& path);
 
 // A lock (flock) on a file, held until destruction or the end of the process. The file keeps the
 // holder's pid as text, for messages.

@@ -6,12 +6,46 @@
 #include "common/status.h"
 
 namespace qsweep {
+namespace {
+
+class TokenPlugin : public grpc::MetadataCredentialsPlugin {
+ public:
+  explicit TokenPlugin(const std::string& token) : value_(absl::StrCat(kTokenPrefix, token)) {}
+  bool IsBlocking() const override { return false; }
+  const char* GetType() const override { return "qsweep-token"; }
+  grpc::Status GetMetadata(grpc::string_ref, grpc::string_ref, const grpc::AuthContext&,
+                           std::multimap<grpc::string, grpc::string>* metadata) override {
+    metadata->emplace(kTokenHeader, value_);
+    return grpc::Status::OK;
+  }
+
+ private:
+  const std::string value_;
+};
+
+std::shared_ptr<grpc::Channel> Dial(const std::string& address,
+                                    const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
+  arguments.SetMaxSendMessageSize(kMaxMessageBytes);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 10'000);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
+  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5'000);  // also the time a connect may take
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 5'000);
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  return grpc::CreateCustomChannel(address, credentials, arguments);
+}
+
+}  // namespace
 
 absl::StatusOr<std::string> ParseAddress(const std::string& text) {
   if (absl::StartsWith(text, "unix:")) {
     if (text.size() <= 5 || text.size() - 5 > 107) {
       return absl::InvalidArgumentError(
-          absl::StrCat("address '", text, "': a socket path has 1 to 107 bytes; use a shorter or a relative one"));
+          absl::StrCat("address '", text,
+                       "': a socket path has 1 to 107 bytes; use a shorter or a relative one"));
     }
     return text;
   }
@@ -35,17 +69,17 @@ bool IsLocalAddress(const std::string& address) {
 }
 
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
-  grpc::ChannelArguments arguments;
-  arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
-  arguments.SetMaxSendMessageSize(kMaxMessageBytes);
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 10'000);
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
-  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5'000);  // also the time a connect may take
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 5'000);
-  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+  return Dial(address, grpc::InsecureChannelCredentials());
+}
+
+std::shared_ptr<grpc::Channel> MakeSecureChannel(const v1::Credentials& credentials) {
+  grpc::SslCredentialsOptions options;
+  options.pem_root_certs = credentials.ca_certificate();
+  return Dial(
+      credentials.address(),
+      grpc::CompositeChannelCredentials(
+          grpc::SslCredentials(options),
+          grpc::MetadataCredentialsFromPlugin(std::make_unique<TokenPlugin>(credentials.token()))));
 }
 
 absl::Status FromGrpc(const grpc::Status& status) {

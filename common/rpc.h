@@ -9,20 +9,26 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "qsweep/v1/credentials.pb.h"
 
 namespace qsweep {
 
 inline constexpr int kMaxMessageBytes = 128 << 20;  // 100,000 cells in one submission
 inline constexpr int kDefaultPort = 7411;
+// How a token travels with a call: the header "authorization: Bearer TOKEN".
+inline constexpr char kTokenHeader[] = "authorization";
+inline constexpr char kTokenPrefix[] = "Bearer ";
 
 // "unix:PATH", "HOST:PORT" or "HOST" (with kDefaultPort), checked; PATH at most 107 bytes.
 absl::StatusOr<std::string> ParseAddress(const std::string& text);
 // Whether only this machine can reach the address.
 bool IsLocalAddress(const std::string& address);
 
-// A channel with keep-alive (a silent partition is noticed within 20 s), reconnecting with a back-off
-// of 0.1 to 5 s, never through a proxy.
+// A channel with keep-alive (a silent partition is noticed within 20 s), reconnecting with a
+// back-off of 0.1 to 5 s, never through a proxy. In the clear.
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address);
+// To a scheduler whose certificate their authority has signed, the token with every call.
+std::shared_ptr<grpc::Channel> MakeSecureChannel(const v1::Credentials& credentials);
 
 absl::Status FromGrpc(const grpc::Status& status);
 grpc::Status ToGrpc(const absl::Status& status);

@@ -23,9 +23,9 @@ inline absl::Status Annotate(const absl::Status& status, absl::string_view prefi
 #define QSWEEP_CONCAT_INNER(a, b) a##b
 #define QSWEEP_CONCAT(a, b) QSWEEP_CONCAT_INNER(a, b)
 
-#define RETURN_IF_ERROR(expr)                     \
-  do {                                            \
-    if (absl::Status status_ = (expr); !status_.ok()) return status_; \
+#define RETURN_IF_ERROR(expr)                                                           \
+  do {                                                                                  \
+    if (absl::Status qsweep_status = (expr); !qsweep_status.ok()) return qsweep_status; \
   } while (false)
 
 #define ASSIGN_OR_RETURN(lhs, expr) \

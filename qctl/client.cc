@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/hash.h"
 #include "common/rpc.h"
 #include "common/status.h"
 #include "qctl/interrupt.h"
@@ -16,6 +17,8 @@ constexpr absl::Duration kCallTimeout = absl::Seconds(15);
 // 100,000 cells are validated, stored and synced.
 constexpr absl::Duration kSubmitTimeout = absl::Minutes(5);
 constexpr absl::Duration kDownloadTimeout = absl::Minutes(10);
+// Copied and read once more.
+constexpr absl::Duration kDatabaseTimeout = absl::Minutes(30);
 // How soon Ctrl-C is noticed.
 constexpr absl::Duration kPoll = absl::Milliseconds(100);
 constexpr int kPageSize = 1000;
@@ -63,17 +66,30 @@ absl::StatusOr<Reply> Call(Stub& stub,
   return reply;
 }
 
+// Reads to the end or until `take` returns an error or Ctrl-C comes.
+template <typename Reader, typename Take>
+absl::Status Receive(Reader& reader, grpc::ClientContext& context, const Take& take) {
+  const int before = Interrupts();
+  v1::ArtifactChunk chunk;
+  absl::Status status;
+  while (status.ok() && reader.Read(&chunk)) {
+    status = Interrupts() != before ? InterruptedError() : take(chunk);
+  }
+  if (!status.ok()) context.TryCancel();
+  const absl::Status ended = FromGrpc(reader.Finish());
+  return status.ok() ? ended : status;
+}
+
 }  // namespace
 
 bool IsUnreachable(const absl::Status& status) {
   return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
 }
 
-Client::Client(const std::string& address) {
-  const std::shared_ptr<grpc::Channel> channel = MakeChannel(address);
-  sweeps_ = v1::SweepService::NewStub(channel);
-  workers_ = v1::WorkerService::NewStub(channel);
-}
+Client::Client(const std::shared_ptr<grpc::Channel>& channel)
+    : sweeps_(v1::SweepService::NewStub(channel)),
+      workers_(v1::WorkerService::NewStub(channel)),
+      admin_(v1::AdminService::NewStub(channel)) {}
 
 absl::StatusOr<v1::SubmitSweepReply> Client::Submit(const v1::SubmitSweepRequest& request) {
   return Call(*sweeps_, &v1::SweepService::Stub::AsyncSubmitSweep, request, kSubmitTimeout);
@@ -171,16 +187,50 @@ absl::Status Client::Download(const std::string& sha256,
   v1::DownloadRequest request;
   request.set_sha256(sha256);
   const auto reader = workers_->DownloadArtifact(&context, request);
-  const int before = Interrupts();
-  v1::ArtifactChunk chunk;
-  absl::Status status;
-  while (status.ok() && reader->Read(&chunk)) {
-    if (chunk.has_header()) continue;
-    status = Interrupts() != before ? InterruptedError() : sink(chunk.data());
-  }
-  if (!status.ok()) context.TryCancel();
-  const absl::Status ended = FromGrpc(reader->Finish());
-  return status.ok() ? ended : status;
+  return Receive(*reader, context, [&](const v1::ArtifactChunk& chunk) {
+    return chunk.has_header() ? absl::OkStatus() : sink(chunk.data());
+  });
+}
+
+absl::Status Client::BackupDatabase(const std::function<absl::Status(absl::string_view)>& sink) {
+  grpc::ClientContext context;
+  context.set_deadline(After(kDatabaseTimeout));
+  const auto reader = admin_->BackupDatabase(&context, v1::BackupDatabaseRequest());
+  v1::ArtifactHeader header;
+  Sha256 hash;
+  RETURN_IF_ERROR(Receive(*reader, context, [&](const v1::ArtifactChunk& chunk) {
+    if (chunk.has_header()) {
+      header = chunk.header();
+      return absl::OkStatus();
+    }
+    hash.Update(chunk.data());
+    return sink(chunk.data());
+  }));
+  if (hash.Hex() == header.sha256()) return absl::OkStatus();
+  return absl::DataLossError("the copy was damaged on its way; try again");
+}
+
+absl::StatusOr<v1::CreateTokenReply> Client::CreateToken(const v1::CreateTokenRequest& request) {
+  return Call(*admin_, &v1::AdminService::Stub::AsyncCreateToken, request);
+}
+
+absl::StatusOr<v1::ListTokensReply> Client::ListTokens() {
+  return Call(*admin_, &v1::AdminService::Stub::AsyncListTokens, v1::ListTokensRequest());
+}
+
+absl::StatusOr<v1::RevokeTokenReply> Client::RevokeToken(int64_t id) {
+  v1::RevokeTokenRequest request;
+  request.set_id(id);
+  return Call(*admin_, &v1::AdminService::Stub::AsyncRevokeToken, request);
+}
+
+absl::StatusOr<v1::CheckDatabaseReply> Client::CheckDatabase() {
+  return Call(*admin_, &v1::AdminService::Stub::AsyncCheckDatabase, v1::CheckDatabaseRequest(),
+              kDatabaseTimeout);
+}
+
+absl::StatusOr<v1::Health> Client::GetHealth() {
+  return Call(*admin_, &v1::AdminService::Stub::AsyncGetHealth, v1::GetHealthRequest());
 }
 
 SweepWatch::SweepWatch(Client& client, const std::string& sweep) {

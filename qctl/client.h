@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "qsweep/v1/admin.grpc.pb.h"
 #include "qsweep/v1/sweep.grpc.pb.h"
 #include "qsweep/v1/worker.grpc.pb.h"
 
@@ -21,7 +22,7 @@ bool IsUnreachable(const absl::Status& status);
 
 class Client {
  public:
-  explicit Client(const std::string& address);
+  explicit Client(const std::shared_ptr<grpc::Channel>& channel);
 
   absl::StatusOr<v1::SubmitSweepReply> Submit(const v1::SubmitSweepRequest& request);
   absl::StatusOr<v1::Sweep> GetSweep(const std::string& sweep);
@@ -38,6 +39,13 @@ class Client {
                                              const std::vector<v1::RunState>& states);
   absl::StatusOr<v1::GetMetricsReply> GetMetrics(const std::string& run,
                                                  const std::vector<std::string>& names);
+  absl::StatusOr<v1::CreateTokenReply> CreateToken(const v1::CreateTokenRequest& request);
+  absl::StatusOr<v1::ListTokensReply> ListTokens();
+  absl::StatusOr<v1::RevokeTokenReply> RevokeToken(int64_t id);
+  absl::StatusOr<v1::CheckDatabaseReply> CheckDatabase();
+  absl::StatusOr<v1::Health> GetHealth();
+  // Hands a copy of the database over piece by piece; DataLoss unless it came as it was sent.
+  absl::Status BackupDatabase(const std::function<absl::Status(absl::string_view)>& sink);
   // Whether a scheduler answers within `timeout`.
   absl::Status Ping(absl::Duration timeout);
   // Hands the content over piece by piece; the caller checks it.
@@ -49,6 +57,7 @@ class Client {
  private:
   std::unique_ptr<v1::SweepService::Stub> sweeps_;
   std::unique_ptr<v1::WorkerService::Stub> workers_;
+  std::unique_ptr<v1::AdminService::Stub> admin_;
 };
 
 // The updates of a sweep as they come.

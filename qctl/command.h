@@ -28,11 +28,14 @@ struct CommandLine {
   GlobalOptions& options;
   Action action;  // of the command that was named
 
-  // A subcommand; the global options are allowed behind its name too.
-  CLI::App* Add(const std::string& name, const std::string& description, Action work) {
-    CLI::App* command = app.add_subcommand(name, description);
+  // A subcommand, of qctl or of another one; the global options are allowed behind its name too.
+  CLI::App* Add(const std::string& name, const std::string& description, Action work,
+                CLI::App* parent = nullptr) {
+    CLI::App* command = (parent == nullptr ? app : *parent).add_subcommand(name, description);
     command->fallthrough();
-    command->callback([this, work = std::move(work)] { action = work; });
+    command->callback([this, command, work = std::move(work)] {
+      if (command->get_subcommands().empty()) action = work;
+    });
     return command;
   }
 };
@@ -48,6 +51,12 @@ void AddMetrics(CommandLine& line);
 void AddLogs(CommandLine& line);
 void AddCancelAndRetry(CommandLine& line);
 void AddWorkers(CommandLine& line);
+void AddLogin(CommandLine& line);
+void AddTokens(CommandLine& line);
+void AddDatabase(CommandLine& line);
+void AddDoctor(CommandLine& line);
+// Into `qctl workers`.
+void AddInvite(CommandLine& line, CLI::App* workers);
 void AddRun(CommandLine& line);
 
 }  // namespace qsweep::qctl

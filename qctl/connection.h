@@ -16,8 +16,13 @@ namespace qsweep::qctl {
 struct GlobalOptions {
   std::string scheduler;  // empty: the embedded one of data_dir
   std::string data_dir = "qsweep-data";
+  bool insecure = false;  // in the clear to another machine
   bool json = false;
 };
+
+// To a scheduler elsewhere: with the user's credentials for it (`qctl login`), in the clear without
+// any. FailedPrecondition if that would leave this machine and is not allowed.
+absl::StatusOr<std::shared_ptr<grpc::Channel>> ChannelTo(const std::string& address, bool insecure);
 
 // The scheduler that the options name, or the embedded one of the data directory, which is kept for
 // as long as this lives.
@@ -34,7 +39,10 @@ class Connection {
   absl::Status Restore();
 
  private:
+  absl::Status Dial();
+
   std::string address_;
+  bool insecure_ = false;
   std::unique_ptr<Embedded> embedded_;
   std::optional<Client> client_;
 };

@@ -16,6 +16,7 @@
 #include "common/clock.h"
 #include "common/file.h"
 #include "common/hash.h"
+#include "common/rpc.h"
 #include "common/status.h"
 #include "common/subprocess.h"
 #include "qctl/client.h"
@@ -108,7 +109,7 @@ absl::Status Embedded::Restore() {
   const absl::Duration deadline = SystemClock().Monotonic() + kAnswerTimeout;
   while (true) {
     // A channel of its own each time: it would wait seconds before it tries a socket again.
-    const absl::Status status = Client(address_).Ping(kPingTimeout);
+    const absl::Status status = Client(MakeChannel(address_)).Ping(kPingTimeout);
     if (!IsUnreachable(status)) return status;
     if (SystemClock().Monotonic() > deadline)
       return Annotate(status, "the scheduler does not answer");

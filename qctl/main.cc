@@ -59,6 +59,9 @@ int Main(int argc, char** argv) {
       ->envname("QSWEEP_SCHEDULER");
   app.add_option("--data-dir", options.data_dir, "directory of the embedded scheduler")
       ->capture_default_str();
+  app.add_flag("--insecure", options.insecure,
+               "talk to another machine in the clear if there are no credentials for it")
+      ->envname("QSWEEP_INSECURE");
   app.add_option("-o,--output", output, "text, or json (field names as in the .proto files)")
       ->check(CLI::IsMember({"text", "json"}))
       ->capture_default_str();
@@ -75,6 +78,10 @@ int Main(int argc, char** argv) {
   AddLogs(line);
   AddCancelAndRetry(line);
   AddWorkers(line);
+  AddLogin(line);
+  AddTokens(line);
+  AddDatabase(line);
+  AddDoctor(line);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -156,13 +156,20 @@ void TakeEvents(Turn& turn, core::SessionNumber session, const v1::EventBatch& b
   out.message.mutable_events_ack()->set_offset(run->acked_offset);
 }
 
-absl::StatusOr<bool> TakeArtifact(Turn& turn, const AttemptId& attempt,
-                                  IncomingArtifact& artifact) {
+absl::Status CheckUploader(Turn& turn, const AttemptId& attempt, const WorkerId& worker) {
   const core::Run* run = core::FindRun(turn.state, attempt.run);
   if (run == nullptr || run->state != v1::RUN_STATE_RUNNING || run->attempt != attempt.number) {
     return absl::FailedPreconditionError(
         absl::StrCat(LogTag(attempt), "not a live attempt: its uploads are refused"));
   }
+  if (worker == WorkerId() || worker == run->worker) return absl::OkStatus();
+  return absl::PermissionDeniedError(
+      absl::StrCat(LogTag(attempt), "not this worker's attempt: its uploads are refused"));
+}
+
+absl::StatusOr<bool> TakeArtifact(Turn& turn, const AttemptId& attempt, const WorkerId& worker,
+                                  IncomingArtifact& artifact) {
+  RETURN_IF_ERROR(CheckUploader(turn, attempt, worker));
   ASSIGN_OR_RETURN(const auto row, storage::ReadArtifact(turn.database(), artifact.sha256()));
   if (!row.has_value()) RETURN_IF_ERROR(turn.artifacts.Keep(artifact));
   RETURN_IF_ERROR(storage::InsertArtifact(turn.transaction, {artifact.sha256(), artifact.bytes()}));

@@ -12,9 +12,13 @@ namespace qsweep {
 // stored ones end is answered with where they end. An attempt that is not live is refused.
 void TakeEvents(Turn& turn, core::SessionNumber session, const v1::EventBatch& batch);
 
-// Puts the content in the store, on behalf of a live attempt. Returns whether it was new;
-// FailedPrecondition if the attempt is not live.
-absl::StatusOr<bool> TakeArtifact(Turn& turn, const AttemptId& attempt, IncomingArtifact& artifact);
+// FailedPrecondition if the attempt is not live; PermissionDenied if it is not the worker's (empty:
+// any worker's).
+absl::Status CheckUploader(Turn& turn, const AttemptId& attempt, const WorkerId& worker);
+// Puts the content in the store, on behalf of an attempt, which is checked again. Returns whether
+// it was new.
+absl::StatusOr<bool> TakeArtifact(Turn& turn, const AttemptId& attempt, const WorkerId& worker,
+                                  IncomingArtifact& artifact);
 
 }  // namespace qsweep
 

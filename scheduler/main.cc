@@ -1,15 +1,21 @@
 // qscheduler: owns the experiment matrix, run states, metrics and artifacts.
+#include <sys/stat.h>
+
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <string>
+#include <vector>
 
+#include "absl/strings/str_join.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/rpc.h"
 #include "common/shutdown.h"
 #include "common/status.h"
 #include "common/version.h"
+#include "scheduler/init.h"
 #include "scheduler/scheduler.h"
 
 namespace qsweep {
@@ -20,43 +26,50 @@ constexpr int kExitUsage = 2;
 
 struct Flags {
   std::string data_directory;
-  std::string listen = "127.0.0.1:7411";
+  std::vector<std::string> listen = {absl::StrCat("127.0.0.1:", kDefaultPort)};
   bool insecure = false;
   int64_t lease_ms = 60'000;
   int64_t heartbeat_ms = 5'000;
+  std::string log_file;
+  InitOptions init;
+  std::string check_path;
 };
 
-int Run(const Flags& flags) {
-  BlockShutdownSignals();
-  SetLogName("scheduler");
+int Fail(const absl::Status& status) {
+  LogError(status.message());
+  return absl::IsInvalidArgument(status) ? kExitUsage : kExitError;
+}
+
+absl::StatusOr<SchedulerOptions> MakeOptions(const Flags& flags) {
   SchedulerOptions options;
-  const absl::StatusOr<std::string> listen = ParseAddress(flags.listen);
-  if (!listen.ok()) {
-    LogError(absl::StrCat("--listen: ", listen.status().message()));
-    return kExitUsage;
-  }
-  if (!IsLocalAddress(*listen) && !flags.insecure) {
-    LogError(absl::StrCat("--listen ", *listen,
-                          ": other machines can reach this address, and there is neither "
-                          "encryption nor a password yet; on a network you trust, add --insecure"));
-    return kExitUsage;
+  if (flags.data_directory.empty()) return absl::InvalidArgumentError("--data-dir is required");
+  for (const std::string& text : flags.listen) {
+    const absl::StatusOr<std::string> listen = ParseAddress(text);
+    if (!listen.ok()) return Annotate(listen.status(), "--listen");
+    options.listen.push_back(*listen);
   }
   if (flags.heartbeat_ms * 3 > flags.lease_ms) {
-    LogError("--lease-ms: must be at least three times --heartbeat-ms");
-    return kExitUsage;
+    return absl::InvalidArgumentError("--lease-ms: must be at least three times --heartbeat-ms");
   }
-  options.listen = *listen;
-  options.data_directory = flags.data_directory;
+  options.insecure = flags.insecure;
+  options.data_directory = std::filesystem::absolute(flags.data_directory);
   options.policy.lease = absl::Milliseconds(flags.lease_ms);
   options.heartbeat_ms = flags.heartbeat_ms;
+  return options;
+}
 
-  absl::StatusOr<std::unique_ptr<Scheduler>> scheduler = Scheduler::Start(options, SystemClock());
-  if (!scheduler.ok()) {
-    LogError(scheduler.status().message());
-    return kExitError;
+int Serve(const Flags& flags) {
+  BlockShutdownSignals();
+  if (!flags.log_file.empty()) {
+    if (const absl::Status status = SetLogFile(flags.log_file); !status.ok()) return Fail(status);
   }
+  const absl::StatusOr<SchedulerOptions> options = MakeOptions(flags);
+  if (!options.ok()) return Fail(options.status());
+  const absl::StatusOr<std::unique_ptr<Scheduler>> scheduler =
+      Scheduler::Start(*options, SystemClock());
+  if (!scheduler.ok()) return Fail(scheduler.status());
   LogInfo(absl::StrCat("qsweep ", kVersion, " serves ", flags.data_directory, " on ",
-                       (*scheduler)->address()));
+                       absl::StrJoin((*scheduler)->addresses(), " and ")));
   int signal = 0;
   while (signal == 0) {
     signal = WaitForShutdownSignal(absl::Milliseconds(200));
@@ -66,18 +79,41 @@ int Run(const Flags& flags) {
   return 0;
 }
 
-}  // namespace
-}  // namespace qsweep
+int Init(const Flags& flags) {
+  InitOptions options = flags.init;
+  options.data_directory = flags.data_directory;
+  if (options.data_directory.empty()) {
+    return Fail(absl::InvalidArgumentError("--data-dir is required"));
+  }
+  const absl::StatusOr<std::string> invitation = InitDataDirectory(options, SystemClock());
+  if (!invitation.ok()) return Fail(invitation.status());
+  std::printf(
+      "%s is ready for a network: its certificate is good for ten years; ca.key in its security/\n"
+      "must never leave this machine. Start it with\n\n"
+      "  qscheduler --data-dir %s --listen 0.0.0.0:%d --listen unix:%s/scheduler.sock\n\n"
+      "and become its administrator, on any machine, with this line (it is a secret):\n\n"
+      "  qctl login %s\n\n"
+      "Then `qctl workers invite NAME` lets machines in and `qctl tokens create NAME` people.\n",
+      options.data_directory.c_str(), options.data_directory.c_str(), options.port,
+      options.data_directory.c_str(), invitation->c_str());
+  return 0;
+}
 
-int main(int argc, char** argv) {
-  qsweep::Flags flags;
-  CLI::App app("qscheduler: runs sweeps on the workers that dial it");
-  app.set_version_flag("--version", qsweep::kVersion);
-  app.add_option("--data-dir", flags.data_directory, "database and artifacts; made if missing")
-      ->required();
-  app.add_option("--listen", flags.listen, "HOST:PORT (port 0: any that is free) or unix:PATH")
+int Check(const Flags& flags) {
+  const absl::Status status = CheckDatabaseAt(flags.check_path);
+  if (!status.ok()) return Fail(status);
+  std::printf("%s: whole\n", flags.check_path.c_str());
+  return 0;
+}
+
+void AddOptions(CLI::App& app, Flags& flags) {
+  app.set_version_flag("--version", kVersion);
+  app.add_option("--data-dir", flags.data_directory, "database and artifacts; made if missing");
+  app.add_option("--listen", flags.listen,
+                 "HOST:PORT (port 0: any that is free) or unix:PATH; may be given again")
       ->capture_default_str();
-  app.add_flag("--insecure", flags.insecure, "listen where other machines can reach, without TLS");
+  app.add_flag("--insecure", flags.insecure,
+               "neither TLS nor tokens, though other machines may reach an address");
   app.add_option("--lease-ms", flags.lease_ms,
                  "how long a worker may be silent before its runs go elsewhere")
       ->check(CLI::Range(100, 86'400'000))
@@ -85,11 +121,39 @@ int main(int argc, char** argv) {
   app.add_option("--heartbeat-ms", flags.heartbeat_ms, "how often workers say that they live")
       ->check(CLI::Range(10, 3'600'000))
       ->capture_default_str();
+  app.add_option("--log-file", flags.log_file,
+                 "log there and not to standard error; 16 MiB each, the last four are kept");
+  CLI::App* init = app.add_subcommand(
+      "init", "make what it takes to listen on a network: authority, certificate, a token");
+  init->fallthrough();
+  init->add_option("--host", flags.init.hosts,
+                   "name or address that others reach this machine by, the first for invitations; "
+                   "may be given again (default: its host name)");
+  init->add_option("--port", flags.init.port, "for invitations")
+      ->check(CLI::Range(1, 65535))
+      ->capture_default_str();
+  app.add_subcommand("check", "check the database of a data directory no scheduler works in")
+      ->add_option("PATH", flags.check_path, "the directory, or a file that qctl db backup made")
+      ->required();
+}
+
+}  // namespace
+}  // namespace qsweep
+
+int main(int argc, char** argv) {
+  ::umask(0077);  // what it makes is nobody else's
+  qsweep::SetLogName("scheduler");
+  qsweep::Flags flags;
+  flags.init.port = qsweep::kDefaultPort;
+  CLI::App app("qscheduler: runs sweeps on the workers that dial it");
+  qsweep::AddOptions(app, flags);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     const bool fine = app.exit(error) == 0;  // --help and --version are thrown, too
     return fine ? 0 : qsweep::kExitUsage;
   }
-  return qsweep::Run(flags);
+  if (app.got_subcommand("init")) return qsweep::Init(flags);
+  if (app.got_subcommand("check")) return qsweep::Check(flags);
+  return qsweep::Serve(flags);
 }

@@ -11,11 +11,14 @@
 #include <cstring>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "common/log.h"
 #include "common/rpc.h"
 #include "common/status.h"
 #include "scheduler/recovery.h"
+#include "scheduler/security.h"
+#include "storage/tokens.h"
 
 namespace qsweep {
 namespace {
@@ -48,6 +51,28 @@ absl::Status CheckSocket(const std::string& listen) {
   return absl::OkStatus();
 }
 
+bool IsSocket(const std::string& listen) { return absl::StartsWith(listen, "unix:"); }
+
+absl::Status CheckPrivate(const std::string& listen) {
+  if (IsLocalAddress(listen)) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--listen ", listen,
+      ": other machines can reach this address, and there is neither certificate nor token; run "
+      "`qscheduler init --data-dir DIR --host NAME` first, or add --insecure on a network you "
+      "trust"));
+}
+
+std::shared_ptr<grpc::ServerCredentials> PortCredentials(const std::string& listen,
+                                                         const std::optional<Security>& security,
+                                                         const Door& door) {
+  if (IsSocket(listen) || !security) return grpc::InsecureServerCredentials();
+  grpc::SslServerCredentialsOptions options(GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE);
+  options.pem_key_cert_pairs.push_back({security->server.key, security->server.certificate});
+  auto credentials = grpc::SslServerCredentials(options);
+  credentials->SetAuthMetadataProcessor(MakeTokenProcessor(door));
+  return credentials;
+}
+
 void Configure(grpc::ServerBuilder& builder) {
   builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
   builder.SetMaxSendMessageSize(kMaxMessageBytes);
@@ -66,6 +91,11 @@ void Configure(grpc::ServerBuilder& builder) {
 absl::StatusOr<std::unique_ptr<Scheduler>> Scheduler::Start(const SchedulerOptions& options,
                                                             const Clock& clock) {
   const std::string& directory = options.data_directory;
+  ASSIGN_OR_RETURN(auto security, LoadSecurity(directory, clock.UnixMicros()));
+  if (options.insecure) security.reset();
+  for (const std::string& listen : options.listen) {
+    if (!security && !options.insecure) RETURN_IF_ERROR(CheckPrivate(listen));
+  }
   RETURN_IF_ERROR(MakeDirectories(directory));
   absl::StatusOr<FileLock> lock = FileLock::Acquire(JoinPath(directory, "lock"));
   if (!lock.ok()) {
@@ -79,34 +109,47 @@ absl::StatusOr<std::unique_ptr<Scheduler>> Scheduler::Start(const SchedulerOptio
                    Recover(*scheduler->database_, *scheduler->artifacts_, clock, options.policy));
   scheduler->loop_ = std::make_unique<Loop>(*scheduler->database_, *scheduler->artifacts_, clock,
                                             std::move(state), options.heartbeat_ms);
-  RETURN_IF_ERROR(scheduler->Serve(options.listen));
+  RETURN_IF_ERROR(scheduler->Serve(options, security, clock));
   return scheduler;
 }
 
-absl::Status Scheduler::Serve(const std::string& listen) {
-  RETURN_IF_ERROR(CheckSocket(listen));
+absl::Status Scheduler::Serve(const SchedulerOptions& options,
+                              const std::optional<Security>& security, const Clock& clock) {
+  for (const std::string& listen : options.listen) RETURN_IF_ERROR(CheckSocket(listen));
+  ASSIGN_OR_RETURN(std::vector<storage::TokenRow> tokens, storage::ListTokens(*database_));
+  door_ = std::make_unique<Door>(std::move(tokens));
   sweep_service_ = std::make_unique<SweepService>(*loop_);
-  worker_service_ = std::make_unique<WorkerService>(*loop_, *artifacts_);
+  worker_service_ = std::make_unique<WorkerService>(*loop_, *artifacts_, *door_);
+  admin_service_ = std::make_unique<AdminService>(*loop_, *door_, clock,
+                                                  AdminOptions{options.data_directory, security});
+
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
   Configure(builder);
-  int port = 0;
-  builder.AddListeningPort(listen, grpc::InsecureServerCredentials(), &port);
+  std::vector<int> ports(options.listen.size());
+  for (size_t i = 0; i < ports.size(); ++i) {
+    builder.AddListeningPort(options.listen[i],
+                             PortCredentials(options.listen[i], security, *door_), &ports[i]);
+  }
   builder.RegisterService(sweep_service_.get());
   builder.RegisterService(worker_service_.get());
+  builder.RegisterService(admin_service_.get());
   server_ = builder.BuildAndStart();
-  if (server_ == nullptr || port == 0) return AddressTaken(listen);
-  address_ = listen;
-  if (!absl::StartsWith(listen, "unix:")) {
-    address_ = absl::StrCat(listen.substr(0, listen.rfind(':')), ":", port);
+  for (size_t i = 0; i < ports.size(); ++i) {
+    const std::string& listen = options.listen[i];
+    if (server_ == nullptr || ports[i] == 0) return AddressTaken(listen);
+    addresses_.push_back(IsSocket(listen)
+                             ? listen
+                             : absl::StrCat(listen.substr(0, listen.rfind(':')), ":", ports[i]));
   }
-  return WriteFileAtomic(address_file_, absl::StrCat(address_, "\n"));
+  return WriteFileAtomic(address_file_, absl::StrCat(absl::StrJoin(addresses_, "\n"), "\n"));
 }
 
 Scheduler::~Scheduler() {
   if (server_ != nullptr) {
     ::unlink(address_file_.c_str());
+    admin_service_->Stop();
     (void)loop_->Do([](Turn& turn) {
       turn.CloseStreams(absl::UnavailableError("the scheduler is stopping"));
       return absl::OkStatus();

@@ -3,7 +3,9 @@
 #define QSWEEP_SCHEDULER_SCHEDULER_H_
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -12,6 +14,8 @@
 #include "scheduler/artifact_store.h"
 #include "scheduler/core/state.h"
 #include "scheduler/loop.h"
+#include "scheduler/service/admin_service.h"
+#include "scheduler/service/door.h"
 #include "scheduler/service/sweep_service.h"
 #include "scheduler/service/worker_service.h"
 #include "storage/database.h"
@@ -20,7 +24,11 @@ namespace qsweep {
 
 struct SchedulerOptions {
   std::string data_directory;  // made if it is not there
-  std::string listen;          // as ParseAddress returns it; port 0: any that is free
+  // As ParseAddress returns them; port 0: any that is free. Unix sockets are open to whoever may
+  // open their file; the others have TLS and want tokens once the directory was initialized
+  // (security.h).
+  std::vector<std::string> listen;
+  bool insecure = false;  // neither TLS nor tokens anywhere, though others can reach an address
   core::Policy policy;
   int64_t heartbeat_ms = 5000;
 };
@@ -28,35 +36,42 @@ struct SchedulerOptions {
 class Scheduler {
  public:
   // Recovers what the directory holds and serves it. Unavailable if another scheduler has the
-  // directory or the address.
+  // directory or an address; InvalidArgument for an address that others can reach while there is
+  // nothing to keep them out.
   //
   // DATA/lock        held while the scheduler lives
   // DATA/qsweep.db   and its -wal and -shm
   // DATA/artifacts/
-  // DATA/address     where it listens, while it does
+  // DATA/security/   see security.h
+  // DATA/address     where it listens, while it does; one address a line
   static absl::StatusOr<std::unique_ptr<Scheduler>> Start(const SchedulerOptions& options,
                                                           const Clock& clock);
   // Ends the calls under way, commits what was received, closes.
   ~Scheduler();
 
-  // "127.0.0.1:40001", "unix:PATH".
-  const std::string& address() const { return address_; }
+  // "127.0.0.1:40001", "unix:PATH": where it listens, in the order of the options.
+  const std::vector<std::string>& addresses() const { return addresses_; }
+  // Of these the first.
+  const std::string& address() const { return addresses_.front(); }
   // Why it has stopped by itself; OK while it has not. It must not be destroyed then but exit the
   // process: calls may be waiting for a loop that is gone.
   absl::Status status() const { return loop_->status(); }
 
  private:
   explicit Scheduler(FileLock lock) : lock_(std::move(lock)) {}
-  absl::Status Serve(const std::string& listen);
+  absl::Status Serve(const SchedulerOptions& options, const std::optional<Security>& security,
+                     const Clock& clock);
 
   FileLock lock_;
   std::string address_file_;
-  std::string address_;
+  std::vector<std::string> addresses_;
   std::unique_ptr<storage::Database> database_;
   std::unique_ptr<ArtifactStore> artifacts_;
   std::unique_ptr<Loop> loop_;
+  std::unique_ptr<Door> door_;
   std::unique_ptr<SweepService> sweep_service_;
   std::unique_ptr<WorkerService> worker_service_;
+  std::unique_ptr<AdminService> admin_service_;
   std::unique_ptr<grpc::Server> server_;
 };
 

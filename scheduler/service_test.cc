@@ -165,7 +165,7 @@ class ServiceTest : public testing::Test {
   void Open() {
     SchedulerOptions options;
     options.data_directory = JoinPath(directory_, "data");
-    options.listen = absl::StrCat("unix:", JoinPath(directory_, "socket"));
+    options.listen = {absl::StrCat("unix:", JoinPath(directory_, "socket"))};
     options.policy.lease = lease_;
     options.heartbeat_ms = 50;
     auto started = Scheduler::Start(options, SystemClock());
@@ -571,11 +571,11 @@ TEST_F(ServiceTest, MisbehavingWorkersCostThemselvesOnly) {
 TEST_F(ServiceTest, OneSchedulerADirectoryAndAnAddress) {
   SchedulerOptions options;
   options.data_directory = JoinPath(directory_, "data");
-  options.listen = absl::StrCat("unix:", JoinPath(directory_, "other"));
+  options.listen = {absl::StrCat("unix:", JoinPath(directory_, "other"))};
   absl::Status status = Scheduler::Start(options, SystemClock()).status();
   EXPECT_THAT(std::string(status.message()), HasSubstr("another scheduler works in"));
   options.data_directory = JoinPath(directory_, "data2");
-  options.listen = scheduler_->address();
+  options.listen = {scheduler_->address()};
   status = Scheduler::Start(options, SystemClock()).status();
   EXPECT_THAT(std::string(status.message()), HasSubstr("cannot listen there"));
   EXPECT_EQ(Call(&v1::SweepService::Stub::ListSweeps, v1::ListSweepsRequest()).sweeps_size(), 0);
@@ -584,7 +584,7 @@ TEST_F(ServiceTest, OneSchedulerADirectoryAndAnAddress) {
 TEST_F(ServiceTest, AFreePortIsFoundAndWrittenDown) {
   SchedulerOptions options;
   options.data_directory = JoinPath(directory_, "data2");
-  options.listen = "127.0.0.1:0";
+  options.listen = {"127.0.0.1:0"};
   auto second = Scheduler::Start(options, SystemClock()).value();
   const std::string address = ReadFile(JoinPath(options.data_directory, "address"), 1000).value();
   EXPECT_EQ(address, second->address() + "\n");

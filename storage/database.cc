@@ -6,13 +6,15 @@
 #include <cmath>
 #include <vector>
 
+#include "common/file.h"
 #include "common/status.h"
 #include "storage/migrations.h"
 
 namespace qsweep::storage {
-namespace {
 
-absl::StatusCode CodeOf(int sqlite_code) {
+std::string EngineVersion() { return sqlite3_libversion(); }
+
+absl::StatusCode StatusCodeOf(int sqlite_code) {
   switch (sqlite_code & 0xff) {
     case SQLITE_FULL:
       return absl::StatusCode::kResourceExhausted;
@@ -29,6 +31,8 @@ absl::StatusCode CodeOf(int sqlite_code) {
       return absl::StatusCode::kInternal;
   }
 }
+
+namespace {
 
 // Writes what is in the file once more, up to `limit`, and syncs it. Fine if there is no file.
 absl::Status WriteAgain(const std::string& path, int kind, int64_t limit) {
@@ -58,7 +62,8 @@ absl::Status WriteAgain(const std::string& path, int kind, int64_t limit) {
   }
   sqlite3_free_filename(name);
   if (code == SQLITE_OK) return absl::OkStatus();
-  return absl::Status(CodeOf(code), absl::StrCat(path, ": write again: ", sqlite3_errstr(code)));
+  return absl::Status(StatusCodeOf(code),
+                      absl::StrCat(path, ": write again: ", sqlite3_errstr(code)));
 }
 
 // After a sync that failed the kernel holds pages that are not on disk and never will be, but that
@@ -73,15 +78,20 @@ absl::Status ForgetNoSyncError(const std::string& path) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path) {
-  RETURN_IF_ERROR(ForgetNoSyncError(path));
+absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path, Mode mode) {
+  if (mode == Mode::kAsItIs && !PathExists(path)) {
+    return absl::NotFoundError(absl::StrCat(path, ": there is no such file"));
+  }
+  if (mode == Mode::kMigrate) RETURN_IF_ERROR(ForgetNoSyncError(path));
   sqlite3* handle = nullptr;
+  const int create = mode == Mode::kMigrate ? SQLITE_OPEN_CREATE : 0;
   const int code = sqlite3_open_v2(
       path.c_str(), &handle,
-      SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
-      nullptr);
+      SQLITE_OPEN_READWRITE | create | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nullptr);
   std::unique_ptr<Database> database(new Database(handle, path));
   if (code != SQLITE_OK) return database->Error("open");
+  RETURN_IF_ERROR(database->RefuseNewer());
+  if (mode == Mode::kAsItIs) return database;
   RETURN_IF_ERROR(
       database->Script("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; "
                        "PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; "
@@ -96,7 +106,7 @@ Database::~Database() {
 }
 
 absl::Status Database::Error(absl::string_view what) const {
-  return absl::Status(CodeOf(sqlite3_extended_errcode(handle_)),
+  return absl::Status(StatusCodeOf(sqlite3_extended_errcode(handle_)),
                       absl::StrCat(path_, ": ", what, ": ", sqlite3_errmsg(handle_)));
 }
 
@@ -128,14 +138,18 @@ absl::StatusOr<int> Database::SchemaVersion() {
   return query.Int32(0);
 }
 
+absl::Status Database::RefuseNewer() {
+  const int known = static_cast<int>(Migrations().size());
+  ASSIGN_OR_RETURN(const int version, SchemaVersion());
+  if (version <= known) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat(path_, ": made by a newer qsweep (schema ", version, "; this one knows up to ",
+                   known, "); start that version, or use another data directory"));
+}
+
 absl::Status Database::Migrate() {
   const int known = static_cast<int>(Migrations().size());
   ASSIGN_OR_RETURN(const int version, SchemaVersion());
-  if (version > known) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(path_, ": made by a newer qsweep (schema ", version, "; this one knows up to ",
-                     known, "); start that version, or use another data directory"));
-  }
   for (int next = version; next < known; ++next) {
     const absl::Status status =
         Script(absl::StrCat("BEGIN IMMEDIATE; ", Migrations()[next],

@@ -23,9 +23,13 @@ namespace qsweep::storage {
 
 class Database {
  public:
-  // Opens or makes the file and brings its schema up to date. FailedPrecondition if a newer qsweep
-  // made it, DataLoss if it is damaged or no database.
-  static absl::StatusOr<std::unique_ptr<Database>> Open(const std::string& path);
+  enum class Mode {
+    kMigrate,  // makes the file if need be and brings its schema up to date
+    kAsItIs,   // NotFound if there is none
+  };
+  // FailedPrecondition if a newer qsweep made it, DataLoss if it is damaged or no database.
+  static absl::StatusOr<std::unique_ptr<Database>> Open(const std::string& path,
+                                                        Mode mode = Mode::kMigrate);
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
   ~Database();
@@ -33,15 +37,18 @@ class Database {
   // SQLite's own checks of the whole file and of all references; DataLoss names what they found
   // first. Reads everything.
   absl::Status Check();
+  // Of the schema.
+  absl::StatusOr<int> SchemaVersion();
 
  private:
+  friend class Backup;
   friend class Statement;
   friend class Transaction;
   Database(sqlite3* handle, std::string path) : handle_(handle), path_(std::move(path)) {}
   absl::Status Error(absl::string_view what) const;
   absl::Status Script(const char* sql);
+  absl::Status RefuseNewer();
   absl::Status Migrate();
-  absl::StatusOr<int> SchemaVersion();
   // From the cache, or compiled now. SQL is ours alone, so one that does not compile aborts.
   sqlite3_stmt* Prepare(absl::string_view sql);
 
@@ -50,6 +57,12 @@ class Database {
   absl::flat_hash_map<std::string, sqlite3_stmt*> prepared_;
   bool in_transaction_ = false;
 };
+
+// Of SQLite, as in 3.40.1.
+std::string EngineVersion();
+
+// What a result code of SQLite's means to us.
+absl::StatusCode StatusCodeOf(int sqlite_code);
 
 // A statement with its parameters bound, lent by the database's cache until it goes out of scope.
 // The same SQL must not be in use twice at a time.

@@ -4,6 +4,8 @@
 #include <sqlite3.h>
 
 #include <cmath>
+#include <map>
+#include <set>
 
 #include "common/file.h"
 #include "storage/migrations.h"
@@ -17,6 +19,16 @@ int64_t Single(Database& database, const char* sql) {
   Statement query(database, sql);
   EXPECT_TRUE(query.Step().value());
   return query.Int(0);
+}
+
+// What is in it, table by table; columns that a migration added stand where they were added.
+std::map<std::string, std::set<std::string>> Schema(Database& database) {
+  std::map<std::string, std::set<std::string>> columns;
+  Statement query(database,
+                  "SELECT m.type || ' ' || m.name, c.name || ' ' || c.type || ' ' || c.\"notnull\" "
+                  "FROM sqlite_schema AS m LEFT JOIN pragma_table_info(m.name) AS c");
+  while (query.Step().value()) columns[query.Text(0)].insert(query.Text(1));
+  return columns;
 }
 
 TEST(Database, IsDurableAndCheckedAsSaid) {
@@ -34,6 +46,30 @@ TEST(Database, ReopensAtTheSameVersion) {
   EXPECT_EQ(Single(*test.database, "PRAGMA user_version"), version);
   test.Reopen();
   EXPECT_EQ(Single(*test.database, "PRAGMA user_version"), version);
+}
+
+// Of every schema that was ever released there is a database in tests/golden.
+TEST(Database, MigratesEveryReleasedSchema) {
+  TestDatabase fresh;
+  for (const std::string released : {"0001"}) {
+    TestDatabase test;
+    test.database.reset();
+    ASSERT_TRUE(RemoveTree(test.path()).ok());
+    const auto dump =
+        ReadFile(QSWEEP_SOURCE_DIR "/tests/golden/schema-" + released + ".sql", 1 << 24);
+    ASSERT_TRUE(dump.ok()) << dump.status();
+    sqlite3* raw = nullptr;
+    ASSERT_EQ(sqlite3_open(test.path().c_str(), &raw), SQLITE_OK);
+    ASSERT_EQ(sqlite3_exec(raw, dump->c_str(), nullptr, nullptr, nullptr), SQLITE_OK)
+        << sqlite3_errmsg(raw);
+    sqlite3_close(raw);
+    test.Reopen();
+    EXPECT_EQ(test.database->Check(), absl::OkStatus());
+    EXPECT_EQ(Schema(*test.database), Schema(*fresh.database)) << released;
+    EXPECT_EQ(Single(*test.database, "SELECT count(*) FROM runs WHERE state = 'succeeded'"), 2);
+    EXPECT_EQ(Single(*test.database, "SELECT count(*) FROM runs WHERE state = 'pending'"), 2);
+    EXPECT_EQ(Single(*test.database, "SELECT count(*) FROM metrics WHERE name = 'eval/top1'"), 2);
+  }
 }
 
 TEST(Database, RefusesANewerSchema) {

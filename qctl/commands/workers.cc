@@ -56,8 +56,9 @@ absl::StatusOr<int> Workers(const GlobalOptions& options) {
 }  // namespace
 
 void AddWorkers(CommandLine& line) {
-  line.Add("workers", "list the machines that train",
-           [&options = line.options] { return Workers(options); });
+  CLI::App* workers = line.Add("workers", "list the machines that train",
+                               [&options = line.options] { return Workers(options); });
+  AddInvite(line, workers);
 }
 
 }  // namespace qsweep::qctl

@@ -20,19 +20,30 @@ constexpr size_t kMaxChunkBytes = 1 << 20;
 // Both delete themselves when the call is done.
 class Upload : public grpc::ServerReadReactor<v1::ArtifactChunk> {
  public:
-  Upload(Loop& loop, ArtifactStore& store, WorkThread& disk, v1::UploadReply* reply)
-      : loop_(loop), store_(store), disk_(disk), reply_(reply) {
+  Upload(Loop& loop, ArtifactStore& store, WorkThread& disk, const WorkerId& worker,
+         v1::UploadReply* reply)
+      : loop_(loop), store_(store), disk_(disk), worker_(worker), reply_(reply) {
     StartRead(&chunk_);
   }
 
   void OnReadDone(bool ok) override {
     if (!ok) return disk_.Post([this] { End(); });
+    const bool first = artifact_ == nullptr;
     if (const absl::Status status = Take(); !status.ok()) return Finish(ToGrpc(status));
-    StartRead(&chunk_);
+    first ? AskLoop() : StartRead(&chunk_);
   }
   void OnDone() override { delete this; }
 
  private:
+  // Nothing is written for a caller who may not: whose attempt is it?
+  void AskLoop() {
+    loop_.Post([this](Turn& turn) {
+      const absl::Status status = CheckUploader(turn, attempt_, worker_);
+      turn.AfterCommit(
+          [this, status] { status.ok() ? StartRead(&chunk_) : Finish(ToGrpc(status)); });
+    });
+  }
+
   absl::Status Take() {
     if (chunk_.has_header() != (artifact_ == nullptr)) {
       return absl::InvalidArgumentError("an upload is one header, then data");
@@ -60,7 +71,7 @@ class Upload : public grpc::ServerReadReactor<v1::ArtifactChunk> {
                                     : artifact_->Finish();
     if (!status.ok()) return Finish(ToGrpc(status));
     loop_.Post([this](Turn& turn) {
-      const absl::StatusOr<bool> stored = TakeArtifact(turn, attempt_, *artifact_);
+      const absl::StatusOr<bool> stored = TakeArtifact(turn, attempt_, worker_, *artifact_);
       turn.AfterCommit([this, stored] {
         reply_->set_stored(stored.value_or(false));
         Finish(ToGrpc(stored.status()));
@@ -71,30 +82,17 @@ class Upload : public grpc::ServerReadReactor<v1::ArtifactChunk> {
   Loop& loop_;
   ArtifactStore& store_;
   WorkThread& disk_;
+  const WorkerId worker_;
   v1::UploadReply* const reply_;
   v1::ArtifactChunk chunk_;
   AttemptId attempt_;
   std::unique_ptr<IncomingArtifact> artifact_;
 };
 
-class Download : public grpc::ServerWriteReactor<v1::ArtifactChunk> {
+class Download : public FileSender {
  public:
   Download(ArtifactStore& store, const std::string& sha256) {
     if (const absl::Status status = Begin(store, sha256); !status.ok()) Finish(ToGrpc(status));
-  }
-
-  void OnWriteDone(bool ok) override {
-    if (!ok) return Finish(grpc::Status::CANCELLED);
-    std::string* data = chunk_.mutable_data();
-    data->resize(kMaxChunkBytes);
-    ssize_t n;
-    do {
-      n = ::read(fd_.get(), data->data(), data->size());
-    } while (n < 0 && errno == EINTR);
-    if (n < 0) return Finish(ToGrpc(ErrnoStatus(errno, "artifact", "read")));
-    if (n == 0) return Finish(grpc::Status::OK);
-    data->resize(static_cast<size_t>(n));
-    StartWrite(&chunk_);
   }
   void OnDone() override { delete this; }
 
@@ -103,24 +101,41 @@ class Download : public grpc::ServerWriteReactor<v1::ArtifactChunk> {
     if (!IsSha256Hex(sha256)) {
       return absl::InvalidArgumentError("sha256: must be 64 lower-case hexadecimal digits");
     }
-    ASSIGN_OR_RETURN(fd_, store.Open(sha256));
-    struct stat info;
-    if (::fstat(fd_.get(), &info) != 0) return ErrnoStatus(errno, sha256, "stat");
-    chunk_.mutable_header()->set_sha256(sha256);
-    chunk_.mutable_header()->set_bytes(info.st_size);
-    StartWrite(&chunk_);
-    return absl::OkStatus();
+    ASSIGN_OR_RETURN(FileDescriptor fd, store.Open(sha256));
+    return Send(std::move(fd), sha256);
   }
-
-  FileDescriptor fd_;
-  v1::ArtifactChunk chunk_;
 };
 
 }  // namespace
 
+absl::Status FileSender::Send(FileDescriptor fd, const std::string& sha256) {
+  struct stat info;
+  if (::fstat(fd.get(), &info) != 0) return ErrnoStatus(errno, sha256, "stat");
+  fd_ = std::move(fd);
+  chunk_.mutable_header()->set_sha256(sha256);
+  chunk_.mutable_header()->set_bytes(info.st_size);
+  StartWrite(&chunk_);
+  return absl::OkStatus();
+}
+
+void FileSender::OnWriteDone(bool ok) {
+  if (!ok) return Finish(grpc::Status::CANCELLED);
+  std::string* data = chunk_.mutable_data();
+  data->resize(kMaxChunkBytes);
+  ssize_t n;
+  do {
+    n = ::read(fd_.get(), data->data(), data->size());
+  } while (n < 0 && errno == EINTR);
+  if (n < 0) return Finish(ToGrpc(ErrnoStatus(errno, "file", "read")));
+  if (n == 0) return Finish(grpc::Status::OK);
+  data->resize(static_cast<size_t>(n));
+  StartWrite(&chunk_);
+}
+
 grpc::ServerReadReactor<v1::ArtifactChunk>* StartUpload(Loop& loop, ArtifactStore& store,
-                                                        WorkThread& disk, v1::UploadReply* reply) {
-  return new Upload(loop, store, disk, reply);
+                                                        WorkThread& disk, const WorkerId& worker,
+                                                        v1::UploadReply* reply) {
+  return new Upload(loop, store, disk, worker, reply);
 }
 
 grpc::ServerWriteReactor<v1::ArtifactChunk>* StartDownload(ArtifactStore& store,

@@ -6,16 +6,34 @@
 
 #include <string>
 
+#include "common/file.h"
 #include "qsweep/v1/worker.pb.h"
 #include "scheduler/artifact_store.h"
 #include "scheduler/loop.h"
+#include "scheduler/service/door.h"
 #include "scheduler/service/work_thread.h"
 
 namespace qsweep {
 
-// The reply comes when file and row are on disk; `disk` waits for the file.
+// Sends a file: a header with its size, then data.
+class FileSender : public grpc::ServerWriteReactor<v1::ArtifactChunk> {
+ public:
+  void OnWriteDone(bool ok) override;
+
+ protected:
+  // Once, unless it returns an error; nothing is sent then.
+  absl::Status Send(FileDescriptor fd, const std::string& sha256);
+
+ private:
+  FileDescriptor fd_;
+  v1::ArtifactChunk chunk_;
+};
+
+// On behalf of a live attempt, which must be the caller's. The reply comes when file and row are on
+// disk; `disk` waits for the file.
 grpc::ServerReadReactor<v1::ArtifactChunk>* StartUpload(Loop& loop, ArtifactStore& store,
-                                                        WorkThread& disk, v1::UploadReply* reply);
+                                                        WorkThread& disk, const WorkerId& worker,
+                                                        v1::UploadReply* reply);
 grpc::ServerWriteReactor<v1::ArtifactChunk>* StartDownload(ArtifactStore& store,
                                                            const std::string& sha256);
 

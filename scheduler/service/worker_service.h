@@ -13,15 +13,16 @@ namespace qsweep {
 
 class WorkerService : public v1::WorkerService::CallbackService {
  public:
-  WorkerService(Loop& loop, ArtifactStore& store) : loop_(loop), store_(store) {}
+  WorkerService(Loop& loop, ArtifactStore& store, Door& door)
+      : loop_(loop), store_(store), door_(door) {}
 
   using Context = grpc::CallbackServerContext;
-  grpc::ServerBidiReactor<v1::FromWorker, v1::ToWorker>* Session(Context*) override {
-    return WorkerSession::Start(loop_, ++last_session_);
+  grpc::ServerBidiReactor<v1::FromWorker, v1::ToWorker>* Session(Context* context) override {
+    return WorkerSession::Start(loop_, door_, CallerOf(*context), ++last_session_);
   }
-  grpc::ServerReadReactor<v1::ArtifactChunk>* UploadArtifact(Context*,
+  grpc::ServerReadReactor<v1::ArtifactChunk>* UploadArtifact(Context* context,
                                                              v1::UploadReply* reply) override {
-    return StartUpload(loop_, store_, disk_, reply);
+    return StartUpload(loop_, store_, disk_, door_.WorkerOf(CallerOf(*context)), reply);
   }
   grpc::ServerWriteReactor<v1::ArtifactChunk>* DownloadArtifact(
       Context*, const v1::DownloadRequest* request) override {
@@ -31,6 +32,7 @@ class WorkerService : public v1::WorkerService::CallbackService {
  private:
   Loop& loop_;
   ArtifactStore& store_;
+  Door& door_;
   WorkThread disk_;
   std::atomic<core::SessionNumber> last_session_ = 0;
 };

@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "common/rpc.h"
 #include "common/status.h"
+#include "scheduler/service/requests.h"
 #include "scheduler/worker_messages.h"
 
 namespace qsweep {
@@ -15,8 +16,9 @@ constexpr size_t kMaxOutbox = 10'000;
 
 }  // namespace
 
-WorkerSession* WorkerSession::Start(Loop& loop, core::SessionNumber number) {
-  std::shared_ptr<WorkerSession> session(new WorkerSession(loop, number));
+WorkerSession* WorkerSession::Start(Loop& loop, Door& door, const Caller& caller,
+                                    core::SessionNumber number) {
+  std::shared_ptr<WorkerSession> session(new WorkerSession(loop, door, caller, number));
   session->self_ = session;
   session->StartRead(&session->received_);
   return session.get();
@@ -51,8 +53,11 @@ void WorkerSession::OnReadDone(bool ok) {
 }
 
 absl::Status WorkerSession::Take(Turn& turn) {
+  RETURN_IF_ERROR(door_.StillGood(caller_));
   if (greeted_) return TakeMessage(turn, number_, received_);
   if (!received_.has_hello()) return absl::InvalidArgumentError("a session begins with hello");
+  RETURN_IF_ERROR(CheckHello(received_.hello()));
+  RETURN_IF_ERROR(door_.Admit(turn, caller_, WorkerId(received_.hello().info().id())));
   RETURN_IF_ERROR(TakeHello(turn, number_, received_.hello(), shared_from_this()));
   greeted_ = true;
   return absl::OkStatus();

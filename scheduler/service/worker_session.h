@@ -9,6 +9,7 @@
 
 #include "qsweep/v1/worker.pb.h"
 #include "scheduler/loop.h"
+#include "scheduler/service/door.h"
 
 namespace qsweep {
 
@@ -19,7 +20,8 @@ class WorkerSession : public grpc::ServerBidiReactor<v1::FromWorker, v1::ToWorke
                       public std::enable_shared_from_this<WorkerSession> {
  public:
   // Lives as long as the call and the loop's interest in it.
-  static WorkerSession* Start(Loop& loop, core::SessionNumber number);
+  static WorkerSession* Start(Loop& loop, Door& door, const Caller& caller,
+                              core::SessionNumber number);
 
   void Send(v1::ToWorker message) override;
   void Close(const absl::Status& reason) override;
@@ -30,13 +32,16 @@ class WorkerSession : public grpc::ServerBidiReactor<v1::FromWorker, v1::ToWorke
   void OnDone() override;
 
  private:
-  WorkerSession(Loop& loop, core::SessionNumber number) : loop_(loop), number_(number) {}
+  WorkerSession(Loop& loop, Door& door, const Caller& caller, core::SessionNumber number)
+      : loop_(loop), door_(door), caller_(caller), number_(number) {}
   absl::Status Take(Turn& turn);  // on the loop's thread
   void ReadNext();
   void WriteNext();                      // holding mutex_
   void End(const absl::Status& reason);  // holding mutex_
 
   Loop& loop_;
+  Door& door_;
+  const Caller caller_;
   const core::SessionNumber number_;
   std::shared_ptr<WorkerSession> self_;  // until OnDone
   v1::FromWorker received_;              // belongs to gRPC, then to the loop, in turns

@@ -14,6 +14,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/clock.h"
+#include "common/credentials.h"
 #include "common/file.h"
 #include "common/log.h"
 #include "common/proto_json.h"
@@ -29,10 +30,12 @@
 namespace qsweep {
 namespace {
 
+constexpr char kCredentialsFile[] = "credentials.json";  // in the state directory
 constexpr absl::Duration kProbeTimeout = absl::Minutes(2);
 
 struct Flags {
-  std::string scheduler, state_dir, data_root, model_root, name, qtrain;
+  std::string scheduler, join, state_dir, data_root, model_root, name, qtrain, log_file;
+  bool insecure = false;
   int slots = 1;
   int threads = 0;
   uint64_t memory_limit = 0;
@@ -46,9 +49,17 @@ std::string HostName() {
 
 void AddOptions(CLI::App* app, Flags* flags) {
   app->set_version_flag("--version", kVersion);
-  app->add_option("--scheduler", flags->scheduler, "The scheduler: HOST[:PORT] or unix:PATH")
-      ->envname("QSWEEP_SCHEDULER")
-      ->required();
+  app->add_option("--scheduler", flags->scheduler,
+                  "The scheduler: HOST[:PORT] or unix:PATH (default: the one joined)")
+      ->envname("QSWEEP_SCHEDULER");
+  app->add_option(
+      "--join", flags->join,
+      "The invitation that qctl workers invite printed; kept in the state directory, so "
+      "needed once");
+  app->add_flag("--insecure", flags->insecure,
+                "Talk to a scheduler on another machine in the clear");
+  app->add_option("--log-file", flags->log_file,
+                  "Log there and not to standard error; 16 MiB each, the last four are kept");
   app->add_option("--state-dir", flags->state_dir,
                   "What survives a restart; one worker a directory")
       ->required();
@@ -106,14 +117,49 @@ absl::StatusOr<AgentOptions> MakeOptions(const Flags& flags) {
   return options;
 }
 
+struct Dialled {
+  std::string address;
+  std::shared_ptr<grpc::Channel> channel;
+};
+
+// The scheduler that was joined, with the credentials it gave, unless another one is named: that
+// one in the clear.
+absl::StatusOr<Dialled> Dial(const Flags& flags) {
+  const std::string path = JoinPath(flags.state_dir, kCredentialsFile);
+  if (!flags.join.empty()) {
+    ASSIGN_OR_RETURN(const v1::Credentials invitation, ParseInvitation(flags.join));
+    RETURN_IF_ERROR(SaveCredentials(path, invitation));
+  }
+  const absl::StatusOr<v1::Credentials> joined = LoadCredentials(path);
+  if (!joined.ok() && !absl::IsNotFound(joined.status())) return joined.status();
+  if (flags.scheduler.empty() && !joined.ok()) {
+    return absl::InvalidArgumentError(
+        "no scheduler yet: --join INVITATION (from `qctl workers invite`) or --scheduler ADDRESS");
+  }
+  std::string address;
+  if (!flags.scheduler.empty()) {
+    ASSIGN_OR_RETURN(address, ParseAddress(flags.scheduler));
+  }
+  if (joined.ok() && (address.empty() || address == joined->address())) {
+    return Dialled{joined->address(), MakeSecureChannel(*joined)};
+  }
+  if (IsLocalAddress(address) || flags.insecure) return Dialled{address, MakeChannel(address)};
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--scheduler ", address,
+      ": is on another machine and this worker has no credentials for it; --join INVITATION (from "
+      "`qctl workers invite`), or --insecure on a network you trust"));
+}
+
 absl::Status Serve(const Flags& flags) {
-  ASSIGN_OR_RETURN(const std::string address, ParseAddress(flags.scheduler));
+  if (!flags.log_file.empty()) RETURN_IF_ERROR(SetLogFile(flags.log_file));
   ASSIGN_OR_RETURN(StateDirectory state, StateDirectory::Open(flags.state_dir));
+  ASSIGN_OR_RETURN(const Dialled scheduler, Dial(flags));
   ASSIGN_OR_RETURN(AgentOptions options, MakeOptions(flags));
   LogInfo(absl::StrCat("worker ", options.info.name(), " (", state.worker_id(), "), ",
                        options.info.slots(), " slots of ", options.trainer.threads, " threads and ",
-                       options.trainer.memory_limit_bytes >> 20, " MiB, scheduler ", address));
-  Agent agent(std::move(options), std::move(state), MakeChannel(address), SystemClock());
+                       options.trainer.memory_limit_bytes >> 20, " MiB, scheduler ",
+                       scheduler.address));
+  Agent agent(std::move(options), std::move(state), scheduler.channel, SystemClock());
   std::atomic<bool> done = false;
   absl::Status status;
   std::thread loop([&] {
@@ -149,5 +195,5 @@ int main(int argc, char** argv) {
   const absl::Status status = qsweep::Serve(flags);
   if (status.ok()) return 0;
   std::cerr << "qworker: " << status.message() << "\n";
-  return 1;
+  return absl::IsInvalidArgument(status) ? 2 : 1;
 }

@@ -1,0 +1,33 @@
+#include "common/log.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include "common/file.h"
+
+namespace qsweep {
+namespace {
+
+using testing::HasSubstr;
+
+TEST(Log, AFileIsRotatedAndTheOldestGoes) {
+  std::string directory = testing::TempDir() + "qsweep-log-XXXXXX";
+  ASSERT_NE(::mkdtemp(directory.data()), nullptr);
+  const std::string path = JoinPath(directory, "d.log");
+  SetLogName("test");
+  ASSERT_TRUE(SetLogFile(path, /*max_bytes=*/250).ok());
+  LogInfo(LogTag({RunId(12), AttemptNumber(2)}) + "two\nlines");
+  const std::string first = ReadFile(path, 1000).value();
+  EXPECT_THAT(first, HasSubstr("Z info test run=12 attempt=2: two\\nlines\n"));
+  for (int i = 0; i < 50; ++i) LogWarning(absl::StrCat("line ", i, std::string(50, '.')));
+  EXPECT_EQ(ListDirectory(directory)->size(), 5u);
+  EXPECT_THAT(ReadFile(path, 1000).value(), HasSubstr("line 49"));
+  for (const char* name : {"d.log", "d.log.1", "d.log.2", "d.log.3", "d.log.4"}) {
+    EXPECT_LE(FileSize(JoinPath(directory, name)).value(), 250) << name;
+  }
+  EXPECT_TRUE(RemoveTree(directory).ok());
+}
+
+}  // namespace
+}  // namespace qsweep

@@ -1,0 +1,69 @@
+// qctl db backup, qctl db check: the scheduler's database, while it works.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <memory>
+#include <string>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/str_cat.h"
+#include "common/file.h"
+#include "common/status.h"
+#include "qctl/command.h"
+#include "qctl/format.h"
+
+namespace qsweep::qctl {
+namespace {
+
+absl::StatusOr<int> Backup(const GlobalOptions& options, const std::string& path) {
+  if (PathExists(path)) {
+    return absl::InvalidArgumentError(absl::StrCat(path, ": is there already; name a new file"));
+  }
+  ASSIGN_OR_RETURN(const auto connection, Connection::Open(options));
+  const std::string part = path + ".part";
+  const FileDescriptor fd(::open(part.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+  if (!fd.valid()) return ErrnoStatus(errno, part, "create");
+  const absl::Cleanup remove = [&part] { ::unlink(part.c_str()); };
+  int64_t bytes = 0;
+  RETURN_IF_ERROR(connection->client().BackupDatabase([&](absl::string_view piece) {
+    bytes += static_cast<int64_t>(piece.size());
+    return WriteAll(fd.get(), piece, part);
+  }));
+  if (::fsync(fd.get()) != 0) return ErrnoStatus(errno, part, "fsync");
+  if (::rename(part.c_str(), path.c_str()) != 0) return ErrnoStatus(errno, path, "rename");
+  PrintLine(absl::StrCat(path, ": ", FormatBytes(static_cast<double>(bytes)),
+                         ", opened and checked by the scheduler, its hash checked here"));
+  return kExitGood;
+}
+
+absl::StatusOr<int> Check(const GlobalOptions& options) {
+  ASSIGN_OR_RETURN(const auto connection, Connection::Open(options));
+  ASSIGN_OR_RETURN(const v1::CheckDatabaseReply reply, connection->client().CheckDatabase());
+  if (options.json) {
+    PrintJson(reply);
+  } else {
+    PrintLine(absl::StrCat("whole: ", FormatBytes(static_cast<double>(reply.bytes())),
+                           ", every page and every reference read"));
+  }
+  return kExitGood;
+}
+
+}  // namespace
+
+void AddDatabase(CommandLine& line) {
+  CLI::App* db = line.Add("db", "the scheduler's database", []() -> absl::StatusOr<int> {
+    return absl::InvalidArgumentError("db: name one of backup, check");
+  });
+  auto path = std::make_shared<std::string>();
+  line.Add(
+          "backup", "copy it to a file here while the scheduler works, and check the copy",
+          [&options = line.options, path] { return Backup(options, *path); }, db)
+      ->add_option("FILE", *path, "a new file")
+      ->required();
+  line.Add(
+      "check", "read all of it and check it, while the scheduler works",
+      [&options = line.options] { return Check(options); }, db);
+}
+
+}  // namespace qsweep::qctl

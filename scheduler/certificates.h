@@ -1,0 +1,31 @@
+// The scheduler's own certificate authority: two key pairs on P-256 and their certificates.
+#ifndef QSWEEP_SCHEDULER_CERTIFICATES_H_
+#define QSWEEP_SCHEDULER_CERTIFICATES_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace qsweep {
+
+// PEM.
+struct KeyPair {
+  std::string key;
+  std::string certificate;
+};
+
+// Good for ten years. It signs nothing but servers' certificates.
+absl::StatusOr<KeyPair> MakeAuthority();
+// Good for ten years, too, for a server reached under these names: host names and IP addresses.
+absl::StatusOr<KeyPair> MakeServerCertificate(const KeyPair& authority,
+                                              const std::vector<std::string>& hosts);
+
+// Seconds since 1970; 0 if this is no certificate.
+int64_t CertificateEnd(const std::string& certificate);
+
+}  // namespace qsweep
+
+#endif  // QSWEEP_SCHEDULER_CERTIFICATES_H_

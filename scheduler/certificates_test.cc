@@ -1,0 +1,71 @@
+#include "scheduler/certificates.h"
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include "common/clock.h"
+#include "common/file.h"
+#include "common/subprocess.h"
+
+namespace qsweep {
+namespace {
+
+// Judged by the openssl program, not by the library calls that made them.
+class CertificatesTest : public testing::Test {
+ protected:
+  CertificatesTest() {
+    directory_ = testing::TempDir() + "qsweep-ca-XXXXXX";
+    EXPECT_NE(::mkdtemp(directory_.data()), nullptr);
+  }
+  ~CertificatesTest() override { EXPECT_TRUE(RemoveTree(directory_).ok()); }
+
+  std::string Write(const std::string& name, const std::string& text) {
+    const std::string path = JoinPath(directory_, name);
+    EXPECT_TRUE(WriteFileAtomic(path, text).ok());
+    return path;
+  }
+  absl::Status Verify(const KeyPair& authority, const KeyPair& server,
+                      const std::vector<std::string>& more) {
+    std::vector<std::string> argv = {"/usr/bin/openssl",
+                                     "verify",
+                                     "-x509_strict",
+                                     "-purpose",
+                                     "sslserver",
+                                     "-CAfile",
+                                     Write("ca", authority.certificate)};
+    argv.insert(argv.end(), more.begin(), more.end());
+    argv.push_back(Write("server", server.certificate));
+    return RunForOutput(argv, absl::Seconds(30)).status();
+  }
+
+  std::string directory_;
+};
+
+TEST_F(CertificatesTest, AServerIsKnownByItsNamesUnderItsAuthorityOnly) {
+  if (!PathExists("/usr/bin/openssl")) GTEST_SKIP() << "no openssl program";
+  const KeyPair authority = MakeAuthority().value();
+  const KeyPair server =
+      MakeServerCertificate(authority, {"lab.example.org", "10.1.2.3", "fe80::1"}).value();
+  EXPECT_EQ(Verify(authority, server, {"-verify_hostname", "lab.example.org"}), absl::OkStatus());
+  EXPECT_EQ(Verify(authority, server, {"-verify_ip", "10.1.2.3"}), absl::OkStatus());
+  EXPECT_EQ(Verify(authority, server, {"-verify_ip", "fe80::1"}), absl::OkStatus());
+  EXPECT_FALSE(Verify(authority, server, {"-verify_hostname", "other.example.org"}).ok());
+  EXPECT_FALSE(Verify(MakeAuthority().value(), server, {}).ok());
+  EXPECT_FALSE(Verify(server, server, {}).ok());  // which is no authority
+}
+
+TEST_F(CertificatesTest, LastsForYears) {
+  const KeyPair authority = MakeAuthority().value();
+  const int64_t years =
+      (CertificateEnd(authority.certificate) - SystemClock().UnixMicros() / 1'000'000) /
+      (365 * 24 * 60 * 60);
+  EXPECT_GE(years, 9);
+  EXPECT_EQ(CertificateEnd("rubbish"), 0);
+}
+
+TEST_F(CertificatesTest, AHostNameThatIsNoneIsAnError) {
+  EXPECT_FALSE(MakeServerCertificate(MakeAuthority().value(), {"a,IP:1.2.3.4"}).ok());
+}
+
+}  // namespace
+}  // namespace qsweep
