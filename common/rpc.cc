@@ -1,5 +1,9 @@
 #include "common/rpc.h"
 
+#include <grpc/support/log.h>
+
+#include <cstdlib>
+
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/strip.h"
@@ -25,6 +29,10 @@ class TokenPlugin : public grpc::MetadataCredentialsPlugin {
 
 std::shared_ptr<grpc::Channel> Dial(const std::string& address,
                                     const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
+  // What goes wrong comes back as a status; its own lines on standard error are for whoever asks.
+  if (std::getenv("GRPC_VERBOSITY") == nullptr) {
+    gpr_set_log_verbosity(static_cast<gpr_log_severity>(GPR_LOG_SEVERITY_ERROR + 1));
+  }
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
   arguments.SetMaxSendMessageSize(kMaxMessageBytes);

@@ -1,5 +1,6 @@
 // qscheduler: owns the experiment matrix, run states, metrics and artifacts.
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
@@ -10,6 +11,7 @@
 
 #include "absl/strings/str_join.h"
 #include "common/clock.h"
+#include "common/file.h"
 #include "common/log.h"
 #include "common/rpc.h"
 #include "common/shutdown.h"
@@ -23,6 +25,7 @@ namespace {
 
 constexpr int kExitError = 1;
 constexpr int kExitUsage = 2;
+constexpr int64_t kLeastRoom = 4 << 20;  // to start with: a log as long as it grows
 
 struct Flags {
   std::string data_directory;
@@ -30,6 +33,8 @@ struct Flags {
   bool insecure = false;
   int64_t lease_ms = 60'000;
   int64_t heartbeat_ms = 5'000;
+  uint64_t disk_reserve = uint64_t{512} << 20;
+  std::string metrics_address;
   std::string log_file;
   InitOptions init;
   std::string check_path;
@@ -55,10 +60,25 @@ absl::StatusOr<SchedulerOptions> MakeOptions(const Flags& flags) {
   options.data_directory = std::filesystem::absolute(flags.data_directory);
   options.policy.lease = absl::Milliseconds(flags.lease_ms);
   options.heartbeat_ms = flags.heartbeat_ms;
+  options.disk_reserve_bytes = static_cast<int64_t>(flags.disk_reserve);
+  options.metrics_address = flags.metrics_address;
   return options;
 }
 
-int Serve(const Flags& flags) {
+// The disk is full to the last byte: one commit failed, as a whole, and nobody was told that it had
+// not. Waits for room, then goes on as after a crash, in the same process.
+[[noreturn]] void StartAgain(const SchedulerOptions& options, const absl::Status& why,
+                             char** argv) {
+  LogError(absl::StrCat(why.message(), "; waits for room on the disk"));
+  do {
+    if (WaitForShutdownSignal(absl::Seconds(1)) != 0) std::_Exit(0);
+  } while (FreeDiskBytes(options.data_directory).value_or(0) < kLeastRoom);
+  LogInfo("there is room on the disk again: starts again");
+  ::execv("/proc/self/exe", argv);
+  std::_Exit(kExitError);
+}
+
+int Serve(const Flags& flags, char** argv) {
   BlockShutdownSignals();
   if (!flags.log_file.empty()) {
     if (const absl::Status status = SetLogFile(flags.log_file); !status.ok()) return Fail(status);
@@ -67,13 +87,16 @@ int Serve(const Flags& flags) {
   if (!options.ok()) return Fail(options.status());
   const absl::StatusOr<std::unique_ptr<Scheduler>> scheduler =
       Scheduler::Start(*options, SystemClock());
+  if (absl::IsResourceExhausted(scheduler.status())) StartAgain(*options, scheduler.status(), argv);
   if (!scheduler.ok()) return Fail(scheduler.status());
   LogInfo(absl::StrCat("qsweep ", kVersion, " serves ", flags.data_directory, " on ",
                        absl::StrJoin((*scheduler)->addresses(), " and ")));
   int signal = 0;
   while (signal == 0) {
     signal = WaitForShutdownSignal(absl::Milliseconds(200));
-    if (!(*scheduler)->status().ok()) std::_Exit(kExitError);  // it has said why
+    const absl::Status status = (*scheduler)->status();  // if it is not OK, it has been logged
+    if (absl::IsResourceExhausted(status)) StartAgain(*options, status, argv);
+    if (!status.ok()) std::_Exit(kExitError);
   }
   LogInfo("stopping");
   return 0;
@@ -121,6 +144,14 @@ void AddOptions(CLI::App& app, Flags& flags) {
   app.add_option("--heartbeat-ms", flags.heartbeat_ms, "how often workers say that they live")
       ->check(CLI::Range(10, 3'600'000))
       ->capture_default_str();
+  app.add_option("--disk-reserve", flags.disk_reserve,
+                 "with less of the disk free no new work is taken, as in 512M")
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false))
+      ->default_str("512M");
+  app.add_option(
+      "--metrics", flags.metrics_address,
+      "HOST:PORT of a page for Prometheus, /metrics; numbers only, open to all who reach "
+      "it (default: none)");
   app.add_option("--log-file", flags.log_file,
                  "log there and not to standard error; 16 MiB each, the last four are kept");
   CLI::App* init = app.add_subcommand(
@@ -155,5 +186,5 @@ int main(int argc, char** argv) {
   }
   if (app.got_subcommand("init")) return qsweep::Init(flags);
   if (app.got_subcommand("check")) return qsweep::Check(flags);
-  return qsweep::Serve(flags);
+  return qsweep::Serve(flags, argv);
 }

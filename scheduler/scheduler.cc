@@ -16,6 +16,7 @@
 #include "common/log.h"
 #include "common/rpc.h"
 #include "common/status.h"
+#include "scheduler/metrics_page.h"
 #include "scheduler/recovery.h"
 #include "scheduler/security.h"
 #include "storage/tokens.h"
@@ -109,7 +110,18 @@ absl::StatusOr<std::unique_ptr<Scheduler>> Scheduler::Start(const SchedulerOptio
                    Recover(*scheduler->database_, *scheduler->artifacts_, clock, options.policy));
   scheduler->loop_ = std::make_unique<Loop>(*scheduler->database_, *scheduler->artifacts_, clock,
                                             std::move(state), options.heartbeat_ms);
+  scheduler->disk_ = std::make_unique<DiskWatch>(
+      *scheduler->loop_, options.disk_reserve_bytes, options.disk_interval,
+      options.free_disk_bytes ? options.free_disk_bytes
+                              : [directory] { return FreeDiskBytes(directory); });
   RETURN_IF_ERROR(scheduler->Serve(options, security, clock));
+  if (!options.metrics_address.empty()) {
+    ASSIGN_OR_RETURN(
+        scheduler->metrics_,
+        MetricsServer::Start(options.metrics_address, [loop = scheduler->loop_.get(), directory] {
+          return SchedulerMetrics(*loop, directory);
+        }));
+  }
   return scheduler;
 }
 
@@ -118,10 +130,11 @@ absl::Status Scheduler::Serve(const SchedulerOptions& options,
   for (const std::string& listen : options.listen) RETURN_IF_ERROR(CheckSocket(listen));
   ASSIGN_OR_RETURN(std::vector<storage::TokenRow> tokens, storage::ListTokens(*database_));
   door_ = std::make_unique<Door>(std::move(tokens));
-  sweep_service_ = std::make_unique<SweepService>(*loop_);
-  worker_service_ = std::make_unique<WorkerService>(*loop_, *artifacts_, *door_);
-  admin_service_ = std::make_unique<AdminService>(*loop_, *door_, clock,
-                                                  AdminOptions{options.data_directory, security});
+  sweep_service_ = std::make_unique<SweepService>(*loop_, *disk_);
+  worker_service_ = std::make_unique<WorkerService>(*loop_, *artifacts_, *disk_, *door_);
+  admin_service_ = std::make_unique<AdminService>(
+      *loop_, *door_, clock,
+      AdminOptions{options.data_directory, security, options.disk_reserve_bytes});
 
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
@@ -147,6 +160,7 @@ absl::Status Scheduler::Serve(const SchedulerOptions& options,
 }
 
 Scheduler::~Scheduler() {
+  metrics_.reset();
   if (server_ != nullptr) {
     ::unlink(address_file_.c_str());
     admin_service_->Stop();
@@ -157,6 +171,7 @@ Scheduler::~Scheduler() {
     server_->Shutdown(gpr_time_from_seconds(kShutdownGraceSeconds, GPR_TIMESPAN));
     server_->Wait();
   }
+  disk_.reset();
   loop_.reset();
 }
 

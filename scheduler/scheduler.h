@@ -11,8 +11,10 @@
 #include "absl/status/statusor.h"
 #include "common/clock.h"
 #include "common/file.h"
+#include "common/metrics_http.h"
 #include "scheduler/artifact_store.h"
 #include "scheduler/core/state.h"
+#include "scheduler/disk_watch.h"
 #include "scheduler/loop.h"
 #include "scheduler/service/admin_service.h"
 #include "scheduler/service/door.h"
@@ -31,6 +33,11 @@ struct SchedulerOptions {
   bool insecure = false;  // neither TLS nor tokens anywhere, though others can reach an address
   core::Policy policy;
   int64_t heartbeat_ms = 5000;
+  // Disk that must stay free (disk_watch.h), and how to ask for it; the default asks the system.
+  int64_t disk_reserve_bytes = int64_t{512} << 20;
+  absl::Duration disk_interval = absl::Seconds(1);
+  DiskWatch::FreeBytes free_disk_bytes;
+  std::string metrics_address;  // HOST:PORT of the page for Prometheus; empty: none
 };
 
 class Scheduler {
@@ -53,6 +60,8 @@ class Scheduler {
   const std::vector<std::string>& addresses() const { return addresses_; }
   // Of these the first.
   const std::string& address() const { return addresses_.front(); }
+  // HOST:PORT of the page for Prometheus, if it was wanted.
+  std::string metrics_address() const { return metrics_ ? metrics_->address() : ""; }
   // Why it has stopped by itself; OK while it has not. It must not be destroyed then but exit the
   // process: calls may be waiting for a loop that is gone.
   absl::Status status() const { return loop_->status(); }
@@ -68,11 +77,13 @@ class Scheduler {
   std::unique_ptr<storage::Database> database_;
   std::unique_ptr<ArtifactStore> artifacts_;
   std::unique_ptr<Loop> loop_;
+  std::unique_ptr<DiskWatch> disk_;
   std::unique_ptr<Door> door_;
   std::unique_ptr<SweepService> sweep_service_;
   std::unique_ptr<WorkerService> worker_service_;
   std::unique_ptr<AdminService> admin_service_;
   std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<MetricsServer> metrics_;
 };
 
 }  // namespace qsweep

@@ -33,13 +33,16 @@ void AddAttempts(const core::State& state, const std::vector<storage::AttemptRow
 
 absl::StatusOr<storage::SweepRow> ExistingSweep(storage::Database& database, SweepId id) {
   ASSIGN_OR_RETURN(auto row, storage::ReadSweep(database, id));
-  if (!row.has_value()) return absl::NotFoundError(absl::StrCat("no sweep ", id.value()));
+  if (!row.has_value())
+    return absl::NotFoundError(absl::StrCat("no sweep ", id.value(), "; `qctl status` lists them"));
   return *std::move(row);
 }
 
 absl::StatusOr<storage::RunRow> ExistingRun(storage::Database& database, RunId id) {
   ASSIGN_OR_RETURN(auto row, storage::ReadRun(database, id));
-  if (!row.has_value()) return absl::NotFoundError(absl::StrCat("no run ", id.value()));
+  if (!row.has_value())
+    return absl::NotFoundError(
+        absl::StrCat("no run ", id.value(), "; `qctl runs SWEEP` lists a sweep's"));
   return *std::move(row);
 }
 
@@ -54,7 +57,8 @@ absl::StatusOr<SweepId> ResolveSweep(storage::Database& database, const std::str
     if (row.has_value()) return row->id;
   }
   ASSIGN_OR_RETURN(const auto id, storage::FindSweepByName(database, sweep));
-  if (!id.has_value()) return absl::NotFoundError(absl::StrCat("no sweep '", sweep, "'"));
+  if (!id.has_value())
+    return absl::NotFoundError(absl::StrCat("no sweep '", sweep, "'; `qctl status` lists them"));
   return *id;
 }
 
@@ -72,8 +76,9 @@ absl::StatusOr<RunId> ResolveRun(storage::Database& database, const std::string&
   ASSIGN_OR_RETURN(const SweepId sweep, ResolveSweep(database, run.substr(0, slash)));
   ASSIGN_OR_RETURN(const auto id, storage::FindRun(database, sweep, run.substr(slash + 1)));
   if (!id.has_value()) {
-    return absl::NotFoundError(
-        absl::StrCat("no run '", run.substr(slash + 1), "' in sweep '", run.substr(0, slash), "'"));
+    return absl::NotFoundError(absl::StrCat("no run '", run.substr(slash + 1), "' in sweep '",
+                                            run.substr(0, slash), "'; `qctl runs ",
+                                            run.substr(0, slash), "` lists them"));
   }
   return *id;
 }

@@ -36,7 +36,7 @@ namespace {
 
 // Writes what is in the file once more, up to `limit`, and syncs it. Fine if there is no file.
 absl::Status WriteAgain(const std::string& path, int kind, int64_t limit) {
-  constexpr int64_t kBlock = 1 << 20;
+  constexpr int64_t kBlock = 1 << 16;  // as large as pages get: SQLite's files take little more
   sqlite3_vfs* vfs = sqlite3_vfs_find(nullptr);
   int exists = 0;
   vfs->xAccess(vfs, path.c_str(), SQLITE_ACCESS_EXISTS, &exists);

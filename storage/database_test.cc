@@ -91,6 +91,28 @@ TEST(Database, RefusesAFileThatIsNone) {
   EXPECT_EQ(Database::Open(test.path()).status().code(), absl::StatusCode::kDataLoss);
 }
 
+// As a killed process leaves it: whatever the length of the log, all of it counts.
+TEST(Database, OpensTheLongLogOfAKilledProcess) {
+  TestDatabase test;
+  for (int i = 0; i < 30; ++i) {
+    Transaction transaction(*test.database);
+    ASSERT_TRUE(transaction
+                    .ExecuteOne("INSERT INTO workers VALUES (?, ?, 0)", absl::StrCat("w", i),
+                                std::string(100'000, 'x'))
+                    .ok());
+    ASSERT_TRUE(transaction.Commit().ok());
+  }
+  const std::string copy = test.path() + ".copy";
+  for (const char* part : {"", "-wal"}) {
+    const std::string bytes = ReadFile(test.path() + part, 1 << 24).value();
+    ASSERT_TRUE(WriteFileAtomic(copy + part, bytes).ok());
+  }
+  EXPECT_GT(FileSize(copy + "-wal").value(), 3'000'000);
+  const auto opened = Database::Open(copy);
+  ASSERT_TRUE(opened.ok()) << opened.status();
+  EXPECT_EQ(Single(**opened, "SELECT count(*) FROM workers"), 30);
+}
+
 TEST(Statement, KeepsEveryValue) {
   TestDatabase test;
   const std::string text("a\0b'\xc3\xa4", 6);

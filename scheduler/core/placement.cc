@@ -127,7 +127,9 @@ std::string WhyNowhere(const State& state, const Needs& needs) {
 
 }  // namespace
 
-void Place(State& state, Time now, Effects& effects) { Placement(state, now, effects).Run(); }
+void Place(State& state, Time now, Effects& effects) {
+  if (state.hold.empty()) Placement(state, now, effects).Run();
+}
 
 std::string WaitingReason(const State& state, Time now, const Run& run) {
   switch (run.wait) {
@@ -143,6 +145,7 @@ std::string WaitingReason(const State& state, Time now, const Run& run) {
     case Wait::kQueued:
       break;
   }
+  if (!state.hold.empty()) return state.hold;
   if (std::string why = WhyNowhere(state, run.needs); !why.empty()) return why;
   for (const auto& [id, worker] : state.workers) {
     if (IsCapable(worker, run.needs) && worker.faults < state.policy.quarantine_after) {

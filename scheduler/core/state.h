@@ -139,6 +139,7 @@ struct Position {
 
 struct State {
   Policy policy;
+  std::string hold;  // why no run is placed for now, whatever workers there are; empty: runs are
   std::map<SweepId, Sweep> sweeps;
   absl::node_hash_map<RunId, Run> runs;
   absl::node_hash_map<std::string, Cell> cells;  // by key

@@ -20,14 +20,15 @@ constexpr size_t kMaxChunkBytes = 1 << 20;
 // Both delete themselves when the call is done.
 class Upload : public grpc::ServerReadReactor<v1::ArtifactChunk> {
  public:
-  Upload(Loop& loop, ArtifactStore& store, WorkThread& disk, const WorkerId& worker,
-         v1::UploadReply* reply)
-      : loop_(loop), store_(store), disk_(disk), worker_(worker), reply_(reply) {
-    StartRead(&chunk_);
+  Upload(Loop& loop, ArtifactStore& store, const DiskWatch& disk, WorkThread& files,
+         const WorkerId& worker, v1::UploadReply* reply)
+      : loop_(loop), store_(store), files_(files), worker_(worker), reply_(reply) {
+    const absl::Status room = disk.RoomForUploads();
+    room.ok() ? StartRead(&chunk_) : Finish(ToGrpc(room));
   }
 
   void OnReadDone(bool ok) override {
-    if (!ok) return disk_.Post([this] { End(); });
+    if (!ok) return files_.Post([this] { End(); });
     const bool first = artifact_ == nullptr;
     if (const absl::Status status = Take(); !status.ok()) return Finish(ToGrpc(status));
     first ? AskLoop() : StartRead(&chunk_);
@@ -81,7 +82,7 @@ class Upload : public grpc::ServerReadReactor<v1::ArtifactChunk> {
 
   Loop& loop_;
   ArtifactStore& store_;
-  WorkThread& disk_;
+  WorkThread& files_;
   const WorkerId worker_;
   v1::UploadReply* const reply_;
   v1::ArtifactChunk chunk_;
@@ -133,9 +134,10 @@ void FileSender::OnWriteDone(bool ok) {
 }
 
 grpc::ServerReadReactor<v1::ArtifactChunk>* StartUpload(Loop& loop, ArtifactStore& store,
-                                                        WorkThread& disk, const WorkerId& worker,
+                                                        const DiskWatch& disk, WorkThread& files,
+                                                        const WorkerId& worker,
                                                         v1::UploadReply* reply) {
-  return new Upload(loop, store, disk, worker, reply);
+  return new Upload(loop, store, disk, files, worker, reply);
 }
 
 grpc::ServerWriteReactor<v1::ArtifactChunk>* StartDownload(ArtifactStore& store,

@@ -9,6 +9,7 @@
 #include "common/file.h"
 #include "qsweep/v1/worker.pb.h"
 #include "scheduler/artifact_store.h"
+#include "scheduler/disk_watch.h"
 #include "scheduler/loop.h"
 #include "scheduler/service/door.h"
 #include "scheduler/service/work_thread.h"
@@ -29,10 +30,11 @@ class FileSender : public grpc::ServerWriteReactor<v1::ArtifactChunk> {
   v1::ArtifactChunk chunk_;
 };
 
-// On behalf of a live attempt, which must be the caller's. The reply comes when file and row are on
-// disk; `disk` waits for the file.
+// On behalf of a live attempt, which must be the caller's, while there is room on the disk. The
+// reply comes when file and row are on disk; `files` waits for the file.
 grpc::ServerReadReactor<v1::ArtifactChunk>* StartUpload(Loop& loop, ArtifactStore& store,
-                                                        WorkThread& disk, const WorkerId& worker,
+                                                        const DiskWatch& disk, WorkThread& files,
+                                                        const WorkerId& worker,
                                                         v1::UploadReply* reply);
 grpc::ServerWriteReactor<v1::ArtifactChunk>* StartDownload(ArtifactStore& store,
                                                            const std::string& sha256);

@@ -124,6 +124,10 @@ grpc::ServerUnaryReactor* SweepService::SubmitSweep(Context* context,
                                                     const v1::SubmitSweepRequest* request,
                                                     v1::SubmitSweepReply* reply) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  if (const absl::Status room = disk_.RoomForWork(); !room.ok()) {
+    reactor->Finish(ToGrpc(room));
+    return reactor;
+  }
   submissions_.Post([=, &loop = loop_] {
     absl::StatusOr<std::vector<SubmittedCell>> cells = PrepareSubmission(loop, *request);
     const absl::Status status = !cells.ok() ? cells.status() : loop.Do([&](Turn& turn) {

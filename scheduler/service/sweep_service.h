@@ -2,6 +2,7 @@
 #define QSWEEP_SCHEDULER_SERVICE_SWEEP_SERVICE_H_
 
 #include "qsweep/v1/sweep.grpc.pb.h"
+#include "scheduler/disk_watch.h"
 #include "scheduler/loop.h"
 #include "scheduler/service/work_thread.h"
 
@@ -10,7 +11,7 @@ namespace qsweep {
 // For qctl. Every call is checked here and has its turn on the loop.
 class SweepService : public v1::SweepService::CallbackService {
  public:
-  explicit SweepService(Loop& loop) : loop_(loop) {}
+  SweepService(Loop& loop, const DiskWatch& disk) : loop_(loop), disk_(disk) {}
 
   using Context = grpc::CallbackServerContext;
   using Unary = grpc::ServerUnaryReactor;
@@ -29,6 +30,7 @@ class SweepService : public v1::SweepService::CallbackService {
 
  private:
   Loop& loop_;
+  const DiskWatch& disk_;
   WorkThread submissions_;
 };
 

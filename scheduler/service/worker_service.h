@@ -5,6 +5,7 @@
 
 #include "qsweep/v1/worker.grpc.pb.h"
 #include "scheduler/artifact_store.h"
+#include "scheduler/disk_watch.h"
 #include "scheduler/loop.h"
 #include "scheduler/service/artifact_transfer.h"
 #include "scheduler/service/worker_session.h"
@@ -13,8 +14,8 @@ namespace qsweep {
 
 class WorkerService : public v1::WorkerService::CallbackService {
  public:
-  WorkerService(Loop& loop, ArtifactStore& store, Door& door)
-      : loop_(loop), store_(store), door_(door) {}
+  WorkerService(Loop& loop, ArtifactStore& store, const DiskWatch& disk, Door& door)
+      : loop_(loop), store_(store), disk_(disk), door_(door) {}
 
   using Context = grpc::CallbackServerContext;
   grpc::ServerBidiReactor<v1::FromWorker, v1::ToWorker>* Session(Context* context) override {
@@ -22,7 +23,7 @@ class WorkerService : public v1::WorkerService::CallbackService {
   }
   grpc::ServerReadReactor<v1::ArtifactChunk>* UploadArtifact(Context* context,
                                                              v1::UploadReply* reply) override {
-    return StartUpload(loop_, store_, disk_, door_.WorkerOf(CallerOf(*context)), reply);
+    return StartUpload(loop_, store_, disk_, files_, door_.WorkerOf(CallerOf(*context)), reply);
   }
   grpc::ServerWriteReactor<v1::ArtifactChunk>* DownloadArtifact(
       Context*, const v1::DownloadRequest* request) override {
@@ -32,8 +33,9 @@ class WorkerService : public v1::WorkerService::CallbackService {
  private:
   Loop& loop_;
   ArtifactStore& store_;
+  const DiskWatch& disk_;
   Door& door_;
-  WorkThread disk_;
+  WorkThread files_;
   std::atomic<core::SessionNumber> last_session_ = 0;
 };
 

@@ -1,0 +1,130 @@
+// A real scheduler on a disk whose free space the test decides.
+#include "scheduler/disk_watch.h"
+
+#include <gmock/gmock.h>
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+#include <httplib.h>
+#include <stdlib.h>
+
+#include "absl/time/clock.h"
+#include "common/clock.h"
+#include "common/file.h"
+#include "common/rpc.h"
+#include "common/version.h"
+#include "qsweep/v1/sweep.grpc.pb.h"
+#include "qsweep/v1/worker.grpc.pb.h"
+#include "scheduler/scheduler.h"
+
+namespace qsweep {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr int64_t kMiB = 1 << 20;
+
+class DiskWatchTest : public testing::Test {
+ protected:
+  DiskWatchTest() {
+    directory_ = testing::TempDir() + "qs-XXXXXX";
+    EXPECT_NE(::mkdtemp(directory_.data()), nullptr);
+    SchedulerOptions options;
+    options.data_directory = JoinPath(directory_, "data");
+    options.listen = {absl::StrCat("unix:", JoinPath(directory_, "socket"))};
+    options.disk_reserve_bytes = 500 * kMiB;
+    options.disk_interval = absl::Milliseconds(10);
+    options.free_disk_bytes = [this] { return free_.load(); };
+    options.metrics_address = "127.0.0.1:0";
+    scheduler_ = *Scheduler::Start(options, SystemClock());
+    channel_ = MakeChannel(scheduler_->address());
+    sweeps_ = v1::SweepService::NewStub(channel_);
+  }
+  ~DiskWatchTest() override {
+    scheduler_.reset();
+    EXPECT_TRUE(RemoveTree(directory_).ok());
+  }
+
+  grpc::Status Submit(const std::string& name) {
+    grpc::ClientContext context;
+    v1::SubmitSweepRequest request;
+    request.set_request_id(name);
+    request.set_name(name);
+    v1::Cell* cell = request.add_cells();
+    cell->set_name("c");
+    cell->mutable_spec()->mutable_model()->set_name("vit_mini_patch4_28");
+    cell->mutable_spec()->mutable_model()->set_pretrained(false);
+    cell->mutable_spec()->mutable_dataset()->set_name("fashion_mnist");
+    cell->mutable_spec()->mutable_training()->set_method("full");
+    v1::SubmitSweepReply reply;
+    return sweeps_->SubmitSweep(&context, request, &reply);
+  }
+  std::string Waiting() {
+    grpc::ClientContext context;
+    v1::GetRunRequest request;
+    request.set_run("1");
+    v1::RunDetail detail;
+    EXPECT_TRUE(sweeps_->GetRun(&context, request, &detail).ok());
+    return detail.run().waiting();
+  }
+  std::string Metrics() {
+    httplib::Client client("http://" + scheduler_->metrics_address());
+    const auto page = client.Get("/metrics");
+    return page ? page->body : "";
+  }
+  template <typename Condition>
+  static void Await(const Condition& condition) {
+    const absl::Duration deadline = SystemClock().Monotonic() + absl::Seconds(30);
+    while (!condition()) {
+      ASSERT_LT(SystemClock().Monotonic(), deadline);
+      absl::SleepFor(absl::Milliseconds(5));
+    }
+  }
+
+  std::atomic<int64_t> free_ = 1000 * kMiB;
+  std::string directory_;
+  std::unique_ptr<Scheduler> scheduler_;
+  std::shared_ptr<grpc::Channel> channel_;
+  std::unique_ptr<v1::SweepService::Stub> sweeps_;
+};
+
+TEST_F(DiskWatchTest, TakesNoWorkBeforeTheDiskIsFullAndGoesOnUnaided) {
+  EXPECT_TRUE(Submit("first").ok());
+  EXPECT_THAT(Metrics(), HasSubstr("qsweep_holding 0\n"));
+  EXPECT_THAT(Metrics(), HasSubstr("qsweep_runs{state=\"pending\"} 1\n"));
+  free_ = 499 * kMiB;
+  Await([&] { return Waiting().find("nearly full: 499 MiB are free") != std::string::npos; });
+  EXPECT_THAT(Metrics(), HasSubstr("qsweep_holding 1\n"));
+  const grpc::Status refused = Submit("second");
+  EXPECT_EQ(refused.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_THAT(refused.error_message(), HasSubstr("make room there"));
+
+  // A worker with room for the run is welcome and gets nothing.
+  grpc::ClientContext context;
+  context.set_deadline(gpr_time_from_seconds(30, GPR_TIMESPAN));
+  const auto worker = v1::WorkerService::NewStub(channel_);
+  const auto stream = worker->Session(&context);
+  v1::FromWorker hello;
+  v1::WorkerInfo* info = hello.mutable_hello()->mutable_info();
+  info->set_id("w");
+  info->set_name("w");
+  info->set_protocol(kProtocol);
+  info->set_slots(1);
+  info->add_datasets("fashion_mnist");
+  stream->Write(hello);
+  v1::ToWorker message;
+  ASSERT_TRUE(stream->Read(&message));
+  EXPECT_TRUE(message.has_welcome());
+  EXPECT_THAT(Waiting(), HasSubstr("nearly full"));
+
+  free_ = 510 * kMiB;  // room for the reserve, but not for a tenth more: no flutter
+  absl::SleepFor(absl::Milliseconds(100));
+  EXPECT_THAT(Waiting(), HasSubstr("nearly full"));
+  free_ = 551 * kMiB;
+  ASSERT_TRUE(stream->Read(&message));
+  EXPECT_TRUE(message.has_assign()) << message.ShortDebugString();
+  EXPECT_TRUE(Submit("second").ok());
+  context.TryCancel();
+}
+
+}  // namespace
+}  // namespace qsweep
