@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <functional>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -67,6 +68,20 @@ absl::Status Step(const v1::ExperimentSpec& spec, Trainee& trainee, const Batch&
   return absl::OkStatus();
 }
 
+// Of `steps` calls, after some that are not timed.
+absl::StatusOr<double> MedianSeconds(int64_t steps,
+                                     const std::function<absl::Status(int64_t)>& work) {
+  std::vector<double> seconds;
+  for (int64_t step = 0; step < kWarmUpSteps + steps; ++step) {
+    const absl::Duration begin = SystemClock().Monotonic();
+    RETURN_IF_ERROR(work(step));
+    if (step < kWarmUpSteps) continue;
+    seconds.push_back(absl::ToDoubleSeconds(SystemClock().Monotonic() - begin));
+  }
+  std::sort(seconds.begin(), seconds.end());
+  return seconds[seconds.size() / 2];
+}
+
 std::string QuantizationName(const v1::QuantizationFacts& facts) {
   if (facts.bits() == 0) return "none";
   return absl::StrCat(facts.quant_type(), facts.double_quant() ? "-dq" : "");
@@ -85,18 +100,12 @@ absl::StatusOr<v1::BenchReport> Bench(const BenchOptions& options) {
   const Batch batch = RandomBatch(spec);
   const int64_t rss_before = ResidentBytes();
   ResetPeak();
-  std::vector<double> seconds;
-  for (int64_t step = 0; step < kWarmUpSteps + options.steps; ++step) {
-    const absl::Duration begin = SystemClock().Monotonic();
-    RETURN_IF_ERROR(Step(spec, trainee, batch, step, &plan));
-    if (step < kWarmUpSteps) continue;
-    seconds.push_back(absl::ToDoubleSeconds(SystemClock().Monotonic() - begin));
-  }
-  std::sort(seconds.begin(), seconds.end());
-  const double median = seconds[seconds.size() / 2];
+  ASSIGN_OR_RETURN(const double step_seconds, MedianSeconds(options.steps, [&](int64_t step) {
+                     return Step(spec, trainee, batch, step, &plan);
+                   }));
   const v1::QuantizationFacts& facts = trainee.model->quantization();
-  report.set_images_per_s(spec.dataset().batch_size() / median);
-  report.set_step_ms(1e3 * median);
+  report.set_images_per_s(spec.dataset().batch_size() / step_seconds);
+  report.set_step_ms(1e3 * step_seconds);
   report.set_steps(options.steps);
   report.set_batch_size(spec.dataset().batch_size());
   report.set_micro_batch(plan.micro_batch());
@@ -112,6 +121,11 @@ absl::StatusOr<v1::BenchReport> Bench(const BenchOptions& options) {
   report.set_cpu(CpuModel());
   report.set_version(kVersion);
   report.set_torch_version(TORCH_VERSION);
+  ASSIGN_OR_RETURN(const double forward_seconds, MedianSeconds(options.steps, [&](int64_t) {
+                     Logits(*trainee.model, batch.images);
+                     return absl::OkStatus();
+                   }));
+  report.set_forward_images_per_s(spec.dataset().batch_size() / forward_seconds);
   return report;
 }
 
