@@ -68,7 +68,8 @@ at::Tensor Block::Forward(const at::Tensor& x, const Position& position,
   at::Tensor qkv_rows = qkv.Forward(normed, position, &out.lora_qkv, workspace);
   normed = at::Tensor();
   qkv_rows = qkv_rows.view({images, tokens, -1});
-  const at::Tensor attended = Attention(qkv_rows, heads, queries, kept ? &out.lse : nullptr);
+  const at::Tensor attended =
+      Attention(qkv_rows, heads, queries, kept ? &out.probabilities : nullptr);
   if (kept) {
     out.qkv = qkv_rows;
     out.attended = attended;
@@ -131,9 +132,9 @@ StreamGradient Block::BackwardAttention(const StreamGradient& dy, BlockSaved& sa
       proj.Backward(dy.narrow, attended_rows, PositionAfterAttention(position, cls_only),
                     saved.lora_proj, wants_qkv, {}, gradients, workspace);
   if (!wants_qkv) return {};
-  at::Tensor d_qkv = AttentionBackward(saved.qkv, heads, saved.attended, saved.lse,
+  at::Tensor d_qkv = AttentionBackward(saved.qkv, heads, saved.attended, saved.probabilities,
                                        d_attended.view(saved.attended.sizes()));
-  saved.qkv = saved.attended = at::Tensor();
+  saved.qkv = saved.attended = saved.probabilities = at::Tensor();
   at::Tensor normed;
   if (qkv.trains()) normed = LayerNormOutput(saved.norm1, norm1.gamma.value, norm1.beta.value);
   const at::Tensor d_normed = qkv.Backward(d_qkv.view({-1, d_qkv.size(2)}), normed, position,

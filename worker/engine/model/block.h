@@ -25,13 +25,14 @@ struct Norm {
 };
 
 // What a forward pass leaves for the backward pass of one block: bytes per token in terms of the
-// width D, in bf16: 20 D (kNone), 12 D (kSelective), 4 D (kFull).
+// width D, in bf16: 20 D (kNone) or 12 D (kSelective) and the probabilities, two a head and token;
+// 4 D (kFull).
 struct BlockSaved {
   Checkpointing checkpointing = Checkpointing::kNone;
   Position position;
   at::Tensor x;  // kFull only
   NormSaved norm1, norm2;
-  at::Tensor qkv, attended, lse;
+  at::Tensor qkv, attended, probabilities;
   at::Tensor hidden, gelu_derivative;  // kNone only; `hidden` only when fc2 trains
   at::Tensor lora_qkv, lora_proj, lora_fc1, lora_fc2;
 };

@@ -156,26 +156,27 @@ void ForHeads(const HeadShape& shape, int64_t images, int64_t heads, const Work&
 
 }  // namespace
 
-at::Tensor Attention(const at::Tensor& qkv, int64_t heads, int64_t queries, at::Tensor* lse) {
+at::Tensor Attention(const at::Tensor& qkv, int64_t heads, int64_t queries, at::Tensor* saved) {
   const HeadShape shape = ShapeOf(qkv, heads, queries);
   const int64_t images = qkv.size(0), dim = heads * shape.d;
   const at::Tensor o = at::empty({images, queries, dim}, qkv.scalar_type());
-  if (lse != nullptr) *lse = at::empty({images, heads, queries}, at::kFloat);
-  float* sums = lse != nullptr ? Data<float>(*lse) : nullptr;
   WithType(qkv.scalar_type(), [&](auto t) {
     using T = decltype(t);
+    const int64_t floats = (BestKernels<T>().attention_saved(shape) + 15) / 16 * 16;
+    if (saved != nullptr) *saved = at::empty({images * heads, floats}, at::kFloat);
+    float* kept = saved != nullptr ? Data<float>(*saved) : nullptr;
     ForHeads<T>(shape, images, heads, [&](int64_t image, int64_t head, float* scratch) {
       const T* q = Data<T>(qkv) + image * shape.tokens * shape.qkv_stride + head * shape.d;
       T* to = Data<T>(o) + image * queries * dim + head * shape.d;
       BestKernels<T>().attention(shape, q, q + dim, q + 2 * dim, to,
-                                 sums ? sums + (image * heads + head) * queries : nullptr, scratch);
+                                 kept ? kept + (image * heads + head) * floats : nullptr, scratch);
     });
   });
   return o;
 }
 
 at::Tensor AttentionBackward(const at::Tensor& qkv, int64_t heads, const at::Tensor& o,
-                             const at::Tensor& lse, const at::Tensor& d_o) {
+                             const at::Tensor& saved, const at::Tensor& d_o) {
   const int64_t images = qkv.size(0), queries = o.size(1), dim = o.size(2);
   const HeadShape shape = ShapeOf(qkv, heads, queries);
   const at::Tensor d_qkv = at::empty_like(qkv);
@@ -186,10 +187,10 @@ at::Tensor AttentionBackward(const at::Tensor& qkv, int64_t heads, const at::Ten
       const int64_t o_at = image * queries * dim + head * shape.d;
       const T* q = Data<T>(qkv) + at;
       T* dq = Data<T>(d_qkv) + at;
-      BestKernels<T>().attention_backward(shape, q, q + dim, q + 2 * dim, Data<T>(o) + o_at,
-                                          Data<float>(lse) + (image * heads + head) * queries,
-                                          Data<T>(d_o) + o_at, {dq, dq + dim, dq + 2 * dim},
-                                          scratch);
+      BestKernels<T>().attention_backward(
+          shape, q, q + dim, q + 2 * dim, Data<T>(o) + o_at,
+          Data<float>(saved) + (image * heads + head) * saved.size(1), Data<T>(d_o) + o_at,
+          {dq, dq + dim, dq + 2 * dim}, scratch);
     });
   });
   return d_qkv;

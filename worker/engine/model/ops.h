@@ -56,12 +56,12 @@ at::Tensor Gelu(const at::Tensor& u, bool keep_derivative);
 // -----------------------------------
 
 // qkv [images, tokens, 3 * dim], as timm lays it out (q, k, v, then head, then d) -> o [images,
-// queries, dim]: of the first `queries` tokens only. `lse` (may be null): the logarithm of each
-// row's sum of exponentials, fp32 [images, heads, queries].
-at::Tensor Attention(const at::Tensor& qkv, int64_t heads, int64_t queries, at::Tensor* lse);
-// dqkv, of qkv's shape; zero for the q of tokens past `queries`. Scores are computed again.
+// queries, dim]: of the first `queries` tokens only. `saved` (may be null) gets the probabilities,
+// in a layout for backward.
+at::Tensor Attention(const at::Tensor& qkv, int64_t heads, int64_t queries, at::Tensor* saved);
+// dqkv, of qkv's shape; zero for the q of tokens past `queries`.
 at::Tensor AttentionBackward(const at::Tensor& qkv, int64_t heads, const at::Tensor& o,
-                             const at::Tensor& lse, const at::Tensor& d_o);
+                             const at::Tensor& saved, const at::Tensor& d_o);
 
 // --- Dropout
 // ----------------------------------------------------------------------------------------

@@ -22,10 +22,9 @@
 
 namespace qsweep::engine {
 
-// What backward recomputes, beside attention's probabilities and the norms' outputs, which it
-// always does. kNone: nothing more; kSelective: the MLP's hidden layer (one product of the block's
-// four); kFull: the block, of which only the input is kept. All three give the same gradients, to
-// the bit.
+// What backward recomputes, beside the norms' outputs, which it always does. kNone: nothing more;
+// kSelective: the MLP's hidden layer (one product of the block's four); kFull: the block, of which
+// only the input is kept. All three give the same gradients, to the bit.
 enum class Checkpointing { kNone, kSelective, kFull };
 
 struct ForwardContext {

@@ -1,8 +1,8 @@
-// Attention of one head, o = P v with P = softmax(q kᵀ · c), c = 1 / sqrt(d). Forward keeps o and,
-// per row, L = log Σ exp(q kᵀ · c). Backward computes P = exp(q kᵀ · c − L) again and, with δ = Σ_d
-// dO · o:
+// Attention of one head, o = P v with P = softmax(q kᵀ · c), c = 1 / sqrt(d). Forward can keep P,
+// in the layout backward wants it. With δ = Σ_d dO · o:
 //   dV = Pᵀ dO,  dS = P · (dO vᵀ − δ),  dQ = dS k · c,  dK = dSᵀ q · c
-// (FlashAttention, arXiv 2205.14135, section B.4). A head's matrices fit a core's cache at the
+// (FlashAttention, arXiv 2205.14135, section B.4; that P is computed again there pays where memory
+// is slow, and not for images few enough for a cache). A head's matrices fit a core's cache at the
 // sizes of a ViT, so there is no blocking over keys: scores of a few rows at a time, everything
 // else on the way.
 //
@@ -212,7 +212,7 @@ struct HeadPlan {
   int64_t packed_rows(int64_t d) const { return RoundUp(rows * d / kElements, 16); }
 };
 
-constexpr float kLog2E = 1.44269504f, kLn2 = 0.69314718f;
+constexpr float kLog2E = 1.44269504f;
 
 // Hands out pieces of the scratch memory, each a whole number of cache lines.
 struct Arena {
@@ -228,12 +228,47 @@ template <typename T>
 int64_t AttentionScratch(const HeadShape& s) {
   const HeadPlan<T> plan(s);
   const int64_t keys = plan.packed_keys(s.d), rows = plan.packed_rows(s.d);
-  // Of the backward pass, which needs more. 64: a tile may read past the last row of P and dS.
-  return 5 * keys + 4 * rows + (3 * kTileRows + 2 * plan.row_units + 2) * plan.keys + 64 + 12 * 16;
+  // Of the backward pass, which needs more. 16: a tile may read past the last row of dS.
+  return 3 * keys + 4 * rows + (2 * kTileRows + plan.row_units + 1) * plan.keys + 16 + 10 * 16;
 }
 
+// Units of P as pairs, and what a tile may read past its last row.
 template <typename T>
-void Attention(const HeadShape& s, const T* q, const T* k, const T* v, T* o, float* lse,
+int64_t AttentionSaved(const HeadShape& s) {
+  const HeadPlan<T> plan(s);
+  return plan.row_units * plan.keys + 16;
+}
+
+// P or dS of a tile's rows, times `scale` of each row, as pairs: the operand whose summed dimension
+// is the row.
+template <typename T>
+inline void StorePairs(const float* rows, const float* scale, int64_t keys, float* pairs) {
+  constexpr int kElements = UnitOf<T>::kElements;
+  for (int r = 0; r < kTileRows; r += kElements, rows += kElements * keys, pairs += keys) {
+    for (int64_t i = 0; i < keys; i += kWidth) {
+      if constexpr (kElements == 1) {
+        Store(pairs + i, Load(rows + i) * scale[r]);
+      } else {
+        const U low = RoundToBf16(Load(rows + i) * scale[r]);
+        const U high = RoundToBf16(Load(rows + keys + i) * scale[r + 1]);
+        Store(pairs + i, reinterpret_cast<F>(low | high << 16));
+      }
+    }
+  }
+}
+
+// A vector of row r of a tile, from its pairs.
+template <typename T>
+inline F LoadFromPairs(const float* pairs, int r, int64_t keys, int64_t column) {
+  const F units = Load(pairs + r / UnitOf<T>::kElements * keys + column);
+  if constexpr (UnitOf<T>::kElements == 1) return units;
+  const U bits = reinterpret_cast<U>(units);
+  return reinterpret_cast<F>(r % 2 == 0 ? bits << 16 : bits & 0xffff0000);
+}
+
+// `saved` (may be null): P, AttentionSaved floats.
+template <typename T>
+void Attention(const HeadShape& s, const T* q, const T* k, const T* v, T* o, float* saved,
                float* scratch) {
   using Element = typename UnitOf<T>::Element;
   const HeadPlan<T> plan(s);
@@ -267,13 +302,13 @@ void Attention(const HeadShape& s, const T* q, const T* k, const T* v, T* o, flo
       for (int64_t i = 0; i < plan.keys; i += kWidth) {
         const F x = Exp2<T>(Load(score + i) - top);
         sum += x;
+        Store(score + i, x);
         Store(to + i, x);
       }
-      const float total = Sum(sum);
-      over_sum[r] = 1.0f / total;
-      if (lse != nullptr && row + r < s.queries) {
-        lse[row + r] = top * kLn2 + __builtin_logf(total);
-      }
+      over_sum[r] = 1.0f / Sum(sum);
+    }
+    if (saved != nullptr) {
+      StorePairs<T>(scores, over_sum, plan.keys, saved + row / plan.kElements * plan.keys);
     }
     Product<T>({p, plan.key_units, 1}, values, s.d, plan.key_units, s.d / kWidth,
                [&](int r, int64_t column, F x) {
@@ -283,45 +318,26 @@ void Attention(const HeadShape& s, const T* q, const T* k, const T* v, T* o, flo
   }
 }
 
-// P or dS of a tile's rows as pairs: the operand whose summed dimension is the row.
-template <typename T>
-inline void StorePairs(const float* rows, int64_t keys, float* pairs) {
-  constexpr int kElements = UnitOf<T>::kElements;
-  for (int r = 0; r < kTileRows; r += kElements, rows += kElements * keys, pairs += keys) {
-    for (int64_t i = 0; i < keys; i += kWidth) {
-      if constexpr (kElements == 1) {
-        Store(pairs + i, Load(rows + i));
-      } else {
-        const U low = RoundToBf16(Load(rows + i)), high = RoundToBf16(Load(rows + keys + i));
-        Store(pairs + i, reinterpret_cast<F>(low | high << 16));
-      }
-    }
-  }
-}
-
+// `saved`: P, as forward left it.
 template <typename T>
 void AttentionBackward(const HeadShape& s, const T* q, const T* k, const T* v, const T* o,
-                       const float* lse, const T* d_o, const HeadGradients<T>& gradients,
+                       const float* saved, const T* d_o, const HeadGradients<T>& gradients,
                        float* scratch) {
   using Element = typename UnitOf<T>::Element;
   const HeadPlan<T> plan(s);
   Arena arena{scratch};
   float* packed = arena.Take(plan.packed_keys(s.d));
-  float* keys = arena.Take(plan.packed_keys(s.d));
   float* key_pairs = arena.Take(plan.packed_keys(s.d));
   float* values = arena.Take(plan.packed_keys(s.d));
   float* queries = arena.Take(plan.packed_rows(s.d));
   float* query_pairs = arena.Take(plan.packed_rows(s.d));
   float* d_out = arena.Take(plan.packed_rows(s.d));
   float* d_out_pairs = arena.Take(plan.packed_rows(s.d));
-  float* p = arena.Take(kTileRows * plan.keys);
   float* ds = arena.Take(kTileRows * plan.keys);
   float* ds_rows = arena.Take(kTileRows * plan.key_units);
-  float* p_pairs = arena.Take(plan.row_units * plan.keys + 16);
   float* ds_pairs = arena.Take(plan.row_units * plan.keys + 16);
 
   PackRows<T>(k, s.qkv_stride, s.tokens, plan.keys, s.d, packed);
-  PackTransposed<T>(packed, plan.keys, s.d, keys);
   PackPairs<T>(packed, plan.keys, s.d, key_pairs);
   PackRows<T>(v, s.qkv_stride, s.tokens, plan.keys, s.d, packed);
   PackTransposed<T>(packed, plan.keys, s.d, values);
@@ -330,32 +346,26 @@ void AttentionBackward(const HeadShape& s, const T* q, const T* k, const T* v, c
   PackRows<T>(d_o, s.o_stride, s.queries, plan.rows, s.d, d_out);
   PackPairs<T>(d_out, plan.rows, s.d, d_out_pairs);
 
+  float scale[kTileRows];
+  std::fill(scale, scale + kTileRows, plan.scale);
   for (int64_t row = 0; row < plan.rows; row += kTileRows) {
-    float top[kTileRows] = {}, delta[kTileRows] = {};
+    float delta[kTileRows] = {};
     for (int r = 0; r < kTileRows && row + r < s.queries; ++r) {
-      top[r] = lse[row + r] * kLog2E;
       F sum = {};
       for (int64_t i = 0; i < s.d; i += kWidth) {
         sum += Load(o + (row + r) * s.o_stride + i) * Load(d_o + (row + r) * s.o_stride + i);
       }
       delta[r] = Sum(sum);
     }
-    Product<T>({queries + row * plan.units, plan.units, 1}, keys, plan.keys, plan.units,
-               plan.keys / kWidth, [&](int r, int64_t column, F x) {
-                 Store(p + r * plan.keys + column, Exp2<T>(x * (plan.scale * kLog2E) - top[r]));
-               });
-    // A padded key has score 0, where the real ones may all lie so far below that its P overflows.
-    for (int r = 0; r < kTileRows; ++r) {
-      std::fill(p + r * plan.keys + s.tokens, p + (r + 1) * plan.keys, 0.0f);
-    }
+    const float* p = saved + row / plan.kElements * plan.keys;
     Product<T>({d_out + row * plan.units, plan.units, 1}, values, plan.keys, plan.units,
                plan.keys / kWidth, [&](int r, int64_t column, F x) {
-                 const F y = Load(p + r * plan.keys + column) * (x - delta[r]) * plan.scale;
+                 const F y = LoadFromPairs<T>(p, r, plan.keys, column) * (x - delta[r]);
                  Store(ds + r * plan.keys + column, y);
-                 Store(reinterpret_cast<Element*>(ds_rows + r * plan.key_units) + column, y);
+                 Store(reinterpret_cast<Element*>(ds_rows + r * plan.key_units) + column,
+                       y * plan.scale);
                });
-    StorePairs<T>(p, plan.keys, p_pairs + row / plan.kElements * plan.keys);
-    StorePairs<T>(ds, plan.keys, ds_pairs + row / plan.kElements * plan.keys);
+    StorePairs<T>(ds, scale, plan.keys, ds_pairs + row / plan.kElements * plan.keys);
     Product<T>({ds_rows, plan.key_units, 1}, key_pairs, s.d, plan.key_units, s.d / kWidth,
                [&](int r, int64_t column, F x) {
                  if (row + r < s.queries) {
@@ -369,7 +379,7 @@ void AttentionBackward(const HeadShape& s, const T* q, const T* k, const T* v, c
         if (row + r < s.tokens) Store(to + (row + r) * s.qkv_stride + column, x);
       };
     };
-    Product<T>({p_pairs + row, 1, plan.keys}, d_out_pairs, s.d, plan.row_units, s.d / kWidth,
+    Product<T>({saved + row, 1, plan.keys}, d_out_pairs, s.d, plan.row_units, s.d / kWidth,
                store(gradients.dv));
     Product<T>({ds_pairs + row, 1, plan.keys}, query_pairs, s.d, plan.row_units, s.d / kWidth,
                store(gradients.dk));

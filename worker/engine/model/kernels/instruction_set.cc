@@ -13,9 +13,10 @@ namespace qsweep::engine::QSWEEP_ISA {
 
 template <typename T>
 constexpr Kernels<T> Table() {
-  return {QSWEEP_STRING(QSWEEP_ISA), LayerNorm<T>,      LayerNormOutput<T>,  LayerNormBackward<T>,
-          LayerNormParameters<T>,    Gelu<T>,           AttentionScratch<T>, Attention<T>,
-          AttentionBackward<T>,      Dropout<T, false>, Dropout<T, true>};
+  return {QSWEEP_STRING(QSWEEP_ISA), LayerNorm<T>,           LayerNormOutput<T>,
+          LayerNormBackward<T>,      LayerNormParameters<T>, Gelu<T>,
+          AttentionScratch<T>,       AttentionSaved<T>,      Attention<T>,
+          AttentionBackward<T>,      Dropout<T, false>,      Dropout<T, true>};
 }
 
 extern const Kernels<float> kFloatKernels;

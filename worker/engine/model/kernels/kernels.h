@@ -61,13 +61,14 @@ struct Kernels {
   // gelu.h. In place for the derivative; `keep_derivative` false leaves u as it was.
   void (*gelu)(int64_t n, T* u, T* g, bool keep_derivative);
 
-  // attention.h. `scratch`: attention_scratch(shape) floats, aligned to 64 bytes. `lse` may be
-  // null.
+  // attention.h. `scratch`: attention_scratch(shape) floats, aligned to 64 bytes. `saved`, what
+  // backward needs of forward: attention_saved(shape) floats, likewise, or null.
   int64_t (*attention_scratch)(const HeadShape& shape);
-  void (*attention)(const HeadShape& shape, const T* q, const T* k, const T* v, T* o, float* lse,
+  int64_t (*attention_saved)(const HeadShape& shape);
+  void (*attention)(const HeadShape& shape, const T* q, const T* k, const T* v, T* o, float* saved,
                     float* scratch);
   void (*attention_backward)(const HeadShape& shape, const T* q, const T* k, const T* v, const T* o,
-                             const float* lse, const T* d_o, const HeadGradients<T>& gradients,
+                             const float* saved, const T* d_o, const HeadGradients<T>& gradients,
                              float* scratch);
 
   // dropout.h. Elements first .. first + n of the sample; first is a multiple of 128. y = or +=
