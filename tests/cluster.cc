@@ -21,7 +21,7 @@
 namespace qsweep::testing {
 namespace {
 
-constexpr absl::Duration kPatience = absl::Minutes(1);
+constexpr absl::Duration kPatience = absl::Minutes(3);
 const std::string kBin = QSWEEP_BIN_DIR;
 
 void KillAndReap(pid_t pid) {

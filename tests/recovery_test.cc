@@ -15,6 +15,9 @@
 namespace qsweep::testing {
 namespace {
 
+// Alone it takes 10 to 30 seconds; with other work on the machine many times that.
+constexpr absl::Duration kEndOfSweep = absl::Minutes(15);
+
 constexpr char kSweep[] = R"(
 name: recovery
 model: {name: vit_mini_patch4_28, pretrained: false}
@@ -86,7 +89,7 @@ const std::map<std::string, Outcome>& Undisturbed() {
     cluster.StartScheduler();
     cluster.StartWorker("a");
     cluster.Submit(kSweep, "undisturbed");
-    const v1::Sweep end = cluster.WaitForEnd("recovery", absl::Minutes(5));
+    const v1::Sweep end = cluster.WaitForEnd("recovery", kEndOfSweep);
     EXPECT_EQ(end.succeeded(), 8);
     return new std::map(Outcomes(cluster, "recovery"));
   }();
@@ -122,7 +125,7 @@ TEST(Recovery, TwentyFourKillsChangeNothing) {
     if (!cluster.SchedulerRuns()) cluster.StartScheduler();
     if (!cluster.WorkerRuns("a")) cluster.StartWorker("a");
   }
-  const v1::Sweep end = cluster.WaitForEnd("recovery", absl::Minutes(5));
+  const v1::Sweep end = cluster.WaitForEnd("recovery", kEndOfSweep);
   EXPECT_EQ(end.succeeded(), 8) << end.ShortDebugString();
   ExpectSame(Outcomes(cluster, "recovery"), want);
   EXPECT_TRUE(TrainersUnder(cluster.directory()).empty()) << "an orphan trains on";
@@ -151,7 +154,7 @@ TEST(Recovery, ASecondWorkerJoinsAndTheFirstLeavesForGood) {
   ASSERT_NE(orphaned, 0) << "never saw both workers train";
   cluster.KillWorker("a");
   cluster.KillTrainersOf("a");
-  const v1::Sweep end = cluster.WaitForEnd("recovery", absl::Minutes(5));
+  const v1::Sweep end = cluster.WaitForEnd("recovery", kEndOfSweep);
   EXPECT_EQ(end.succeeded(), 8) << end.ShortDebugString();
   ExpectSame(Outcomes(cluster, "recovery"), want);
   const v1::RunDetail detail = cluster.Detail(orphaned);
@@ -173,7 +176,7 @@ TEST(Recovery, AWorkerToldToStopHandsItsRunBack) {
   EXPECT_TRUE(TrainersUnder(cluster.directory()).empty());
   EXPECT_EQ(cluster.GetSweep("recovery").running(), 0) << "its lease was not ended by its goodbye";
   cluster.StartWorker("b");
-  EXPECT_EQ(cluster.WaitForEnd("recovery", absl::Minutes(5)).succeeded(), 8);
+  EXPECT_EQ(cluster.WaitForEnd("recovery", kEndOfSweep).succeeded(), 8);
   ExpectSame(Outcomes(cluster, "recovery"), want);
 }
 
@@ -198,13 +201,13 @@ TEST(Recovery, AFinishedCellIsNotComputedAgain) {
   cluster.StartScheduler();
   cluster.StartWorker("a");
   cluster.Submit(kSweep, "first");
-  EXPECT_EQ(cluster.WaitForEnd("recovery", absl::Minutes(5)).succeeded(), 8);
+  EXPECT_EQ(cluster.WaitForEnd("recovery", kEndOfSweep).succeeded(), 8);
   std::string grown = kSweep;
   grown.replace(grown.find("[1, 2]"), 6, "[1, 2, 3]");
   const v1::SubmitSweepReply reply = cluster.Submit(grown, "one-more-seed");
   EXPECT_EQ(reply.runs(), 12);
   EXPECT_EQ(reply.reused(), 8);
-  EXPECT_EQ(cluster.WaitForEnd("recovery", absl::Minutes(5)).succeeded(), 12);
+  EXPECT_EQ(cluster.WaitForEnd("recovery", kEndOfSweep).succeeded(), 12);
 }
 
 }  // namespace
