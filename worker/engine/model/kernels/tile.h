@@ -1,0 +1,191 @@
+// Small products on vectors, from which attention and the products with weights are made.
+// All products run on 32-bit units along the summed dimension: one float, or, where the processor
+// has the dot product for it, a pair of bf16. An operand is laid out in one of three ways:
+//   rows        [row][k unit]   broadcast, one unit at a time
+//   transposed  [k unit][row]   vectors of rows, where the summed dimension is d
+//   pairs       [row unit][d]   vectors of d, where the summed dimension is the row
+#ifndef QSWEEP_WORKER_ENGINE_MODEL_KERNELS_TILE_H_
+#define QSWEEP_WORKER_ENGINE_MODEL_KERNELS_TILE_H_
+
+#include "worker/engine/model/kernels/simd.h"
+
+namespace qsweep::engine::QSWEEP_ISA {
+
+// What a unit holds when the inputs are T.
+template <typename T>
+struct UnitOf {
+  using Element = float;
+  static constexpr int kElements = 1;
+  static F Dot(F sum, F a, F b) { return sum + a * b; }
+};
+#if defined(__AVX512BF16__)
+template <>
+struct UnitOf<Bf16> {
+  using Element = Bf16;
+  static constexpr int kElements = 2;
+  static F Dot(F sum, F a, F b) {
+    return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));
+  }
+};
+#endif
+
+// Accumulators of a tile: kTileRows x kTileVectors, as many as leave registers for the operands.
+inline constexpr int kTileRows = kWidth == 16 ? 6 : kWidth == 8 ? 3 : 2;
+inline constexpr int kTileVectors = 4;
+
+inline int64_t RoundUp(int64_t n, int64_t multiple) {
+  return (n + multiple - 1) / multiple * multiple;
+}
+
+// --- Layouts
+// --------------------------------------------------------------------------------------
+
+inline void Convert(const float* from, float* to, int64_t n) {
+  for (int64_t i = 0; i < n; i += kWidth) Store(to + i, Load(from + i));
+}
+inline void Convert(const Bf16* from, float* to, int64_t n) {
+  for (int64_t i = 0; i < n; i += kWidth) Store(to + i, Load(from + i));
+}
+inline void Convert(const Bf16* from, Bf16* to, int64_t n) {
+  for (int64_t i = 0; i < n; i += 16) std::memcpy(to + i, from + i, 16 * sizeof(Bf16));
+}
+
+// [padded rows][d] elements; rows past n are zero.
+template <typename T>
+void PackRows(const T* x, int64_t stride, int64_t n, int64_t padded, int64_t d, float* out) {
+  using Element = typename UnitOf<T>::Element;
+  Element* to = reinterpret_cast<Element*>(out);
+  for (int64_t row = 0; row < n; ++row) Convert(x + row * stride, to + row * d, d);
+  std::memset(to + n * d, 0, (padded - n) * d * sizeof(Element));
+}
+
+// The transpose of a square of kWidth x kWidth, by swapping ever larger halves.
+inline void TransposeSquare(const float* from, int64_t from_stride, float* to, int64_t to_stride) {
+  F rows[kWidth];
+#pragma GCC unroll 16
+  for (int i = 0; i < kWidth; ++i) rows[i] = Load(from + i * from_stride);
+#pragma GCC unroll 4
+  for (int half = 1; half < kWidth; half *= 2) {
+    I low, high;
+#pragma GCC unroll 16
+    for (int i = 0; i < kWidth; ++i) {
+      low[i] = (i & half) == 0 ? i : kWidth + (i ^ half);
+      high[i] = (i & half) == 0 ? (i ^ half) : kWidth + i;
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < kWidth; ++i) {
+      if ((i & half) != 0) continue;
+      const F a = rows[i], b = rows[i | half];
+      rows[i] = __builtin_shuffle(a, b, low);
+      rows[i | half] = __builtin_shuffle(a, b, high);
+    }
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < kWidth; ++i) Store(to + i * to_stride, rows[i]);
+}
+
+// [d units][padded], from rows already packed.
+template <typename T>
+void PackTransposed(const float* rows, int64_t padded, int64_t d, float* out) {
+  const int64_t units = d / UnitOf<T>::kElements;
+  for (int64_t row = 0; row < padded; row += kWidth) {
+    int64_t unit = 0;
+    for (; unit + kWidth <= units; unit += kWidth) {
+      TransposeSquare(rows + row * units + unit, units, out + unit * padded + row, padded);
+    }
+    for (; unit < units; ++unit) {
+      for (int64_t i = 0; i < kWidth; ++i)
+        out[unit * padded + row + i] = rows[(row + i) * units + unit];
+    }
+  }
+}
+
+// A vector of units, each an element of `low` and one of `high`.
+inline void StorePair(const Bf16* low, const Bf16* high, float* out) {
+  const U bits = __builtin_convertvector(LoadBits<H>(low), U);
+  Store(out, reinterpret_cast<F>(bits | __builtin_convertvector(LoadBits<H>(high), U) << 16));
+}
+
+// [padded / elements][d], from rows already packed.
+template <typename T>
+void PackPairs(const float* rows, int64_t padded, int64_t d, float* out) {
+  if constexpr (UnitOf<T>::kElements == 1) {
+    std::memcpy(out, rows, padded * d * sizeof(float));
+  } else {
+    const Bf16* from = reinterpret_cast<const Bf16*>(rows);
+    for (int64_t row = 0; row < padded; row += 2, from += 2 * d, out += d) {
+      for (int64_t i = 0; i < d; i += kWidth) StorePair(from + i, from + d + i, out + i);
+    }
+  }
+}
+
+// --- Products
+// -------------------------------------------------------------------------------------
+
+// A broadcast operand: unit k of row r is at[r * row_step + k * k_step].
+struct Broadcast {
+  const float* at;
+  int64_t row_step, k_step;
+};
+
+template <typename T, int kVectors, typename Done>
+inline void ProductTile(Broadcast a, const float* b, int64_t b_stride, int64_t k, int64_t vector,
+                        const Done& done) {
+  F sum[kTileRows][kVectors] = {};
+  // Row r is reached as thirds[r / 3] + (r % 3) * step, which an address can hold: with a register
+  // for each row there are too few, and every step reloads them.
+  constexpr int kThirds = (kTileRows + 2) / 3;
+  const int64_t step = a.row_step;
+  const float* thirds[kThirds];
+#pragma GCC unroll 8
+  for (int i = 0; i < kThirds; ++i) thirds[i] = a.at + 3 * i * step;
+  b += vector * kWidth;
+  for (int64_t i = 0; i < k; ++i, b += b_stride) {
+    F left[kTileRows];
+#pragma GCC unroll 8
+    for (int r = 0; r < kTileRows; ++r) left[r] = Splat(thirds[r / 3][r % 3 * step]);
+#pragma GCC unroll 8
+    for (int t = 0; t < kThirds; ++t) thirds[t] += a.k_step;
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) {
+      const F right = Load(b + v * kWidth);
+#pragma GCC unroll 8
+      for (int r = 0; r < kTileRows; ++r) sum[r][v] = UnitOf<T>::Dot(sum[r][v], left[r], right);
+    }
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < kTileRows; ++r) {
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) done(r, (vector + v) * kWidth, sum[r][v]);
+  }
+}
+
+// kTileRows rows of a · b, b being [k][b_stride]: calls done(row, column, F) for `vectors` vectors
+// of columns.
+template <typename T, typename Done>
+inline void Product(Broadcast a, const float* b, int64_t b_stride, int64_t k, int64_t vectors,
+                    const Done& done) {
+  for (int64_t vector = 0, width; vector < vectors; vector += width) {
+    const int64_t left = vectors - vector;
+    const int64_t tiles = (left + kTileVectors - 1) / kTileVectors;
+    width = (left + tiles - 1) / tiles;  // tiles of nearly one width
+    switch (width) {
+      case 4:
+        ProductTile<T, 4>(a, b, b_stride, k, vector, done);
+        break;
+      case 3:
+        ProductTile<T, 3>(a, b, b_stride, k, vector, done);
+        break;
+      case 2:
+        ProductTile<T, 2>(a, b, b_stride, k, vector, done);
+        break;
+      default:
+        ProductTile<T, 1>(a, b, b_stride, k, vector, done);
+        break;
+    }
+  }
+}
+
+}  // namespace qsweep::engine::QSWEEP_ISA
+
+#endif  // QSWEEP_WORKER_ENGINE_MODEL_KERNELS_TILE_H_
