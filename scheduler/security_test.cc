@@ -8,6 +8,7 @@
 
 #include <fstream>
 
+#include "absl/strings/str_cat.h"
 #include "common/clock.h"
 #include "common/credentials.h"
 #include "common/file.h"

@@ -7,6 +7,7 @@
 #include <ctime>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/attempt_dir.h"
 #include "common/clock.h"

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "absl/strings/str_cat.h"
 #include "scheduler/core/placement.h"
 #include "scheduler/core/reactor.h"
 

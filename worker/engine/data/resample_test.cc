@@ -28,7 +28,8 @@ TEST(Resampler, EqualsPillow) {
     if (entry.contains("resized")) {
       EXPECT_EQ(out, entry["resized"].get<std::vector<uint8_t>>());
     }
-    EXPECT_EQ(Sha256Hex({reinterpret_cast<const char*>(out.data()), out.size()}), entry["sha256"]);
+    EXPECT_EQ(Sha256Hex({reinterpret_cast<const char*>(out.data()), out.size()}),
+              entry["sha256"].get<std::string>());
   }
 }
 
