@@ -50,7 +50,9 @@ class FullDiskTest : public testing::Test {
       ::kill(pid_, SIGTERM);
       EXPECT_EQ(WaitSubprocess(pid_, absl::Minutes(1))->exit_code, 0);
     }
-    if (mounted_) EXPECT_EQ(::umount(disk_.c_str()), 0);
+    if (mounted_) {
+      EXPECT_EQ(::umount(disk_.c_str()), 0);
+    }
     if (HasFailure()) std::puts(Log().c_str());
     EXPECT_TRUE(RemoveTree(directory_).ok());
   }
