@@ -90,22 +90,23 @@ Parameters CountParameters(const v1::ExperimentSpec& spec, const ModelShape& m, 
 
 // What a step holds of one image. For backward a block keeps (worker/engine/model/block.h) its two
 // normalised inputs, q, k, v, the attention's output, GELU's derivative and, when fc2 trains, its
-// input: 14 T D e; selective keeps the first six, 6 T D e; full keeps the block's input in fp32,
-// 4 T D. The latter two make one block's 14 T D e again in backward. A linear probe keeps none.
-// Beside that live the values and gradients that pass through one block: 128 T D, measured
-// (DeiT-tiny, libtorch 1.13, batch 4: 7.7, 10.5 and 13.6 MB an image under full, selective and
-// none; this gives 7.7, 11.3 and 17.6).
+// input: 14 T D e, and the attention's probabilities, H T^2 e for H heads; selective keeps 6 T D e
+// and the probabilities; full keeps the block's input in fp32, 4 T D. The latter two make one
+// block's 14 T D e again in backward. A linear probe keeps none. Beside that live the values and
+// gradients that pass through one block: 32 T D. Measured with DeiT-tiny (libtorch 1.13, 2 images):
+// 3.4, 8.7 and 11.8 MB an image under full, selective and none; this gives 4.3, 10.7 and 16.7.
 int64_t ActivationBytesPerImage(const v1::ExperimentSpec& spec, const ModelShape& m,
                                 int64_t tokens) {
   const int64_t e = spec.training().use_mixed_precision() ? 2 : 4;
   const int64_t width = tokens * m.dim;
-  const int64_t block = 14 * width * e;
+  const int64_t probabilities = m.heads * tokens * tokens * e;
+  const int64_t block = 14 * width * e + probabilities;
   const std::string& mode = spec.training().gradient_checkpointing();
   int64_t kept = m.depth * kFloat * width + block;
   if (mode == "none") kept = m.depth * block;
-  if (mode == "selective") kept = m.depth * 6 * width * e + block;
+  if (mode == "selective") kept = m.depth * (6 * width * e + probabilities) + block;
   if (spec.training().method() == "linear_probe") kept = 0;
-  return kept + 128 * width;
+  return kept + 32 * width;
 }
 
 }  // namespace
