@@ -1,22 +1,19 @@
 #include "analysis/summary.h"
 
-#include <cmath>
+#include <algorithm>
+#include <functional>
 #include <map>
 #include <set>
 #include <utility>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "analysis/spec_fields.h"
-#include "common/proto_json.h"
+#include "analysis/statistics.h"
+#include "common/spec/fields.h"
 
 namespace qsweep {
 namespace {
-
-struct Group {
-  v1::ExperimentSpec spec;  // without the seed
-  std::vector<const v1::RunResult*> results;
-};
 
 // The columns of the table say these already.
 bool HasColumn(const std::string& path) {
@@ -25,117 +22,150 @@ bool HasColumn(const std::string& path) {
          path == "quantization.double_quant";
 }
 
-// For each group, what tells it from the others and has no column.
-std::vector<std::string> Differences(const std::vector<Group>& groups) {
-  std::vector<std::map<std::string, std::string>> flat(groups.size());
-  std::map<std::string, std::set<std::string>> values;  // by path; "" where a group lacks it
-  for (size_t i = 0; i < groups.size(); ++i) {
-    for (SpecField& field : SpecFields(groups[i].spec)) {
-      values[field.path];
-      flat[i][field.path] = std::move(field.value);
-    }
+std::string Columns(const std::map<std::string, std::string>& fields) {
+  std::string columns;
+  for (const auto& [path, value] : fields) {
+    if (HasColumn(path)) absl::StrAppend(&columns, value, "\n");
   }
-  for (auto& [path, seen] : values) {
-    for (auto& fields : flat) seen.insert(fields[path]);
-  }
-  std::vector<std::string> differences;
-  for (auto& fields : flat) {
-    std::vector<std::string> parts;
-    for (const auto& [path, seen] : values) {
-      if (seen.size() > 1 && !HasColumn(path)) {
-        parts.push_back(absl::StrCat(path, "=", fields[path]));
-      }
-    }
-    differences.push_back(absl::StrJoin(parts, ", "));
-  }
-  return differences;
+  return columns;
 }
 
 template <typename Get>
-v1::Statistic Over(const Group& group, Get get) {
+v1::Statistic Over(const std::vector<const v1::RunResult*>& results, Get get) {
   std::vector<double> values;
-  for (const v1::RunResult* result : group.results) {
-    values.push_back(static_cast<double>(get(*result)));
-  }
+  for (const v1::RunResult* result : results) values.push_back(static_cast<double>(get(*result)));
   return Describe(values);
 }
 
-v1::GroupSummary Summarize(const Group& group) {
+v1::GroupSummary Summarize(const Group& group, const std::vector<RunFacts>& runs) {
   v1::GroupSummary summary;
   summary.set_model(group.spec.model().name());
   summary.set_dataset(group.spec.dataset().name());
   summary.set_method(group.spec.training().method());
   if (summary.method() == "lora") summary.set_rank(group.spec.lora().rank());
   summary.set_quantization(QuantizationLabel(group.spec.quantization()));
-  *summary.mutable_top1() = Over(group, [](const auto& r) { return r.best().top1(); });
+  summary.set_planned(static_cast<int32_t>(group.runs.size()));
+  std::vector<const v1::RunResult*> results;
+  for (const size_t i : group.runs) {
+    if (runs[i].result.has_value()) results.push_back(&*runs[i].result);
+  }
+  *summary.mutable_top1() = Over(results, [](const auto& r) { return r.best().top1(); });
+  *summary.mutable_top5() = Over(results, [](const auto& r) { return r.best().top5(); });
+  *summary.mutable_macro_f1() = Over(results, [](const auto& r) { return r.best().macro_f1(); });
+  *summary.mutable_loss() = Over(results, [](const auto& r) { return r.best().loss(); });
+  *summary.mutable_train_seconds() = Over(results, [](const auto& r) { return r.train_seconds(); });
   const double before =
-      Over(group, [](const auto& r) { return r.quantization().bytes_before(); }).mean();
+      Over(results, [](const auto& r) { return r.quantization().bytes_before(); }).mean();
   summary.set_weights_bytes(
-      Over(group, [](const auto& r) { return r.quantization().bytes_after(); }).mean());
+      Over(results, [](const auto& r) { return r.quantization().bytes_after(); }).mean());
   if (before > 0) summary.set_weights_reduction(1 - summary.weights_bytes() / before);
-  summary.set_peak_bytes(Over(group, [](const auto& r) { return r.memory().peak_bytes(); }).mean());
-  summary.set_images_per_s(Over(group, [](const auto& r) { return r.images_per_s(); }).mean());
+  summary.set_peak_bytes(
+      Over(results, [](const auto& r) { return r.memory().peak_bytes(); }).mean());
+  summary.set_images_per_s(Over(results, [](const auto& r) { return r.images_per_s(); }).mean());
+  summary.set_trainable_parameters(
+      Over(results, [](const auto& r) { return r.trainable_parameters(); }).mean());
   return summary;
 }
 
-// What two specs share when they differ in the quantization only.
-std::string Unquantized(v1::ExperimentSpec spec) {
-  spec.clear_quantization();
-  return ToJson(spec);
+// What varies among the groups, so that no two have the same label.
+void LabelGroups(std::vector<Group>* groups) {
+  using Text = std::function<std::string(const v1::GroupSummary&)>;
+  const Text traits[] = {
+      [](const auto& g) { return g.model(); },
+      [](const auto& g) { return g.dataset(); },
+      [](const auto& g) { return g.method(); },
+      [](const auto& g) { return g.rank() > 0 ? absl::StrCat("r", g.rank()) : ""; },
+  };
+  std::vector<std::vector<std::string>> parts(groups->size());
+  for (const Text& trait : traits) {
+    const bool varies = std::any_of(groups->begin(), groups->end(), [&](const Group& group) {
+      return trait(group.summary) != trait(groups->front().summary);
+    });
+    for (size_t i = 0; varies && i < groups->size(); ++i) {
+      const std::string text = trait((*groups)[i].summary);
+      if (!text.empty()) parts[i].push_back(text);
+    }
+  }
+  for (size_t i = 0; i < groups->size(); ++i) {
+    v1::GroupSummary& summary = (*groups)[i].summary;
+    parts[i].push_back(summary.quantization());
+    if (!summary.differs().empty()) parts[i].push_back(summary.differs());
+    summary.set_label(absl::StrJoin(parts[i], " "));
+  }
+}
+
+void AddPeakReductions(std::vector<Group>* groups) {
+  absl::flat_hash_map<std::string, double> unquantized;
+  for (const Group& group : *groups) {
+    if (group.summary.quantization() == "none" && group.summary.top1().n() > 0) {
+      unquantized.emplace(TwinKey(group.spec), group.summary.peak_bytes());
+    }
+  }
+  for (Group& group : *groups) {
+    const auto twin = unquantized.find(TwinKey(group.spec));
+    if (group.summary.quantization() == "none" || twin == unquantized.end() || twin->second <= 0 ||
+        group.summary.top1().n() == 0) {
+      continue;
+    }
+    group.summary.set_peak_reduction(1 - group.summary.peak_bytes() / twin->second);
+  }
 }
 
 }  // namespace
 
-std::string QuantizationLabel(const v1::Quantization& quantization) {
-  if (quantization.bits() == 0) return "none";
-  if (quantization.bits() == 8) return "int8";
-  return absl::StrCat(quantization.quant_type(), quantization.double_quant() ? "+dq" : "");
+std::vector<std::string> Differences(const std::vector<v1::ExperimentSpec>& specs) {
+  std::vector<std::map<std::string, std::string>> flat(specs.size());
+  std::map<std::string, std::set<std::string>> values;  // by path; "" where a spec lacks it
+  for (size_t i = 0; i < specs.size(); ++i) {
+    for (const SpecField& field : SpecFields()) {
+      if (!IsSet(specs[i], field)) continue;
+      values[field.path];
+      flat[i][field.path] = ValueText(specs[i], field);
+    }
+  }
+  for (auto& [path, seen] : values) {
+    for (auto& fields : flat) seen.insert(fields[path]);
+  }
+  // A value that follows from the columns (alpha = 2 rank) tells nothing more.
+  const auto follows = [&](const std::string& path) {
+    std::map<std::string, std::string> by_columns;
+    return std::all_of(flat.begin(), flat.end(), [&](auto& fields) {
+      return by_columns.emplace(Columns(fields), fields[path]).first->second == fields[path];
+    });
+  };
+  std::vector<std::vector<std::string>> parts(specs.size());
+  for (const auto& [path, seen] : values) {
+    if (seen.size() < 2 || HasColumn(path) || follows(path)) continue;
+    for (size_t i = 0; i < specs.size(); ++i) {
+      parts[i].push_back(absl::StrCat(path, "=", flat[i][path]));
+    }
+  }
+  std::vector<std::string> differences;
+  for (const auto& part : parts) differences.push_back(absl::StrJoin(part, ", "));
+  return differences;
 }
 
-v1::Statistic Describe(const std::vector<double>& values) {
-  v1::Statistic statistic;
-  if (values.empty()) return statistic;
-  const double n = static_cast<double>(values.size());
-  double sum = 0;
-  for (const double value : values) sum += value;
-  double squares = 0;  // about the mean, so nothing cancels
-  for (const double value : values) squares += (value - sum / n) * (value - sum / n);
-  statistic.set_n(static_cast<int32_t>(values.size()));
-  statistic.set_mean(sum / n);
-  if (values.size() > 1) statistic.set_sd(std::sqrt(squares / (n - 1)));
-  return statistic;
-}
-
-std::vector<v1::GroupSummary> SummarizeBySeed(const std::vector<FinishedRun>& runs) {
+std::vector<Group> GroupBySeed(const std::vector<RunFacts>& runs) {
   std::vector<Group> groups;
-  std::map<std::string, size_t> index;
-  for (const FinishedRun& run : runs) {
-    v1::ExperimentSpec spec = run.spec;
-    spec.clear_seed();
-    const auto [it, added] = index.try_emplace(ToJson(spec), groups.size());
-    if (added) groups.push_back({std::move(spec), {}});
-    groups[it->second].results.push_back(&run.result);
-  }
-
-  std::vector<v1::GroupSummary> summaries;
-  std::map<std::string, double> unquantized_peak;
-  const std::vector<std::string> differences = Differences(groups);
-  for (size_t i = 0; i < groups.size(); ++i) {
-    summaries.push_back(Summarize(groups[i]));
-    summaries.back().set_differs(differences[i]);
-    if (summaries.back().quantization() == "none") {
-      unquantized_peak.emplace(Unquantized(groups[i].spec), summaries.back().peak_bytes());
+  absl::flat_hash_map<std::string, size_t> index;
+  for (size_t i = 0; i < runs.size(); ++i) {
+    const auto [it, added] = index.try_emplace(SeedlessKey(runs[i].spec), groups.size());
+    if (added) {
+      groups.emplace_back().spec = runs[i].spec;
+      groups.back().spec.clear_seed();
     }
+    groups[it->second].runs.push_back(i);
   }
-  for (size_t i = 0; i < groups.size(); ++i) {
-    const auto baseline = unquantized_peak.find(Unquantized(groups[i].spec));
-    if (summaries[i].quantization() == "none" || baseline == unquantized_peak.end() ||
-        baseline->second <= 0) {
-      continue;
-    }
-    summaries[i].set_peak_reduction(1 - summaries[i].peak_bytes() / baseline->second);
+  std::vector<v1::ExperimentSpec> specs;
+  for (Group& group : groups) {
+    group.summary = Summarize(group, runs);
+    specs.push_back(group.spec);
   }
-  return summaries;
+  const std::vector<std::string> differences = Differences(specs);
+  for (size_t i = 0; i < groups.size(); ++i) groups[i].summary.set_differs(differences[i]);
+  if (!groups.empty()) LabelGroups(&groups);
+  AddPeakReductions(&groups);
+  return groups;
 }
 
 }  // namespace qsweep

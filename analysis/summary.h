@@ -1,30 +1,29 @@
-// Results of a sweep, summed up over seeds: one line for each configuration that was run.
+// Results of a sweep, summed up over seeds: one line for each configuration.
 #ifndef QSWEEP_ANALYSIS_SUMMARY_H_
 #define QSWEEP_ANALYSIS_SUMMARY_H_
 
+#include <cstddef>
 #include <string>
 #include <vector>
 
-#include "qsweep/v1/result.pb.h"
-#include "qsweep/v1/spec.pb.h"
+#include "analysis/run_facts.h"
 #include "qsweep/v1/summary.pb.h"
 
 namespace qsweep {
 
-// A run that succeeded. Every default of the spec is filled in.
-struct FinishedRun {
-  v1::ExperimentSpec spec;
-  v1::RunResult result;
+// Runs whose specs differ in the seed only.
+struct Group {
+  v1::ExperimentSpec spec;   // without the seed
+  std::vector<size_t> runs;  // all of them, finished or not: indices, rising
+  v1::GroupSummary summary;  // of those that have a result
 };
 
-// none, int8, nf4, nf4+dq, fp4, fp4+dq.
-std::string QuantizationLabel(const v1::Quantization& quantization);
+// In the order of their first runs.
+std::vector<Group> GroupBySeed(const std::vector<RunFacts>& runs);
 
-// Mean and, from two values on, the standard deviation of the sample. No value: n = 0.
-v1::Statistic Describe(const std::vector<double>& values);
-
-// One group for all runs whose specs differ in the seed only, in the order of their first runs.
-std::vector<v1::GroupSummary> SummarizeBySeed(const std::vector<FinishedRun>& runs);
+// path=value of what tells each spec from the others and has no column of its own in tables;
+// "" for none.
+std::vector<std::string> Differences(const std::vector<v1::ExperimentSpec>& specs);
 
 }  // namespace qsweep
 

@@ -3,42 +3,36 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cmath>
-
 #include "common/proto_json.h"
 
 namespace qsweep {
 namespace {
 
-FinishedRun Finished(const std::string& quantization_json, int64_t seed, double top1,
-                     int64_t bytes_after, int64_t peak_bytes) {
-  FinishedRun run;
+RunFacts Finished(const std::string& quantization_json, int64_t seed, double top1,
+                  int64_t bytes_after, int64_t peak_bytes) {
+  RunFacts run;
   EXPECT_TRUE(FromJson(R"({"model": {"name": "vit"}, "dataset": {"name": "cifar10"},
                            "lora": {"rank": 8}, "training": {"method": "lora"}})",
                        &run.spec)
                   .ok());
   EXPECT_TRUE(FromJson(quantization_json, run.spec.mutable_quantization()).ok());
   run.spec.set_seed(seed);
-  run.result.mutable_best()->set_top1(top1);
-  run.result.mutable_quantization()->set_bytes_before(1000);
-  run.result.mutable_quantization()->set_bytes_after(bytes_after);
-  run.result.mutable_memory()->set_peak_bytes(peak_bytes);
-  run.result.set_images_per_s(50);
+  run.result.emplace().mutable_best()->set_top1(top1);
+  run.result->mutable_quantization()->set_bytes_before(1000);
+  run.result->mutable_quantization()->set_bytes_after(bytes_after);
+  run.result->mutable_memory()->set_peak_bytes(peak_bytes);
+  run.result->set_images_per_s(50);
   return run;
+}
+
+std::vector<v1::GroupSummary> Summaries(const std::vector<RunFacts>& runs) {
+  std::vector<v1::GroupSummary> summaries;
+  for (const Group& group : GroupBySeed(runs)) summaries.push_back(group.summary);
+  return summaries;
 }
 
 constexpr char kNone[] = R"({"bits": 0})";
 constexpr char kNf4[] = R"({"bits": 4, "quant_type": "nf4", "double_quant": true})";
-
-TEST(DescribeTest, MeanAndSampleDeviation) {
-  EXPECT_EQ(Describe({}).n(), 0);
-  EXPECT_FALSE(Describe({3.0}).has_sd());
-  const v1::Statistic s = Describe({1, 2, 3, 4});
-  EXPECT_DOUBLE_EQ(s.mean(), 2.5);
-  EXPECT_DOUBLE_EQ(s.sd(), std::sqrt(5.0 / 3.0));
-  // Values far from zero with a small spread: the textbook sum of squares would lose it all.
-  EXPECT_DOUBLE_EQ(Describe({1e9 + 1, 1e9 + 2, 1e9 + 3}).sd(), 1.0);
-}
 
 TEST(QuantizationLabelTest, NamesEveryKind) {
   const auto label = [](const char* json) {
@@ -52,8 +46,8 @@ TEST(QuantizationLabelTest, NamesEveryKind) {
   EXPECT_EQ(label(R"({"bits": 4, "quant_type": "fp4"})"), "fp4");
 }
 
-TEST(SummarizeBySeedTest, SeedsAreOneGroupWithReductions) {
-  const auto groups = SummarizeBySeed({
+TEST(GroupBySeedTest, SeedsAreOneGroupWithReductions) {
+  const auto groups = Summaries({
       Finished(kNone, 1, 0.90, 1000, 800),
       Finished(kNf4, 1, 0.80, 250, 600),
       Finished(kNone, 2, 0.94, 1000, 800),
@@ -70,26 +64,54 @@ TEST(SummarizeBySeedTest, SeedsAreOneGroupWithReductions) {
   EXPECT_DOUBLE_EQ(groups[1].weights_reduction(), 0.75);
   EXPECT_DOUBLE_EQ(groups[1].peak_reduction(), 0.25);
   EXPECT_EQ(groups[1].differs(), "");
+  EXPECT_EQ(groups[1].label(), "nf4+dq");
 }
 
-TEST(SummarizeBySeedTest, OtherDifferencesAreNeverAveraged) {
-  FinishedRun slow = Finished(kNf4, 1, 0.80, 250, 600), fast = slow;
+TEST(GroupBySeedTest, RunsWithoutAResultAreCountedNotAveraged) {
+  RunFacts failed = Finished(kNone, 2, 0, 0, 0), pending = Finished(kNf4, 1, 0, 0, 0);
+  failed.result.reset();
+  pending.result.reset();
+  const auto groups = Summaries({Finished(kNone, 1, 0.9, 1000, 800), failed, pending});
+  ASSERT_EQ(groups.size(), 2u);
+  EXPECT_EQ(groups[0].planned(), 2);
+  EXPECT_EQ(groups[0].top1().n(), 1);
+  EXPECT_DOUBLE_EQ(groups[0].top1().mean(), 0.9);
+  EXPECT_FALSE(groups[0].top1().has_ci_low());
+  EXPECT_EQ(groups[1].planned(), 1);
+  EXPECT_EQ(groups[1].top1().n(), 0);
+  EXPECT_FALSE(groups[1].has_peak_reduction());
+}
+
+TEST(GroupBySeedTest, WhatFollowsFromAColumnIsNoDifference) {
+  RunFacts small = Finished(kNone, 1, 0.9, 1000, 800), large = small;
+  small.spec.mutable_lora()->set_alpha(16);
+  large.spec.mutable_lora()->set_rank(16);
+  large.spec.mutable_lora()->set_alpha(32);
+  const auto groups = Summaries({small, large});
+  ASSERT_EQ(groups.size(), 2u);
+  EXPECT_EQ(groups[0].differs(), "");
+  EXPECT_EQ(groups[0].label(), "r8 none");
+  EXPECT_EQ(groups[1].label(), "r16 none");
+}
+
+TEST(GroupBySeedTest, OtherDifferencesAreNeverAveraged) {
+  RunFacts slow = Finished(kNf4, 1, 0.80, 250, 600), fast = slow;
   slow.spec.mutable_training()->set_learning_rate(0.5);
   fast.spec.mutable_training()->set_learning_rate(0.25);
   fast.spec.mutable_dataset()->add_classes(3);
   fast.spec.mutable_dataset()->add_classes(4);
-  const auto groups = SummarizeBySeed({slow, fast});
+  const auto groups = Summaries({slow, fast});
   ASSERT_EQ(groups.size(), 2u);
   EXPECT_EQ(groups[0].differs(), "dataset.classes=, training.learning_rate=0.5");
-  EXPECT_EQ(groups[1].differs(), "dataset.classes=3+4, training.learning_rate=0.25");
+  EXPECT_EQ(groups[1].differs(), "dataset.classes=[3, 4], training.learning_rate=0.25");
   EXPECT_FALSE(groups[0].has_peak_reduction());  // no unquantized group to compare with
 }
 
-TEST(SummarizeBySeedTest, MethodsWithoutARankHaveNone) {
-  FinishedRun run = Finished(kNone, 1, 0.5, 1000, 800);
+TEST(GroupBySeedTest, MethodsWithoutARankHaveNone) {
+  RunFacts run = Finished(kNone, 1, 0.5, 1000, 800);
   run.spec.mutable_training()->set_method("full");
-  EXPECT_EQ(SummarizeBySeed({run})[0].rank(), 0);
-  EXPECT_TRUE(SummarizeBySeed({}).empty());
+  EXPECT_EQ(Summaries(std::vector<RunFacts>{run})[0].rank(), 0);
+  EXPECT_TRUE(Summaries(std::vector<RunFacts>()).empty());
 }
 
 }  // namespace

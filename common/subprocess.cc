@@ -115,28 +115,29 @@ absl::StatusOr<ExitStatus> WaitSubprocess(pid_t pid, absl::Duration timeout) {
 }
 
 absl::StatusOr<std::string> RunForOutput(const std::vector<std::string>& argv,
-                                         absl::Duration timeout) {
-  std::string directory =
-      (std::filesystem::temp_directory_path() / "qsweep-run-XXXXXX").string();
+                                         absl::Duration timeout,
+                                         const std::string& working_directory) {
+  std::string directory = (std::filesystem::temp_directory_path() / "qsweep-run-XXXXXX").string();
   if (::mkdtemp(directory.data()) == nullptr) return ErrnoStatus(errno, directory, "create");
   const absl::Cleanup remove = [&directory] { (void)RemoveTree(directory); };
   SubprocessOptions options;
   options.argv = argv;
+  options.working_directory = working_directory;
   options.stdout_path = JoinPath(directory, "out");
   options.stderr_path = JoinPath(directory, "err");
   ASSIGN_OR_RETURN(const pid_t pid, StartSubprocess(options));
   const absl::StatusOr<ExitStatus> exit = WaitSubprocess(pid, timeout);
   if (!exit.ok()) {
-    ::kill(pid, SIGKILL);
+    ::kill(-pid, SIGKILL);  // and its children: the session is its own
     ::waitpid(pid, nullptr, 0);
     return Annotate(exit.status(), argv[0]);
   }
   if (exit->signal != 0 || exit->exit_code != 0) {
     std::string tail = ReadFile(options.stderr_path, kMaxOutputBytes).value_or("");
     if (tail.size() > 2000) tail = tail.substr(tail.size() - 2000);
-    return absl::InternalError(absl::StrCat(argv[0], " ended with ",
-                                            exit->signal ? "signal " : "exit code ",
-                                            exit->signal ? exit->signal : exit->exit_code, ": ", tail));
+    return absl::InternalError(
+        absl::StrCat(argv[0], " ended with ", exit->signal ? "signal " : "exit code ",
+                     exit->signal ? exit->signal : exit->exit_code, ": ", tail));
   }
   return ReadFile(options.stdout_path, kMaxOutputBytes);
 }

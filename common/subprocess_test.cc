@@ -5,6 +5,9 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <string>
+
+#include "absl/time/clock.h"
 #include "common/clock.h"
 #include "common/file.h"
 
@@ -30,6 +33,26 @@ TEST(Subprocess, TheTimeoutKills) {
   EXPECT_EQ(RunForOutput(Shell("exec sleep 60"), absl::Milliseconds(50)).status().code(),
             absl::StatusCode::kDeadlineExceeded);
   EXPECT_LT(SystemClock().Monotonic() - begin, absl::Seconds(30));
+}
+
+TEST(Subprocess, TheTimeoutKillsItsChildrenToo) {
+  const std::string path = ::testing::TempDir() + "qsweep-subprocess-pid";
+  EXPECT_EQ(RunForOutput({"/bin/sh", "-c", "sleep 60 & echo $! > \"$0\"; wait", path},
+                         absl::Seconds(5))
+                .status()
+                .code(),
+            absl::StatusCode::kDeadlineExceeded);
+  const pid_t child = std::stoi(ReadFile(path, 100).value_or("0"));
+  ASSERT_GT(child, 1);
+  // Gone, or a zombie until init reaps it; a signal takes a moment.
+  const absl::Duration deadline = SystemClock().Monotonic() + absl::Seconds(30);
+  const auto lives = [child] {
+    const auto stat = ReadFile("/proc/" + std::to_string(child) + "/stat", 4096);
+    return stat.ok() && stat->find(") Z ") == std::string::npos;
+  };
+  while (lives() && SystemClock().Monotonic() < deadline) absl::SleepFor(absl::Milliseconds(5));
+  EXPECT_FALSE(lives());
+  EXPECT_TRUE(RemoveTree(path).ok());
 }
 
 TEST(Subprocess, HasItsOwnSessionDirectoryAndEnvironment) {

@@ -46,8 +46,9 @@ TEST_F(CliTest, WrongArgumentsAreUsageErrors) {
 TEST_F(CliTest, HelpAndVersionAreGood) {
   const Outcome help = Qctl({"--help"});
   EXPECT_EQ(help.exit_code, 0);
-  for (const char* command : {"plan", "submit", "status", "watch", "runs", "show", "metrics",
-                              "logs", "cancel", "retry", "workers", "run"}) {
+  for (const char* command :
+       {"plan", "submit", "status", "watch", "runs", "show", "metrics", "logs", "cancel", "retry",
+        "workers", "run", "report", "compare", "export"}) {
     EXPECT_THAT(help.out, HasSubstr(absl::StrCat("  ", command, " ")));
   }
   EXPECT_THAT(Qctl({"--version"}).out, StartsWith("qctl 0."));
@@ -149,6 +150,35 @@ TEST_F(CliTest, TheEmbeddedSchedulerComesAndGoes) {
   EXPECT_EQ(update.sweep().cancelled(), 2);
   EXPECT_EQ(Qctl({"retry", "little"}).out, "2 runs to be tried again\n");
   EXPECT_FALSE(SchedulerRuns());
+}
+
+TEST_F(CliTest, ASweepThatHasNotBegunCanBeReportedComparedAndExported) {
+  Write("sweep.yaml", kSweep);
+  ASSERT_EQ(Qctl({"submit", "sweep.yaml"}).exit_code, 0);
+  const Outcome report = Qctl({"report", "little", "--out", "report", "--no-figures"});
+  EXPECT_EQ(report.exit_code, 0) << report.err;
+  EXPECT_THAT(report.err, HasSubstr("report of 0 of 2 runs; 2 without a result are named in it"));
+  EXPECT_THAT(ReadFile(Path("report/quantization_experiments_summary.json"), 1 << 20).value_or(""),
+              HasSubstr("0 of 2 runs have a result; 2 still waiting."));
+  EXPECT_TRUE(PathExists(Path("report/report.html")));
+
+  const Outcome compare = Qctl({"compare", "little", "--by", "seed"});
+  EXPECT_EQ(compare.exit_code, 0) << compare.err;
+  EXPECT_THAT(compare.out, HasSubstr("0 of 1"));
+  const Outcome typo = Qctl({"compare", "little", "--by", "lora.rnak"});
+  EXPECT_EQ(typo.exit_code, 2);
+  EXPECT_THAT(typo.err, HasSubstr("did you mean lora.rank?"));
+
+  for (const char* format : {"csv", "jsonl", "tensorboard", "mlflow", "peft"}) {
+    const Outcome out = Qctl({"export", "little", "--format", format, "--out", format});
+    EXPECT_EQ(out.exit_code, 0) << out.err;
+    EXPECT_TRUE(PathExists(Path(absl::StrCat(format, "/MANIFEST"))));
+  }
+  EXPECT_EQ(Qctl({"export", "little", "--format", "xls", "--out", "x"}).exit_code, 2);
+  // What is not a report is not replaced.
+  const Outcome refused = Qctl({"report", "little", "--out", ".", "--no-figures"});
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_THAT(refused.err, HasSubstr("not of a report"));
 }
 
 TEST_F(CliTest, CommandsAtTheSameTimeShareOneScheduler) {

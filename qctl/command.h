@@ -58,6 +58,9 @@ void AddDoctor(CommandLine& line);
 // Into `qctl workers`.
 void AddInvite(CommandLine& line, CLI::App* workers);
 void AddRun(CommandLine& line);
+void AddReport(CommandLine& line);
+void AddCompare(CommandLine& line);
+void AddExport(CommandLine& line);
 
 }  // namespace qsweep::qctl
 

@@ -75,6 +75,9 @@ int Main(int argc, char** argv) {
   AddRuns(line);
   AddShow(line);
   AddMetrics(line);
+  AddReport(line);
+  AddCompare(line);
+  AddExport(line);
   AddLogs(line);
   AddCancelAndRetry(line);
   AddWorkers(line);

@@ -31,6 +31,20 @@ absl::StatusOr<std::string> SafeName(const std::string& name) {
   return name;
 }
 
+absl::Status ExportRun(Client& client, const v1::RunDetail& detail, const std::string& directory) {
+  RETURN_IF_ERROR(MakeDirectories(directory));
+  for (const v1::FileFact& file : detail.result().files()) {
+    ASSIGN_OR_RETURN(const std::string name, SafeName(file.name()));
+    RETURN_IF_ERROR(DownloadFile(client, file, JoinPath(directory, name)));
+  }
+  RETURN_IF_ERROR(
+      WriteFileAtomic(JoinPath(directory, "spec.json"), ToJson(detail.spec(), JsonStyle::kPretty)));
+  return WriteFileAtomic(JoinPath(directory, "result.json"),
+                         ToJson(detail.result(), JsonStyle::kPrettyWithDefaults));
+}
+
+}  // namespace
+
 absl::Status DownloadFile(Client& client, const v1::FileFact& file, const std::string& path) {
   const auto size = FileSize(path);
   if (size.ok() && *size == file.bytes()) {
@@ -56,20 +70,6 @@ absl::Status DownloadFile(Client& client, const v1::FileFact& file, const std::s
   return absl::OkStatus();
 }
 
-absl::Status ExportRun(Client& client, const v1::RunDetail& detail, const std::string& directory) {
-  RETURN_IF_ERROR(MakeDirectories(directory));
-  for (const v1::FileFact& file : detail.result().files()) {
-    ASSIGN_OR_RETURN(const std::string name, SafeName(file.name()));
-    RETURN_IF_ERROR(DownloadFile(client, file, JoinPath(directory, name)));
-  }
-  RETURN_IF_ERROR(
-      WriteFileAtomic(JoinPath(directory, "spec.json"), ToJson(detail.spec(), JsonStyle::kPretty)));
-  return WriteFileAtomic(JoinPath(directory, "result.json"),
-                         ToJson(detail.result(), JsonStyle::kPrettyWithDefaults));
-}
-
-}  // namespace
-
 absl::StatusOr<v1::SweepSummary> ExportSweep(Client& client, const v1::Sweep& sweep,
                                              const std::string& directory) {
   ASSIGN_OR_RETURN(const std::string name, SafeName(sweep.name()));
@@ -84,21 +84,23 @@ absl::StatusOr<v1::SweepSummary> ExportSweep(Client& client, const v1::Sweep& sw
   RETURN_IF_ERROR(MakeDirectories(summary.directory()));
 
   ASSIGN_OR_RETURN(const v1::ListRunsReply runs, client.ListRuns(absl::StrCat(sweep.id()), {}));
-  std::vector<FinishedRun> finished;
+  std::vector<RunFacts> facts;
   for (const v1::Run& run : runs.runs()) {
+    ASSIGN_OR_RETURN(const v1::RunDetail detail, client.GetRun(absl::StrCat(run.id())));
+    facts.push_back({.run = run, .spec = detail.spec()});
     if (run.state() != v1::RUN_STATE_SUCCEEDED) {
       v1::RunFailure& failure = *summary.add_failures();
       failure.set_run(run.name());
       failure.set_error(run.state() == v1::RUN_STATE_FAILED ? run.error() : StateName(run.state()));
       continue;
     }
-    ASSIGN_OR_RETURN(const v1::RunDetail detail, client.GetRun(absl::StrCat(run.id())));
     ASSIGN_OR_RETURN(const std::string run_name, SafeName(run.name()));
     RETURN_IF_ERROR(ExportRun(client, detail, JoinPath(summary.directory(), run_name)));
-    finished.push_back({detail.spec(), detail.result()});
+    facts.back().result = detail.result();
   }
-  for (v1::GroupSummary& group : SummarizeBySeed(finished))
-    *summary.add_groups() = std::move(group);
+  for (Group& group : GroupBySeed(facts)) {
+    if (group.summary.top1().n() > 0) *summary.add_groups() = std::move(group.summary);
+  }
   RETURN_IF_ERROR(WriteFileAtomic(JoinPath(summary.directory(), "summary.json"),
                                   ToJson(summary, JsonStyle::kPrettyWithDefaults)));
   return summary;

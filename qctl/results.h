@@ -18,6 +18,9 @@ namespace qsweep::qctl {
 absl::StatusOr<v1::SweepSummary> ExportSweep(Client& client, const v1::Sweep& sweep,
                                              const std::string& directory);
 
+// One product of a run, whole or not at all, its SHA-256 checked; nothing is done if it is there.
+absl::Status DownloadFile(Client& client, const v1::FileFact& file, const std::string& path);
+
 }  // namespace qsweep::qctl
 
 #endif  // QSWEEP_QCTL_RESULTS_H_

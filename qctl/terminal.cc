@@ -68,6 +68,36 @@ std::string Style::Bar(double fraction, size_t width, Ink ink) const {
 
 bool IsTerminal(std::FILE* file) { return ::isatty(::fileno(file)) == 1; }
 
+std::string Style::Sparkline(const std::vector<double>& values, size_t width) const {
+  static constexpr const char* kBlocks[] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
+  static constexpr const char* kAscii[] = {"_", ".", ",", "-", "~", "=", "*", "#"};
+  double least = INFINITY, greatest = -INFINITY;
+  for (const double value : values) {
+    if (!std::isfinite(value)) continue;
+    least = std::min(least, value);
+    greatest = std::max(greatest, value);
+  }
+  const size_t columns = std::min(width, values.size());
+  std::string line;
+  for (size_t c = 0; c < columns; ++c) {
+    double sum = 0;
+    int n = 0;
+    for (size_t i = c * values.size() / columns; i < (c + 1) * values.size() / columns; ++i) {
+      if (!std::isfinite(values[i])) continue;
+      sum += values[i];
+      ++n;
+    }
+    if (n == 0) {
+      line.push_back(' ');
+      continue;
+    }
+    const double height = greatest > least ? (sum / n - least) / (greatest - least) : 0.5;
+    const size_t level = std::min<size_t>(7, static_cast<size_t>(8 * height));
+    line.append(utf8 ? kBlocks[level] : kAscii[level]);
+  }
+  return line;
+}
+
 Style StyleOf(std::FILE* file) {
   Style style;
   style.color = IsTerminal(file) && Variable("NO_COLOR").empty() && Variable("TERM") != "dumb" &&

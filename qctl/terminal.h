@@ -22,6 +22,9 @@ struct Style {
   std::string Paint(Ink ink, absl::string_view text) const;
   // A bar of `width` columns, filled to `fraction` (clamped to 0..1).
   std::string Bar(double fraction, size_t width, Ink ink) const;
+  // A curve in at most `width` columns, from its least to its greatest value; gaps where there is
+  // no number.
+  std::string Sparkline(const std::vector<double>& values, size_t width) const;
   const char* Ellipsis() const { return utf8 ? "…" : "..."; }
   const char* Dash() const { return utf8 ? "–" : "-"; }
   const char* Dot() const { return utf8 ? " · " : ", "; }

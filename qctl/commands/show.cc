@@ -6,8 +6,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "analysis/spec_fields.h"
 #include "common/clock.h"
+#include "common/spec/fields.h"
 #include "common/status.h"
 #include "qctl/command.h"
 #include "qctl/format.h"
@@ -52,13 +52,15 @@ void PrintRun(const v1::Run& run) {
 // One line a section: lora  rank 8, alpha 16, ...
 void PrintSpec(const v1::ExperimentSpec& spec) {
   std::vector<std::pair<std::string, std::string>> sections;
-  for (const SpecField& field : SpecFields(spec)) {
+  for (const SpecField& field : SpecFields()) {
+    if (!IsSet(spec, field)) continue;
     const size_t dot = field.path.find('.');
     const std::string section = field.path.substr(0, dot);
     if (sections.empty() || sections.back().first != section) sections.emplace_back(section, "");
     std::string& text = sections.back().second;
     absl::StrAppend(&text, text.empty() ? "" : ", ",
-                    dot == std::string::npos ? "" : field.path.substr(dot + 1) + " ", field.value);
+                    dot == std::string::npos ? "" : field.path.substr(dot + 1) + " ",
+                    ValueText(spec, field));
   }
   Heading("spec");
   PrintFacts(sections);
@@ -124,6 +126,25 @@ void PrintResult(const v1::RunResult& result) {
   }
 }
 
+// First value, curve, last value, one line a series. Points come by name.
+void PrintCurves(const v1::GetMetricsReply& metrics) {
+  constexpr size_t kWidth = 40;
+  std::vector<std::pair<std::string, std::vector<double>>> curves;
+  for (const v1::MetricPoint& point : metrics.points()) {
+    if (curves.empty() || curves.back().first != point.name()) curves.emplace_back(point.name(), 0);
+    curves.back().second.push_back(point.value());
+  }
+  if (curves.empty()) return;
+  Heading("curves");
+  std::vector<std::pair<std::string, std::string>> facts;
+  for (const auto& [name, values] : curves) {
+    facts.emplace_back(
+        name, absl::StrCat(FormatNumber(values.front()), " ", OutStyle().Sparkline(values, kWidth),
+                           " ", FormatNumber(values.back())));
+  }
+  PrintFacts(facts);
+}
+
 void PrintAttempts(const v1::RunDetail& detail) {
   if (detail.attempts().empty()) return;
   Heading("attempts");
@@ -170,6 +191,10 @@ absl::StatusOr<int> Show(const GlobalOptions& options, const std::string& run) {
   PrintSpec(detail.spec());
   if (detail.has_quantization()) PrintQuantization(detail.quantization());
   if (detail.has_result()) PrintResult(detail.result());
+  ASSIGN_OR_RETURN(const v1::GetMetricsReply metrics,
+                   connection->client().GetMetrics(
+                       run, {"eval/loss", "eval/top1", "gradient_norm", "learning_rate", "loss"}));
+  PrintCurves(metrics);
   PrintAttempts(detail);
   PrintHistory(detail);
   return kExitGood;

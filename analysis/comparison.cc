@@ -1,0 +1,121 @@
+#include "analysis/comparison.h"
+
+#include <string>
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "analysis/statistics.h"
+#include "analysis/summary.h"
+
+namespace qsweep {
+namespace {
+
+// What may not be pooled: everything but the seed and, if so asked, the adapter.
+v1::ExperimentSpec Scope(const v1::ExperimentSpec& spec, Pooling pooling) {
+  v1::ExperimentSpec scope = spec;
+  scope.clear_seed();
+  if (pooling == Pooling::kOverAdapters) scope.clear_lora();
+  return scope;
+}
+
+std::string AdapterLabel(const v1::ExperimentSpec& spec) {
+  const v1::Lora& lora = spec.lora();
+  if (spec.training().method() != "lora") return spec.training().method();
+  return absl::StrCat("r", lora.rank(), " α", lora.alpha());
+}
+
+struct Pairs {
+  v1::ExperimentSpec scope;
+  v1::ExperimentSpec first;  // a whole spec of the scope
+  std::vector<double> differences;
+};
+
+// Non-inferior if the whole interval lies above -margin, inferior if it lies below.
+void JudgeMargin(const v1::Quantization& quantization, v1::Comparison* comparison) {
+  const double margin = ExpectedLoss(quantization);
+  comparison->set_margin(margin);
+  const v1::Statistic& difference = comparison->result().difference();
+  if (difference.has_ci_low()) {
+    comparison->set_non_inferiority(difference.ci_low() > -margin    ? "non-inferior"
+                                    : difference.ci_high() < -margin ? "inferior"
+                                                                     : "undecided");
+  } else if (difference.n() > 0) {
+    comparison->set_non_inferiority("undecided");
+  }
+  if (const auto p = NonInferiorityP(difference, margin)) comparison->set_p_non_inferiority(*p);
+}
+
+void CorrectForFamily(std::vector<v1::Comparison>* comparisons) {
+  std::vector<std::optional<double>> p;
+  for (const v1::Comparison& c : *comparisons) {
+    p.push_back(c.result().has_p_t() ? std::optional(c.result().p_t()) : std::nullopt);
+  }
+  const auto adjusted = HolmAdjusted(p);
+  for (size_t i = 0; i < adjusted.size(); ++i) {
+    if (adjusted[i].has_value()) (*comparisons)[i].set_p_holm(*adjusted[i]);
+  }
+}
+
+}  // namespace
+
+double ExpectedLoss(const v1::Quantization& quantization) {
+  return quantization.bits() == 0 ? 0 : quantization.bits() == 8 ? 0.02 : 0.05;
+}
+
+std::vector<std::optional<size_t>> UnquantizedTwins(const std::vector<RunFacts>& runs) {
+  absl::flat_hash_map<std::string, size_t> unquantized;
+  for (size_t i = 0; i < runs.size(); ++i) {
+    if (runs[i].result.has_value() && runs[i].spec.quantization().bits() == 0) {
+      unquantized.emplace(TwinKey(runs[i].spec), i);
+    }
+  }
+  std::vector<std::optional<size_t>> twins(runs.size());
+  for (size_t i = 0; i < runs.size(); ++i) {
+    if (!runs[i].result.has_value() || runs[i].spec.quantization().bits() == 0) continue;
+    const auto twin = unquantized.find(TwinKey(runs[i].spec));
+    if (twin != unquantized.end()) twins[i] = twin->second;
+  }
+  return twins;
+}
+
+std::vector<v1::Comparison> CompareWithUnquantized(const std::vector<RunFacts>& runs,
+                                                   const std::vector<std::optional<size_t>>& twins,
+                                                   Pooling pooling) {
+  std::vector<Pairs> all;
+  absl::flat_hash_map<std::string, size_t> index;
+  for (size_t i = 0; i < runs.size(); ++i) {
+    if (runs[i].spec.quantization().bits() == 0) continue;
+    v1::ExperimentSpec scope = Scope(runs[i].spec, pooling);
+    const auto [it, added] = index.try_emplace(scope.SerializeAsString(), all.size());
+    if (added) all.push_back({std::move(scope), runs[i].spec, {}});
+    if (twins[i].has_value()) {
+      all[it->second].differences.push_back(runs[i].result->best().top1() -
+                                            runs[*twins[i]].result->best().top1());
+    }
+  }
+  std::vector<v1::ExperimentSpec> scopes;
+  for (const Pairs& pairs : all) {
+    scopes.push_back(pairs.scope);
+    scopes.back().clear_lora();  // the adapter has its own column
+  }
+  const std::vector<std::string> differs = Differences(scopes);
+  std::vector<v1::Comparison> comparisons;
+  for (size_t i = 0; i < all.size(); ++i) {
+    const v1::ExperimentSpec& spec = all[i].first;
+    v1::Comparison& comparison = comparisons.emplace_back();
+    comparison.set_model(spec.model().name());
+    comparison.set_dataset(spec.dataset().name());
+    comparison.set_method(spec.training().method());
+    if (pooling == Pooling::kByAdapter) comparison.set_adapter(AdapterLabel(spec));
+    comparison.set_differs(differs[i]);
+    comparison.set_quantization(QuantizationLabel(spec.quantization()));
+    *comparison.mutable_result() = TestPairs(all[i].differences);
+    JudgeMargin(spec.quantization(), &comparison);
+  }
+  CorrectForFamily(&comparisons);
+  return comparisons;
+}
+
+}  // namespace qsweep

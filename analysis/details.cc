@@ -1,0 +1,159 @@
+#include "analysis/details.h"
+
+#include <cmath>
+#include <string>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/str_join.h"
+#include "analysis/run_files.h"
+#include "analysis/statistics.h"
+
+namespace qsweep {
+namespace {
+
+// Values by key, in the order in which the keys first came.
+template <typename Value>
+class Ordered {
+ public:
+  Value& operator[](const std::vector<std::string>& key) {
+    const auto [it, added] = index_.try_emplace(absl::StrJoin(key, "\n"), values_.size());
+    if (added) values_.emplace_back();
+    return values_[it->second];
+  }
+  std::vector<Value>& values() { return values_; }
+
+ private:
+  absl::flat_hash_map<std::string, size_t> index_;
+  std::vector<Value> values_;
+};
+
+// A mean that is known only if there was a value.
+struct Mean {
+  double sum = 0;
+  int n = 0;
+  void Add(double value) {
+    if (!std::isfinite(value)) return;
+    sum += value;
+    ++n;
+  }
+  double value() const { return sum / n; }
+};
+
+struct EffectSums {
+  v1::QuantizationEffect effect;
+  Mean bits, reduction, efficiency, peak, top1, speed, stability;
+};
+
+// Of the bytes that the quantized layers could save at the expected bits, the share that was saved.
+double Efficiency(const v1::QuantizationFacts& facts, double expected_bits) {
+  const double could = static_cast<double>(facts.weights_quantized()) * (32 - expected_bits) / 8;
+  const double did =
+      static_cast<double>(facts.weights_quantized()) * (32 - facts.bits_per_weight()) / 8;
+  return could > 0 ? did / could : NAN;
+}
+
+void AddRun(const RunFacts& run, const RunFacts* twin, EffectSums* sums) {
+  const v1::RunResult& result = *run.result;
+  const v1::QuantizationFacts& facts = result.quantization();
+  v1::QuantizationEffect& effect = sums->effect;
+  effect.set_model(run.spec.model().name());
+  effect.set_dataset(run.spec.dataset().name());
+  effect.set_quantization(QuantizationLabel(run.spec.quantization()));
+  effect.set_parameters(result.total_parameters());
+  effect.set_expected_bits_per_weight(ExpectedBitsPerWeight(run.spec.quantization()));
+  sums->bits.Add(facts.bits_per_weight());
+  sums->reduction.Add(1 - static_cast<double>(facts.bytes_after()) /
+                              static_cast<double>(facts.bytes_before()));
+  sums->efficiency.Add(Efficiency(facts, effect.expected_bits_per_weight()));
+  if (twin == nullptr) return;
+  const v1::RunResult& base = *twin->result;
+  sums->peak.Add(1 - static_cast<double>(result.memory().peak_bytes()) /
+                         static_cast<double>(base.memory().peak_bytes()));
+  sums->top1.Add(result.best().top1() - base.best().top1());
+  sums->speed.Add(result.images_per_s() / base.images_per_s());
+  sums->stability.Add(Stability(result.gradients()) / Stability(base.gradients()));
+}
+
+}  // namespace
+
+std::vector<v1::QuantizationEffect> QuantizationEffects(
+    const std::vector<RunFacts>& runs, const std::vector<std::optional<size_t>>& twins) {
+  Ordered<EffectSums> all;
+  for (size_t i = 0; i < runs.size(); ++i) {
+    const v1::ExperimentSpec& spec = runs[i].spec;
+    if (!runs[i].result.has_value() || spec.quantization().bits() == 0) continue;
+    AddRun(
+        runs[i], twins[i].has_value() ? &runs[*twins[i]] : nullptr,
+        &all[{spec.model().name(), spec.dataset().name(), QuantizationLabel(spec.quantization())}]);
+  }
+  std::vector<v1::QuantizationEffect> effects;
+  for (const EffectSums& sums : all.values()) {
+    v1::QuantizationEffect& effect = effects.emplace_back(sums.effect);
+    effect.set_bits_per_weight(sums.bits.value());
+    if (sums.reduction.n > 0) effect.set_weights_reduction(sums.reduction.value());
+    if (sums.efficiency.n > 0) effect.set_memory_efficiency(sums.efficiency.value());
+    if (sums.peak.n > 0) effect.set_peak_reduction(sums.peak.value());
+    if (sums.top1.n > 0) effect.set_top1_difference(sums.top1.value());
+    if (sums.speed.n > 0) effect.set_images_per_s_ratio(sums.speed.value());
+    if (sums.stability.n > 0) effect.set_stability_ratio(sums.stability.value());
+  }
+  return effects;
+}
+
+std::vector<v1::LayerSensitivity> LayerSensitivities(const std::vector<RunFacts>& runs) {
+  struct Sums {
+    v1::LayerSensitivity layer;
+    Mean relative_mse, sqnr, max_abs;
+  };
+  Ordered<Sums> all;
+  for (const RunFacts& run : runs) {
+    if (!run.result.has_value()) continue;
+    for (const v1::LayerError& error : run.result->quantization().layer_errors()) {
+      const std::string quantization = QuantizationLabel(run.spec.quantization());
+      Sums& sums = all[{run.spec.model().name(), quantization, error.layer()}];
+      sums.layer.set_model(run.spec.model().name());
+      sums.layer.set_quantization(quantization);
+      sums.layer.set_layer(error.layer());
+      sums.layer.set_runs(sums.layer.runs() + 1);
+      sums.relative_mse.Add(error.relative_mse());
+      sums.sqnr.Add(error.sqnr_db());
+      sums.max_abs.Add(error.max_abs_error());
+    }
+  }
+  std::vector<v1::LayerSensitivity> layers;
+  for (const Sums& sums : all.values()) {
+    v1::LayerSensitivity& layer = layers.emplace_back(sums.layer);
+    layer.set_relative_mse(sums.relative_mse.value());
+    layer.set_sqnr_db(sums.sqnr.value());
+    layer.set_max_abs_error(sums.max_abs.value());
+  }
+  return layers;
+}
+
+std::vector<v1::BlockGradient> BlockGradients(const std::vector<RunFacts>& runs) {
+  struct Values {
+    v1::BlockGradient block;
+    std::vector<double> norms;
+  };
+  Ordered<Values> all;
+  for (const RunFacts& run : runs) {
+    for (const v1::LayerGradient& layer : run.layers) {
+      const std::string quantization = QuantizationLabel(run.spec.quantization());
+      Values& values =
+          all[{run.spec.model().name(), run.spec.dataset().name(), quantization, layer.layer()}];
+      values.block.set_model(run.spec.model().name());
+      values.block.set_dataset(run.spec.dataset().name());
+      values.block.set_quantization(quantization);
+      values.block.set_layer(layer.layer());
+      values.norms.push_back(layer.mean_norm());
+    }
+  }
+  std::vector<v1::BlockGradient> blocks;
+  for (Values& values : all.values()) {
+    *values.block.mutable_norm() = Describe(values.norms);
+    blocks.push_back(std::move(values.block));
+  }
+  return blocks;
+}
+
+}  // namespace qsweep

@@ -1,0 +1,42 @@
+// A sweep in other programs' formats. The same data gives the same bytes.
+//   csv, jsonl   runs.* (a line a run: state, spec, result) and metrics.* (a line a point)
+//   tensorboard  RUN/events.out.tfevents.0.qsweep
+//   mlflow       a file store: mlflow ui --backend-store-uri DIR
+#ifndef QSWEEP_ANALYSIS_EXPORTS_EXPORTS_H_
+#define QSWEEP_ANALYSIS_EXPORTS_EXPORTS_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "analysis/report.h"
+
+namespace qsweep {
+
+enum class ExportFormat { kCsv, kJsonLines, kTensorBoard, kMlflow };
+
+// Reads the runs one by one and writes `directory` whole or not at all; OutputDirectory's rules.
+absl::Status WriteExport(const v1::Sweep& sweep, const std::vector<v1::Run>& runs,
+                         const RunReader& read, ExportFormat format, const std::string& directory);
+
+// One run's part of each.
+absl::Status AppendTables(const RunRecord& record, ExportFormat format, OutputDirectory& out);
+absl::Status WriteTensorBoard(const RunRecord& record, OutputDirectory& out);
+absl::Status WriteMlflowExperiment(const v1::Sweep& sweep, const std::string& directory,
+                                   OutputDirectory& out);
+absl::Status WriteMlflowRun(const v1::Sweep& sweep, const RunRecord& record,
+                            const std::string& directory, OutputDirectory& out);
+
+// The columns of runs.csv: what a run is and what came of it, each as a path (spec.lora.rank,
+// result.best.top1) and a value; without a result there are no result.* columns.
+struct Column {
+  std::string path, value;
+};
+std::vector<Column> RunColumns(const v1::RunDetail& detail);
+
+// CRC-32C (Castagnoli), as iSCSI's.
+uint32_t Crc32c(absl::string_view bytes);
+
+}  // namespace qsweep
+
+#endif  // QSWEEP_ANALYSIS_EXPORTS_EXPORTS_H_

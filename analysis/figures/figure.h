@@ -1,0 +1,65 @@
+// Figures as gnuplot scripts, and gnuplot run on them.
+#ifndef QSWEEP_ANALYSIS_FIGURES_FIGURE_H_
+#define QSWEEP_ANALYSIS_FIGURES_FIGURE_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "analysis/output_directory.h"
+
+namespace qsweep {
+
+// What a figure shows, apart from size and file format.
+struct Figure {
+  std::string name;     // of its files
+  std::string title;    // in a few words
+  std::string caption;  // what is drawn, what error bars and bands mean, what was left out
+  std::string data;     // data blocks that the panels name
+  std::vector<std::string> panels;  // gnuplot commands, each ending in one plot
+  int columns = 2;  // of panels over the width of a page; one column in the other size
+  double panel_height_in = 2.3;
+};
+
+// 'text', for gnuplot, which then draws it as it is; control characters become spaces.
+std::string GnuplotText(absl::string_view text);
+// "text" as a string in a line of data.
+std::string DataText(absl::string_view text);
+// A number that gnuplot reads; NaN for a gap.
+std::string DataNumber(double value);
+
+// The values along an axis, for tics that do not crowd: gnuplot itself does not look at their
+// width.
+class Extent {
+ public:
+  void Add(double value);
+  // "set xtics 5" for axis "x": a step of 1, 2 or 5 times a power of ten, at most six over the
+  // values.
+  std::string Tics(absl::string_view axis, double least_step = 0) const;
+
+ private:
+  double low_ = 0, high_ = 0;
+  bool any_ = false;
+};
+
+// Colour (Okabe and Ito's palette, told apart by the colour-blind too) and point of a quantization.
+std::string ColorOf(absl::string_view quantization);
+int PointOf(absl::string_view quantization);
+// "lc rgb '#0072B2' pt 7 dt 1".
+std::string StyleOf(absl::string_view quantization);
+
+// The script that draws `figure` into NAME.EXT and NAME-single.EXT, EXT being pdf, svg and png:
+// page width (6.9 in) and column width (3.35 in), 8 point type.
+std::string ScriptOf(const Figure& figure);
+
+// FailedPrecondition, with the remedy, if there is no gnuplot.
+absl::StatusOr<std::string> FindGnuplot();
+
+// figures/NAME.gp and what it draws, for each.
+absl::Status RenderFigures(const std::string& gnuplot, const std::vector<Figure>& figures,
+                           OutputDirectory& out);
+
+}  // namespace qsweep
+
+#endif  // QSWEEP_ANALYSIS_FIGURES_FIGURE_H_

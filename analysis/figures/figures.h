@@ -1,0 +1,43 @@
+// The figures of a report.
+#ifndef QSWEEP_ANALYSIS_FIGURES_FIGURES_H_
+#define QSWEEP_ANALYSIS_FIGURES_FIGURES_H_
+
+#include <vector>
+
+#include "analysis/figures/figure.h"
+#include "analysis/report.h"
+
+namespace qsweep {
+
+// At most so many panels, curves in a panel and rows; a caption says what is left out.
+inline constexpr size_t kMaxPanels = 6;
+inline constexpr size_t kMaxRows = 40;
+
+// All that there is data for, in the order in which a reader wants them.
+std::vector<Figure> MakeFigures(const Analysis& analysis);
+
+// One each; no panels if there is nothing to draw.
+Figure ParetoFigure(const Analysis& analysis);
+Figure DifferenceFigure(const Analysis& analysis);
+Figure ConvergenceFigure(const Analysis& analysis);
+Figure LiteratureComparison(const Analysis& analysis);
+Figure MemoryFigure(const Analysis& analysis);
+Figure ThroughputFigure(const Analysis& analysis);
+Figure GradientFigure(const Analysis& analysis);
+Figure LayerErrorFigure(const Analysis& analysis);
+Figure BlockGradientFigure(const Analysis& analysis);
+
+// Groups that differ in the quantization only, in the order of their first runs; those without a
+// result are left out.
+struct Family {
+  std::string title;
+  std::vector<const Group*> groups;
+};
+std::vector<Family> Families(const Analysis& analysis);
+
+// " (the first 6 of 9 are shown)", or nothing.
+std::string LeftOut(size_t shown, size_t all);
+
+}  // namespace qsweep
+
+#endif  // QSWEEP_ANALYSIS_FIGURES_FIGURES_H_

@@ -1,0 +1,22 @@
+// Memory against accuracy: which configurations nothing else beats.
+#ifndef QSWEEP_ANALYSIS_PARETO_H_
+#define QSWEEP_ANALYSIS_PARETO_H_
+
+#include <vector>
+
+#include "analysis/summary.h"
+#include "qsweep/v1/report.pb.h"
+
+namespace qsweep {
+
+enum class MemoryKind { kWeights, kPeak };
+
+// One front for each model and dataset with a result, in the order of the groups. A group dominates
+// another if it has no more bytes and no less top-1 (means over seeds) and is better in one of
+// them. The reference point of the hypervolume is the largest memory at chance, 1 / `classes of
+// dataset`.
+std::vector<v1::ParetoFront> ParetoFronts(const std::vector<Group>& groups, MemoryKind kind);
+
+}  // namespace qsweep
+
+#endif  // QSWEEP_ANALYSIS_PARETO_H_

@@ -1,0 +1,142 @@
+// What other programs make of a report: gnuplot, a browser, TeX, readers of the exports. Those that
+// are not installed skip their test.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "analysis/exports/exports.h"
+#include "analysis/figures/figures.h"
+#include "analysis/testing.h"
+#include "common/clock.h"
+#include "common/file.h"
+#include "common/subprocess.h"
+
+namespace qsweep {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr absl::Duration kPatience = absl::Minutes(2);
+
+// Hostile to every language that it gets into.
+constexpr char kNasty[] = "a$b&c%d#e_f{g}~h^i\\j'k\"l<script>alert(1)</script>`m`|n;o,p\n=q";
+
+// Empty if it is not installed.
+std::string Program(const std::string& name) {
+  for (const absl::string_view directory : absl::StrSplit(std::getenv("PATH"), ':')) {
+    const std::string path = JoinPath(directory, name);
+    if (::access(path.c_str(), X_OK) == 0) return path;
+  }
+  return "";
+}
+
+class ReportProgramsTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = (fs::temp_directory_path() / "report-programs-XXXXXX").string();
+    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
+    directory_ = pattern;
+  }
+  void TearDown() override { EXPECT_TRUE(RemoveTree(directory_).ok()); }
+
+  // With hostile names wherever a user may choose one.
+  testing::TestSweep Nasty() const {
+    testing::TestSweep test = testing::MakeSweep({4, 8}, 3, 30);
+    test.sweep.set_name(kNasty);
+    for (RunRecord& record : test.records) {
+      record.detail.mutable_run()->set_name(absl::StrCat(kNasty, record.detail.run().id()));
+      record.detail.mutable_spec()->mutable_model()->set_weights(
+          absl::StrCat(kNasty, record.detail.run().id() % 2));
+    }
+    return test;
+  }
+  std::string Out(const std::string& name = "") const {
+    return absl::StrCat(directory_, "/out", name.empty() ? "" : "/", name);
+  }
+  std::string Text(const std::string& name) const {
+    return ReadFile(Out(name), 1 << 26).value_or("");
+  }
+  absl::Status Write(const testing::TestSweep& test, bool figures = true) {
+    return WriteReport(test.sweep, test.Runs(), test.Reader(),
+                       {.directory = Out(), .figures = figures});
+  }
+
+  std::string directory_;
+};
+
+TEST_F(ReportProgramsTest, FiguresInAllFormatsAndSizes) {
+  if (Program("gnuplot").empty()) GTEST_SKIP() << "gnuplot is not installed";
+  const absl::Status written = Write(Nasty());
+  ASSERT_TRUE(written.ok()) << written;
+  for (const char* name : {"pareto", "difference", "convergence", "memory", "throughput",
+                           "gradients", "sensitivity", "layers", "literature"}) {
+    for (const char* suffix : {"", "-single"}) {
+      const std::string path = absl::StrCat("figures/", name, suffix);
+      EXPECT_EQ(Text(path + ".pdf").substr(0, 5), "%PDF-") << path;
+      EXPECT_EQ(Text(path + ".png").substr(1, 3), "PNG") << path;
+      const std::string svg = Text(path + ".svg");
+      EXPECT_THAT(svg, HasSubstr("</svg>")) << path;
+      EXPECT_THAT(svg, Not(HasSubstr("<script>"))) << path;
+    }
+  }
+  EXPECT_THAT(Text("report.html"), Not(HasSubstr("<script")));
+}
+
+TEST_F(ReportProgramsTest, GnuplotsErrorIsTold) {
+  if (Program("gnuplot").empty()) GTEST_SKIP() << "gnuplot is not installed";
+  auto out = OutputDirectory::Create(Out());
+  ASSERT_TRUE(out.ok());
+  const absl::Status failed =
+      RenderFigures(Program("gnuplot"), {{.name = "bad", .panels = {"plot nonsense(\n"}}}, *out);
+  EXPECT_FALSE(failed.ok());
+  EXPECT_THAT(std::string(failed.message()), HasSubstr("figures/bad"));
+}
+
+TEST_F(ReportProgramsTest, ThePageOpensInABrowser) {
+  const std::string chromium = Program("chromium");
+  if (chromium.empty()) GTEST_SKIP() << "chromium is not installed";
+  ASSERT_TRUE(Write(Nasty(), !Program("gnuplot").empty()).ok());
+  // A phone's width; the profile goes with the directory. What the page says to the console comes
+  // to standard error.
+  const auto dom = RunForOutput(
+      {"/bin/sh", "-c",
+       "exec \"$0\" --headless --no-sandbox --disable-gpu --disable-dev-shm-usage "
+       "--window-size=400,800 "
+       "--user-data-dir=\"$1\" --enable-logging=stderr --dump-dom \"file://$2\" 2>\"$3\"",
+       chromium, directory_ + "/profile", Out("report.html"), directory_ + "/console"},
+      kPatience);
+  ASSERT_TRUE(dom.ok() || absl::IsFailedPrecondition(dom.status())) << dom.status();
+  const std::string console = ReadFile(directory_ + "/console", 1 << 26).value_or("");
+  EXPECT_THAT(console, Not(HasSubstr("CONSOLE")));  // nothing refused, nothing failed
+  if (!dom.ok()) return;                            // larger than RunForOutput returns
+  EXPECT_THAT(*dom, HasSubstr("</footer>"));
+  EXPECT_THAT(*dom, HasSubstr("&lt;script&gt;alert(1)"));
+}
+
+TEST_F(ReportProgramsTest, TheTablesCompile) {
+  const std::string pdflatex = Program("pdflatex"), kpsewhich = Program("kpsewhich");
+  if (pdflatex.empty()) GTEST_SKIP() << "pdflatex is not installed";
+  if (!RunForOutput({kpsewhich, "booktabs.sty"}, kPatience).ok()) {
+    GTEST_SKIP() << "booktabs (texlive-latex-recommended) is not installed";
+  }
+  ASSERT_TRUE(Write(Nasty(), !Program("gnuplot").empty()).ok());
+  const auto compiled = RunForOutput(
+      {pdflatex, "-interaction=nonstopmode", "-halt-on-error", "results.tex"}, kPatience, Out());
+  ASSERT_TRUE(compiled.ok()) << compiled.status() << Text("results.log");
+  EXPECT_EQ(Text("results.pdf").substr(0, 5), "%PDF-");
+  if (Program("bibtex").empty()) return;
+  const auto cited = RunForOutput({Program("bibtex"), "results"}, kPatience, Out());
+  EXPECT_TRUE(cited.ok()) << cited.status() << Text("results.blg");
+  EXPECT_THAT(Text("results.blg"), Not(HasSubstr("I didn't find")));
+}
+
+}  // namespace
+}  // namespace qsweep

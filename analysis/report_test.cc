@@ -1,0 +1,277 @@
+#include "analysis/report.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "analysis/json.h"
+#include "analysis/testing.h"
+#include "common/file.h"
+
+namespace qsweep {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
+
+const char kSchemas[] = QSWEEP_SOURCE_DIR "/docs/schemas/";
+
+class ReportTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = (fs::temp_directory_path() / "report-test-XXXXXX").string();
+    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
+    directory_ = pattern;
+  }
+  void TearDown() override { EXPECT_TRUE(RemoveTree(directory_).ok()); }
+
+  std::string Out(const std::string& name = "") const {
+    return absl::StrCat(directory_, "/out", name.empty() ? "" : "/", name);
+  }
+  std::string Text(const std::string& name) const {
+    return ReadFile(Out(name), 1 << 26).value_or("");
+  }
+  json Json(const std::string& name) const { return json::parse(Text(name)); }
+  absl::Status Write(const testing::TestSweep& test) {
+    return WriteReport(test.sweep, test.Runs(), test.Reader(),
+                       {.directory = Out(), .figures = false});
+  }
+
+  std::string directory_;
+};
+
+// The part of JSON Schema that JsonSchema() uses. Returns what is wrong, with its place.
+std::string Violation(const json& schema, const json& value, const json& definitions,
+                      const std::string& place) {
+  if (schema.contains("$ref")) {
+    const std::string name = schema["$ref"].get<std::string>().substr(8);  // #/$defs/
+    return Violation(definitions.at(name), value, definitions, place);
+  }
+  const auto is = [&value](const std::string& type) {
+    return type == "object"    ? value.is_object()
+           : type == "array"   ? value.is_array()
+           : type == "string"  ? value.is_string()
+           : type == "boolean" ? value.is_boolean()
+           : type == "integer" ? value.is_number_integer()
+           : type == "number"  ? value.is_number()
+                               : value.is_null();
+  };
+  bool right = false;
+  const json types = schema["type"].is_array() ? schema["type"] : json::array({schema["type"]});
+  for (const std::string type : types) right |= is(type);
+  if (!right) return place + ": wrong type";
+  if (value.is_array()) {
+    for (size_t i = 0; i < value.size(); ++i) {
+      const std::string wrong =
+          Violation(schema["items"], value[i], definitions, absl::StrCat(place, "[", i, "]"));
+      if (!wrong.empty()) return wrong;
+    }
+  }
+  if (!value.is_object()) return "";
+  for (const std::string name : schema["required"]) {
+    if (!value.contains(name)) return absl::StrCat(place, ".", name, ": missing");
+  }
+  for (const auto& [name, member] : value.items()) {
+    if (!schema["properties"].contains(name)) return absl::StrCat(place, ".", name, ": unknown");
+    const std::string wrong =
+        Violation(schema["properties"][name], member, definitions, absl::StrCat(place, ".", name));
+    if (!wrong.empty()) return wrong;
+  }
+  return "";
+}
+
+struct NamedSchema {
+  std::string name;
+  const google::protobuf::Descriptor* type;
+};
+std::vector<NamedSchema> Schemas() {
+  return {{"quantization_experiments_summary", v1::ExperimentsSummary::descriptor()},
+          {"quantization_detailed_analysis", v1::DetailedAnalysis::descriptor()},
+          {"config", v1::ExperimentSpec::descriptor()},
+          {"results", v1::ResultsFile::descriptor()},
+          {"quantization_analysis", v1::QuantizationFile::descriptor()},
+          {"error", v1::ErrorFile::descriptor()}};
+}
+
+TEST_F(ReportTest, SchemasAreThoseOfTheMessages) {
+  for (const NamedSchema& schema : Schemas()) {
+    const std::string path = absl::StrCat(kSchemas, schema.name, ".schema.json");
+    const std::string text = JsonSchema(*schema.type, schema.name + ".json");
+    if (std::getenv("QSWEEP_WRITE_SCHEMAS") != nullptr) {
+      ASSERT_TRUE(WriteFileAtomic(path, text).ok());
+    }
+    EXPECT_EQ(ReadFile(path, 1 << 20).value_or(""), text)
+        << path << " is out of date: QSWEEP_WRITE_SCHEMAS=1 analysis_report_test writes it";
+  }
+}
+
+TEST_F(ReportTest, FilesFollowTheirSchemas) {
+  ASSERT_TRUE(Write(testing::MakeUnfinishedSweep()).ok());
+  int checked = 0;
+  for (const auto& entry : fs::recursive_directory_iterator(Out())) {
+    if (entry.path().extension() != ".json") continue;
+    const std::string name = entry.path().stem();
+    const json schema =
+        json::parse(ReadFile(absl::StrCat(kSchemas, name, ".schema.json"), 1 << 20).value_or("{}"));
+    ASSERT_TRUE(schema.contains("$defs")) << name << " has no schema";
+    const json value = json::parse(ReadFile(entry.path(), 1 << 26).value_or(""));
+    EXPECT_EQ(Violation(schema, value, schema["$defs"], name), "") << entry.path();
+    ++checked;
+  }
+  EXPECT_EQ(checked, 2 + 6 * 3 + 1 * 2 + 1);  // of the sweep; succeeded, failed, pending runs
+}
+
+TEST_F(ReportTest, MissingCellsAreNamedAndNotAveraged) {
+  ASSERT_TRUE(Write(testing::MakeUnfinishedSweep()).ok());
+  const json summary = Json("quantization_experiments_summary.json");
+  EXPECT_EQ(summary["runs"]["succeeded"], 6);
+  EXPECT_EQ(summary["runs"]["failed"], 1);
+  EXPECT_EQ(summary["runs"]["pending"], 1);
+  ASSERT_EQ(summary["missing"].size(), 2u);
+  EXPECT_THAT(summary["missing"][1]["error"].get<std::string>(), HasSubstr("the loss is nan"));
+  EXPECT_THAT(summary["findings"][0].get<std::string>(), HasSubstr("6 of 8 runs have a result"));
+  const json& last = summary["groups"][3];  // nf4+dq: one failed, one pending
+  EXPECT_EQ(last["quantization"], "nf4+dq");
+  EXPECT_EQ(last["planned"], 2);
+  EXPECT_EQ(last["top1"]["n"], 0);
+  EXPECT_EQ(summary["comparisons"][2]["result"]["difference"]["n"], 0);
+  const std::string failed = "deit_tiny_patch16_224-cifar10-r8-nf4dq-s2";
+  EXPECT_EQ(Json(failed + "/error.json")["blame"], "config");
+  EXPECT_FALSE(PathExists(Out(failed + "/results.json")));
+  EXPECT_TRUE(PathExists(Out("logs/" + failed + ".log")));
+}
+
+TEST_F(ReportTest, ARunsFilesSayWhatWasMeasured) {
+  ASSERT_TRUE(Write(testing::MakeSweep({8}, 2, 20)).ok());
+  const json results = Json("deit_tiny_patch16_224-cifar10-r8-nf4-s1/results.json");
+  EXPECT_EQ(results["best"]["confusion"].size(), 100u);
+  EXPECT_EQ(results["lora"]["scaling"], 2.0);
+  EXPECT_EQ(results["curves"][5]["name"], "loss");
+  EXPECT_EQ(results["curves"][5]["values"].size(), 20u);
+  EXPECT_EQ(results["convergence"]["epochs_to_90_percent"], 3);
+  const json file = Json("deit_tiny_patch16_224-cifar10-r8-nf4-s1/quantization_analysis.json");
+  EXPECT_EQ(file["memory"]["expected_bits_per_weight"], 4.5);
+  EXPECT_EQ(file["verification"]["worst_layer"], "blocks.11.attn.qkv");
+  EXPECT_EQ(file["twin"]["run"], "deit_tiny_patch16_224-cifar10-r8-fp32-s1");
+  EXPECT_EQ(file["gradient_flow"]["layers"].size(), 2u);
+  EXPECT_FALSE(
+      Json("deit_tiny_patch16_224-cifar10-r8-fp32-s1/quantization_analysis.json").contains("twin"));
+}
+
+TEST_F(ReportTest, TheSameDataGivesTheSameBytes) {
+  const testing::TestSweep test = testing::MakeSweep({8}, 2, 20);
+  ASSERT_TRUE(Write(test).ok());
+  const std::string before = Text("quantization_detailed_analysis.json");
+  ASSERT_TRUE(Write(test).ok());  // an earlier report is replaced
+  EXPECT_EQ(Text("quantization_detailed_analysis.json"), before);
+  EXPECT_THAT(ListDirectory(directory_).value_or(std::vector<std::string>()),
+              UnorderedElementsAre("out"));
+}
+
+TEST_F(ReportTest, OthersContentIsNeverTouched) {
+  ASSERT_TRUE(MakeDirectories(Out("notes")).ok());
+  ASSERT_TRUE(WriteFileAtomic(Out("notes/mine.txt"), "years of work").ok());
+  const absl::Status refused = Write(testing::MakeSweep({8}, 1, 5));
+  EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("notes/mine.txt"));
+  EXPECT_EQ(Text("notes/mine.txt"), "years of work");
+  // Nor in a report to which something was added.
+  ASSERT_TRUE(RemoveTree(Out()).ok());
+  ASSERT_TRUE(Write(testing::MakeSweep({8}, 1, 5)).ok());
+  ASSERT_TRUE(WriteFileAtomic(Out("logs/mine.txt"), "more").ok());
+  EXPECT_FALSE(Write(testing::MakeSweep({8}, 1, 5)).ok());
+  EXPECT_EQ(Text("logs/mine.txt"), "more");
+  // A file in its place.
+  ASSERT_TRUE(RemoveTree(Out()).ok());
+  ASSERT_TRUE(WriteFileAtomic(Out(), "a file").ok());
+  EXPECT_FALSE(Write(testing::MakeSweep({8}, 1, 5)).ok());
+}
+
+TEST_F(ReportTest, AnErrorLeavesNothingBehind) {
+  testing::TestSweep test = testing::MakeSweep({8}, 1, 5);
+  const absl::Status failed =
+      WriteReport(test.sweep, test.Runs(),
+                  [&test](const v1::Run& run) -> absl::StatusOr<RunRecord> {
+                    if (run.id() == 3) return absl::UnavailableError("the scheduler has gone");
+                    return test.Reader()(run);
+                  },
+                  {.directory = Out(), .figures = false});
+  EXPECT_EQ(failed.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(ListDirectory(directory_).value_or(std::vector<std::string>{"?"}), IsEmpty());
+}
+
+TEST_F(ReportTest, AFullDiskIsAnErrorAndLeavesNothingBehind) {
+  // The nearest a test comes to a full disk without one: no file may grow beyond 2 kB.
+  rlimit before;
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  std::signal(SIGXFSZ, SIG_IGN);
+  const rlimit small{2000, before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
+  const absl::Status failed = Write(testing::MakeSweep({8}, 1, 50));
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+  EXPECT_FALSE(failed.ok());
+  EXPECT_THAT(std::string(failed.message()), HasSubstr("json"));
+  EXPECT_THAT(ListDirectory(directory_).value_or(std::vector<std::string>{"?"}), IsEmpty());
+}
+
+TEST_F(ReportTest, WithoutGnuplotItSaysSoBeforeItBegins) {
+  const std::string path = std::getenv("PATH");
+  ::setenv("PATH", directory_.c_str(), 1);
+  const testing::TestSweep test = testing::MakeSweep({8}, 1, 5);
+  const absl::Status failed =
+      WriteReport(test.sweep, test.Runs(), test.Reader(), {.directory = Out()});
+  ::setenv("PATH", path.c_str(), 1);
+  EXPECT_EQ(failed.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(failed.message()), HasSubstr("gnuplot-nox"));
+  EXPECT_THAT(ListDirectory(directory_).value_or(std::vector<std::string>{"?"}), IsEmpty());
+}
+
+TEST_F(ReportTest, ARunMayHaveAnyName) {
+  testing::TestSweep test = testing::MakeSweep({8}, 1, 5);
+  const std::string names[] = {"logs", "../../etc", "a$b`c;rm -rf ~\"<script>",
+                               std::string(300, 'x')};
+  for (size_t i = 0; i < 4; ++i) test.records[i].detail.mutable_run()->set_name(names[i]);
+  ASSERT_TRUE(Write(test).ok());
+  EXPECT_TRUE(PathExists(Out("%logs/results.json")));
+  EXPECT_TRUE(PathExists(Out("%2E.%2F..%2Fetc/results.json")));
+  EXPECT_EQ(Json("a%24b%60c%3Brm%20-rf%20%7E%22%3Cscript%3E/results.json")["run"], names[2]);
+  for (const auto& entry : fs::directory_iterator(Out())) {
+    EXPECT_LE(entry.path().filename().string().size(), 200u);
+  }
+}
+
+TEST(PathNameTest, DifferentTextsGetDifferentNames) {
+  EXPECT_EQ(PathName("plain-1.0_x+y=z"), "plain-1.0_x+y=z");
+  EXPECT_EQ(PathName(".hidden"), "%2Ehidden");
+  EXPECT_EQ(PathName("ü"), "%C3%BC");
+  EXPECT_EQ(PathName(""), "%");
+  EXPECT_NE(PathName(std::string(300, 'a') + "1"), PathName(std::string(300, 'a') + "2"));
+}
+
+TEST(PlainJsonTest, NumbersAreNumbersAndTextIsSafe) {
+  v1::Curve curve;
+  curve.set_name("a\"\\\n</script>");
+  curve.add_steps(int64_t{1} << 60);
+  curve.add_values(0.1);
+  curve.add_values(std::nan(""));
+  const std::string text = PlainJsonLine(curve);
+  EXPECT_THAT(text, HasSubstr("[1152921504606846976]"));
+  EXPECT_THAT(text, HasSubstr("[0.1,null]"));
+  EXPECT_THAT(text, ::testing::Not(HasSubstr("<")));
+  EXPECT_EQ(json::parse(text)["name"], "a\"\\\n</script>");
+  EXPECT_EQ(json::parse(PlainJson(curve)), json::parse(text));
+}
+
+}  // namespace
+}  // namespace qsweep

@@ -1,0 +1,51 @@
+// A run as the analysis keeps it: small enough that ten thousand fit in memory. What is large
+// (confusion matrices, whole curves) is written to the run's files and let go.
+#ifndef QSWEEP_ANALYSIS_RUN_FACTS_H_
+#define QSWEEP_ANALYSIS_RUN_FACTS_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "qsweep/v1/report.pb.h"
+#include "qsweep/v1/result.pb.h"
+#include "qsweep/v1/spec.pb.h"
+#include "qsweep/v1/sweep.pb.h"
+
+namespace qsweep {
+
+// Values over steps, rising.
+struct Series {
+  std::vector<int64_t> steps;
+  std::vector<float> values;
+};
+
+struct RunFacts {
+  v1::Run run;
+  v1::ExperimentSpec spec;              // every default filled in
+  std::optional<v1::RunResult> result;  // of a run that succeeded, without confusion matrices
+  Series top1, eval_loss;               // one value an epoch
+  Series loss, gradient_norm;           // thinned out
+  std::vector<v1::LayerGradient> layers;
+};
+
+// none, int8, nf4, nf4+dq, fp4, fp4+dq.
+std::string QuantizationLabel(const v1::Quantization& quantization);
+
+// Equal for specs that differ in the seed only.
+std::string SeedlessKey(const v1::ExperimentSpec& spec);
+// Equal for specs that differ only in how the base is quantized; what it computes in stays part of
+// the key.
+std::string TwinKey(const v1::ExperimentSpec& spec);
+
+// 1 / (1 + sd / mean) of the gradient's norm; 0 after a step that was not finite.
+double Stability(const v1::GradientSummary& gradients);
+
+// RUN_STATE_LOST_CONTACT is "lost contact".
+std::string StateText(v1::RunState state);
+std::string BlameText(v1::Blame blame);
+
+}  // namespace qsweep
+
+#endif  // QSWEEP_ANALYSIS_RUN_FACTS_H_

@@ -1,0 +1,28 @@
+// Sweeps for tests: what a scheduler would hold, made up.
+#ifndef QSWEEP_ANALYSIS_TESTING_H_
+#define QSWEEP_ANALYSIS_TESTING_H_
+
+#include <string>
+#include <vector>
+
+#include "analysis/report.h"
+
+namespace qsweep::testing {
+
+struct TestSweep {
+  v1::Sweep sweep;
+  std::vector<RunRecord> records;
+  std::vector<v1::Run> Runs() const;
+  RunReader Reader() const;
+};
+
+// DeiT-tiny on CIFAR-10: {none, int8, nf4, nf4+dq} x `ranks` x `seeds`, with curves of `points`
+// points. All succeeded.
+TestSweep MakeSweep(const std::vector<int>& ranks, int seeds, int points);
+
+// The last run failed, the one before it has not begun.
+TestSweep MakeUnfinishedSweep();
+
+}  // namespace qsweep::testing
+
+#endif  // QSWEEP_ANALYSIS_TESTING_H_

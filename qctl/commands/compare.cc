@@ -1,0 +1,101 @@
+// qctl compare SWEEP --by FIELD: what one field makes of the results.
+#include <memory>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "analysis/compare_by.h"
+#include "analysis/findings.h"
+#include "common/status.h"
+#include "qctl/command.h"
+#include "qctl/format.h"
+#include "qctl/records.h"
+
+namespace qsweep::qctl {
+namespace {
+
+constexpr size_t kCurveWidth = 16;
+
+struct Options {
+  std::string sweep;
+  std::string path = "quantization";
+};
+
+std::string MeanText(const v1::Statistic& statistic, const Style& style) {
+  if (statistic.n() == 0) return "";
+  const std::string mean = absl::StrFormat("%.2f", 100 * statistic.mean());
+  if (!statistic.has_ci_low()) return absl::StrCat(mean, " %");
+  return absl::StrCat(mean, style.PlusMinus(),
+                      absl::StrFormat("%.2f %%", 50 * (statistic.ci_high() - statistic.ci_low())));
+}
+
+std::string DifferenceText(const v1::Statistic& difference, const Style& style) {
+  if (difference.n() == 0) return "";
+  const std::string mean = absl::StrFormat("%+.2f", 100 * difference.mean());
+  if (!difference.has_ci_low()) return mean;
+  return absl::StrCat(mean, style.PlusMinus(),
+                      absl::StrFormat("%.2f", 50 * (difference.ci_high() - difference.ci_low())));
+}
+
+void PrintComparison(const v1::FieldComparison& comparison) {
+  using Align = Table::Align;
+  const Style& style = OutStyle();
+  Table table({{comparison.path()},
+               {"runs", Align::kRight},
+               {"top-1", Align::kRight},
+               {"weights", Align::kRight},
+               {"peak", Align::kRight},
+               {"images/s", Align::kRight},
+               {"top-1 by epoch"},
+               {"pairs", Align::kRight},
+               {"difference", Align::kRight},
+               {"p (Holm)", Align::kRight},
+               {"remark"}});
+  for (const v1::FieldValueResult& value : comparison.values()) {
+    const bool any = value.top1().n() > 0;
+    const v1::PairedResult& paired = value.against_first();
+    table.AddRow({value.value(), absl::StrCat(value.top1().n(), " of ", value.planned()),
+                  Cell(MeanText(value.top1(), style), Ink::kBold),
+                  any ? FormatBytes(value.weights_bytes().mean()) : "",
+                  any ? FormatBytes(value.peak_bytes().mean()) : "",
+                  any ? absl::StrFormat("%.1f", value.images_per_s().mean()) : "",
+                  style.Sparkline({value.curve().begin(), value.curve().end()}, kCurveWidth),
+                  value.has_against_first() ? absl::StrCat(paired.difference().n()) : "",
+                  DifferenceText(paired.difference(), style),
+                  value.has_p_holm() ? PText(value.p_holm()).substr(2) : "", paired.note()});
+  }
+  PrintTable(table);
+  if (comparison.values_size() > 1) {
+    Note(absl::StrCat("Differences in points of top-1 against ", comparison.path(), " ",
+                      comparison.values(0).value(),
+                      ", everything else equal; intervals are of 95 %."));
+  }
+}
+
+absl::StatusOr<int> Compare(const GlobalOptions& global, const Options& options) {
+  RETURN_IF_ERROR(CompareBy({}, options.path).status());  // before anything is started
+  ASSIGN_OR_RETURN(const auto connection, Connection::Open(global));
+  ASSIGN_OR_RETURN(const std::vector<RunFacts> runs,
+                   ReadFacts(connection->client(), options.sweep, {"eval/top1"}));
+  ASSIGN_OR_RETURN(const v1::FieldComparison comparison, CompareBy(runs, options.path));
+  if (global.json) {
+    PrintJson(comparison);
+  } else {
+    PrintComparison(comparison);
+  }
+  return kExitGood;
+}
+
+}  // namespace
+
+void AddCompare(CommandLine& line) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command =
+      line.Add("compare", "compare a sweep's results by one field of their specs",
+               [&global = line.options, options] { return Compare(global, *options); });
+  command->add_option("SWEEP", options->sweep, "number or name")->required();
+  command->add_option("--by", options->path, "such as quantization.bits, lora.rank, model.name")
+      ->capture_default_str();
+}
+
+}  // namespace qsweep::qctl

@@ -1,0 +1,79 @@
+#include "qctl/records.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/status.h"
+
+namespace qsweep::qctl {
+namespace {
+
+constexpr int kLogPage = 10'000;
+
+// Points come by name, then step.
+std::vector<v1::Curve> Curves(const v1::GetMetricsReply& metrics, const MetricFilter& wanted) {
+  std::vector<v1::Curve> curves;
+  const std::string* name = nullptr;
+  bool take = false;
+  for (const v1::MetricPoint& point : metrics.points()) {
+    if (name == nullptr || *name != point.name()) {
+      name = &point.name();
+      take = wanted(*name);
+      if (take) curves.emplace_back().set_name(*name);
+    }
+    if (!take) continue;
+    curves.back().add_steps(point.step());
+    curves.back().add_values(point.value());
+  }
+  return curves;
+}
+
+absl::StatusOr<std::vector<v1::LogRecord>> ReadLog(Client& client, const std::string& run) {
+  std::vector<v1::LogRecord> log;
+  v1::GetLogsRequest request;
+  request.set_run(run);
+  request.set_limit(kLogPage);
+  while (true) {
+    ASSIGN_OR_RETURN(const v1::GetLogsReply page, client.GetLogs(request));
+    log.insert(log.end(), page.lines().begin(), page.lines().end());
+    if (page.lines_size() < kLogPage) return log;
+    request.set_after_id(log.back().id());
+  }
+}
+
+absl::Status ReadSeries(Client& client, const std::vector<std::string>& names,
+                        const MetricFilter& wanted, RunRecord* record) {
+  if (!record->detail.has_result()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const v1::GetMetricsReply metrics,
+                   client.GetMetrics(absl::StrCat(record->detail.run().id()), names));
+  record->curves = Curves(metrics, wanted);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<RunRecord> ReadRecord(Client& client, const v1::Run& run,
+                                     const MetricFilter& wanted) {
+  RunRecord record;
+  const std::string id = absl::StrCat(run.id());
+  ASSIGN_OR_RETURN(record.detail, client.GetRun(id));
+  RETURN_IF_ERROR(ReadSeries(client, {}, wanted, &record));
+  ASSIGN_OR_RETURN(record.logs, ReadLog(client, id));
+  return record;
+}
+
+absl::StatusOr<std::vector<RunFacts>> ReadFacts(Client& client, const std::string& sweep,
+                                                const std::vector<std::string>& metrics) {
+  ASSIGN_OR_RETURN(const v1::ListRunsReply runs, client.ListRuns(sweep, {}));
+  std::vector<RunFacts> facts;
+  for (const v1::Run& run : runs.runs()) {
+    RunRecord record;
+    ASSIGN_OR_RETURN(record.detail, client.GetRun(absl::StrCat(run.id())));
+    RETURN_IF_ERROR(ReadSeries(
+        client, metrics, [](const std::string&) { return true; }, &record));
+    facts.push_back(MakeRunFacts(record));
+  }
+  return facts;
+}
+
+}  // namespace qsweep::qctl
