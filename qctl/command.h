@@ -55,6 +55,7 @@ void AddLogin(CommandLine& line);
 void AddTokens(CommandLine& line);
 void AddDatabase(CommandLine& line);
 void AddDoctor(CommandLine& line);
+void AddSelftest(CommandLine& line);
 // Into `qctl workers`.
 void AddInvite(CommandLine& line, CLI::App* workers);
 void AddRun(CommandLine& line);

@@ -43,6 +43,7 @@ DaemonOptions MakeDaemon(const std::string& data_dir, const std::string& name,
   std::move(arguments.begin(), arguments.end(), std::back_inserter(daemon.argv));
   daemon.lock_path = JoinPath(directory, kDaemonLock);
   daemon.log_path = JoinPath(data_dir, absl::StrCat(name, ".log"));
+  daemon.argv.insert(daemon.argv.end(), {"--log-file", daemon.log_path});
   daemon.marks = JoinPath(data_dir, absl::StrCat(".qctl/", name));
   return daemon;
 }

@@ -38,8 +38,10 @@ int Fail(const absl::Status& status, const GlobalOptions& options) {
   if (absl::IsCancelled(status)) return kExitInterrupted;
   std::string message(status.message());
   if (IsUnreachable(status) && !options.scheduler.empty()) {
-    message = absl::StrCat("the scheduler at ", options.scheduler, " cannot be reached (", message,
-                           "); is it running, and is the address right?");
+    message =
+        absl::StrCat("the scheduler at ", options.scheduler, " cannot be reached (", message,
+                     "); is it running, is the address right, and does it want credentials (`qctl "
+                     "login`)?");
   }
   std::fputs(absl::StrCat("qctl: ", message, "\n").c_str(), stderr);
   return ExitCode(status);
@@ -85,6 +87,7 @@ int Main(int argc, char** argv) {
   AddTokens(line);
   AddDatabase(line);
   AddDoctor(line);
+  AddSelftest(line);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

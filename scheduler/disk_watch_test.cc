@@ -41,6 +41,8 @@ class DiskWatchTest : public testing::Test {
     sweeps_ = v1::SweepService::NewStub(channel_);
   }
   ~DiskWatchTest() override {
+    context_.TryCancel();
+    stream_.reset();
     scheduler_.reset();
     EXPECT_TRUE(RemoveTree(directory_).ok());
   }
@@ -58,6 +60,26 @@ class DiskWatchTest : public testing::Test {
     cell->mutable_spec()->mutable_training()->set_method("full");
     v1::SubmitSweepReply reply;
     return sweeps_->SubmitSweep(&context, request, &reply);
+  }
+  // A worker that could do the run.
+  void Connect() {
+    context_.set_deadline(gpr_time_from_seconds(30, GPR_TIMESPAN));
+    worker_ = v1::WorkerService::NewStub(channel_);
+    stream_ = worker_->Session(&context_);
+    v1::FromWorker hello;
+    v1::WorkerInfo* info = hello.mutable_hello()->mutable_info();
+    info->set_id("w");
+    info->set_name("w");
+    info->set_protocol(kProtocol);
+    info->set_slots(1);
+    info->add_datasets("fashion_mnist");
+    stream_->Write(hello);
+  }
+  v1::ListWorkersReply Workers() {
+    grpc::ClientContext context;
+    v1::ListWorkersReply reply;
+    EXPECT_TRUE(sweeps_->ListWorkers(&context, v1::ListWorkersRequest(), &reply).ok());
+    return reply;
   }
   std::string Waiting() {
     grpc::ClientContext context;
@@ -86,6 +108,9 @@ class DiskWatchTest : public testing::Test {
   std::unique_ptr<Scheduler> scheduler_;
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<v1::SweepService::Stub> sweeps_;
+  std::unique_ptr<v1::WorkerService::Stub> worker_;
+  grpc::ClientContext context_;
+  std::unique_ptr<grpc::ClientReaderWriter<v1::FromWorker, v1::ToWorker>> stream_;
 };
 
 TEST_F(DiskWatchTest, TakesNoWorkBeforeTheDiskIsFullAndGoesOnUnaided) {
@@ -100,20 +125,9 @@ TEST_F(DiskWatchTest, TakesNoWorkBeforeTheDiskIsFullAndGoesOnUnaided) {
   EXPECT_THAT(refused.error_message(), HasSubstr("make room there"));
 
   // A worker with room for the run is welcome and gets nothing.
-  grpc::ClientContext context;
-  context.set_deadline(gpr_time_from_seconds(30, GPR_TIMESPAN));
-  const auto worker = v1::WorkerService::NewStub(channel_);
-  const auto stream = worker->Session(&context);
-  v1::FromWorker hello;
-  v1::WorkerInfo* info = hello.mutable_hello()->mutable_info();
-  info->set_id("w");
-  info->set_name("w");
-  info->set_protocol(kProtocol);
-  info->set_slots(1);
-  info->add_datasets("fashion_mnist");
-  stream->Write(hello);
+  Connect();
   v1::ToWorker message;
-  ASSERT_TRUE(stream->Read(&message));
+  ASSERT_TRUE(stream_->Read(&message));
   EXPECT_TRUE(message.has_welcome());
   EXPECT_THAT(Waiting(), HasSubstr("nearly full"));
 
@@ -121,10 +135,26 @@ TEST_F(DiskWatchTest, TakesNoWorkBeforeTheDiskIsFullAndGoesOnUnaided) {
   absl::SleepFor(absl::Milliseconds(100));
   EXPECT_THAT(Waiting(), HasSubstr("nearly full"));
   free_ = 551 * kMiB;
-  ASSERT_TRUE(stream->Read(&message));
+  ASSERT_TRUE(stream_->Read(&message));
   EXPECT_TRUE(message.has_assign()) << message.ShortDebugString();
   EXPECT_TRUE(Submit("second").ok());
-  context.TryCancel();
+}
+
+TEST_F(DiskWatchTest, AWorkerThatRefusesIsLeftAloneUntilItDoesNot) {
+  Connect();
+  v1::ToWorker message;
+  ASSERT_TRUE(stream_->Read(&message));
+  EXPECT_TRUE(message.has_welcome());
+  v1::FromWorker beat;
+  beat.mutable_heartbeat()->set_refuses("its disk is nearly full");
+  stream_->Write(beat);
+  Await([&] { return Workers().workers(0).refuses() == "its disk is nearly full"; });
+  EXPECT_TRUE(Submit("first").ok());
+  EXPECT_EQ(Waiting(), "w takes no runs: its disk is nearly full");
+  beat.mutable_heartbeat()->clear_refuses();
+  stream_->Write(beat);
+  ASSERT_TRUE(stream_->Read(&message));
+  EXPECT_TRUE(message.has_assign()) << message.ShortDebugString();
 }
 
 }  // namespace

@@ -168,6 +168,8 @@ v1::WorkerStatus WorkerView(const core::Worker& worker, core::Time now, int64_t 
   for (const RunId run : worker.running) view.add_running_run_ids(run.value());
   view.set_cpu_load(worker.cpu_load);
   view.set_memory_free_bytes(worker.memory_free_bytes);
+  view.set_disk_free_bytes(worker.disk_free_bytes);
+  view.set_refuses(worker.refuses);
   return view;
 }
 

@@ -87,10 +87,14 @@ class Doctor {
       } else if (worker.info().version() != kVersion) {
         Say(kWarning, subject, absl::StrCat("is version ", worker.info().version()),
             absl::StrCat("install ", kVersion, " there"));
+      } else if (!worker.refuses().empty()) {
+        Say(kProblem, subject, absl::StrCat("takes no runs: ", worker.refuses()),
+            "make room there; it goes on by itself");
       } else {
         Say(kGood, subject,
             absl::StrCat("connected, ", worker.running_run_ids_size(), " of ",
-                         worker.info().slots(), " slots busy"));
+                         worker.info().slots(), " slots busy, ", Size(worker.disk_free_bytes()),
+                         " of disk free"));
       }
     }
   }

@@ -17,6 +17,13 @@ Ink InkOfWorker(const std::string& state) {
   return state == "lost_contact" ? Ink::kYellow : Ink::kDim;
 }
 
+Cell StateOf(const v1::WorkerStatus& worker) {
+  if (worker.state() == "connected" && !worker.refuses().empty()) {
+    return Cell("takes no runs", Ink::kYellow);
+  }
+  return Cell(worker.state(), InkOfWorker(worker.state()));
+}
+
 absl::StatusOr<int> Workers(const GlobalOptions& options) {
   ASSIGN_OR_RETURN(const auto connection, Connection::Open(options));
   ASSIGN_OR_RETURN(const v1::ListWorkersReply workers, connection->client().ListWorkers());
@@ -40,7 +47,7 @@ absl::StatusOr<int> Workers(const GlobalOptions& options) {
     const v1::WorkerInfo& info = worker.info();
     const bool here = worker.state() == "connected";
     const auto bytes = [](int64_t n) { return n > 0 ? FormatBytes(static_cast<double>(n)) : ""; };
-    table.AddRow({info.name(), Cell(worker.state(), InkOfWorker(worker.state())),
+    table.AddRow({info.name(), StateOf(worker),
                   absl::StrCat(worker.running_run_ids_size(), "/", info.slots()),
                   absl::StrCat(info.cores()),
                   here ? absl::StrFormat("%.1f", worker.cpu_load()) : "",
@@ -49,6 +56,9 @@ absl::StatusOr<int> Workers(const GlobalOptions& options) {
                   absl::StrJoin(info.gpus(), ", "), absl::StrJoin(info.instruction_sets(), " ")});
   }
   PrintTable(table);
+  for (const v1::WorkerStatus& worker : workers.workers()) {
+    if (!worker.refuses().empty()) Note(absl::StrCat(worker.info().name(), ": ", worker.refuses()));
+  }
   if (table.empty()) Note("No worker has connected yet. `qworker --scheduler ADDRESS` is one.");
   return kExitGood;
 }

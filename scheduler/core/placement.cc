@@ -25,7 +25,7 @@ bool IsCapable(const Worker& worker, const Needs& needs) {
 
 int64_t FreeSlots(const State& state, Time now, const Worker& worker) {
   const auto used = static_cast<int64_t>(worker.running.size() + worker.stopping.size());
-  if (worker.session == 0) return 0;
+  if (worker.session == 0 || !worker.refuses.empty()) return 0;
   if (worker.faults < state.policy.quarantine_after) return worker.info.slots() - used;
   return used == 0 && worker.rests_until <= now ? 1 : 0;  // one run, to see whether it is well
 }
@@ -147,11 +147,13 @@ std::string WaitingReason(const State& state, Time now, const Run& run) {
   }
   if (!state.hold.empty()) return state.hold;
   if (std::string why = WhyNowhere(state, run.needs); !why.empty()) return why;
+  std::string refusal;
   for (const auto& [id, worker] : state.workers) {
-    if (IsCapable(worker, run.needs) && worker.faults < state.policy.quarantine_after) {
-      return "every worker that fits is busy";
-    }
+    if (!IsCapable(worker, run.needs) || worker.faults >= state.policy.quarantine_after) continue;
+    if (worker.refuses.empty()) return "every worker that fits is busy";
+    refusal = absl::StrCat(worker.info.name(), " takes no runs: ", worker.refuses);
   }
+  if (!refusal.empty()) return refusal;
   return "every worker that fits is in quarantine after repeated faults";
 }
 

@@ -122,6 +122,8 @@ struct Worker {
   Time rests_until;
   double cpu_load = 0;
   int64_t memory_free_bytes = 0;
+  int64_t disk_free_bytes = 0;
+  std::string refuses;  // why it takes no runs now, by its own word; empty: it does
 };
 
 // Queued runs with equal needs and equal workers to avoid wait in one line: if its head cannot be

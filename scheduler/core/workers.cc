@@ -9,6 +9,8 @@
 namespace qsweep::core {
 namespace {
 
+constexpr size_t kMaxRefusalBytes = 500;
+
 AttemptId IdOf(const v1::Attempt& attempt) {
   return {RunId(attempt.run_id()), AttemptNumber(attempt.number())};
 }
@@ -128,6 +130,8 @@ void OnHeartbeat(State& state, Time now, SessionNumber session, const v1::Heartb
   if (worker == nullptr) return;
   worker->cpu_load = heartbeat.cpu_load();
   worker->memory_free_bytes = heartbeat.memory_free_bytes();
+  worker->disk_free_bytes = heartbeat.disk_free_bytes();
+  worker->refuses = heartbeat.refuses().substr(0, kMaxRefusalBytes);
   absl::flat_hash_set<AttemptId> there;
   for (const v1::AttemptProgress& progress : heartbeat.attempts()) {
     const AttemptId id = IdOf(progress.attempt());

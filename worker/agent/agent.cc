@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/file.h"
 #include "common/log.h"
 #include "common/status.h"
 
@@ -103,10 +104,9 @@ void Agent::On(const SessionClosed& closed) {
   for (const auto& [id, attempt] : attempts_) attempt->Detach();
   const std::string complaint = closed.reason.ToString();
   if (std::exchange(last_complaint_, complaint) == complaint) return;
-  LogWarning(absl::StrCat(absl::IsFailedPrecondition(closed.reason)
-                              ? "the scheduler refuses this worker ("
-                              : "the session has ended (",
-                          complaint, "); trying again, training goes on"));
+  LogWarning(absl::StrCat(
+      IsRefusal(closed.reason) ? "the scheduler refuses this worker (" : "the session has ended (",
+      complaint, "); trying again, training goes on"));
 }
 
 void Agent::On(const v1::ToWorker& message) {
@@ -169,7 +169,7 @@ void Agent::ReportAbsent(const v1::Attempt& attempt) {
 }
 
 void Agent::AdvanceAll() {
-  int free_slots = options_.info.slots() - RunningTrainers();
+  int free_slots = disk_low_ ? 0 : options_.info.slots() - RunningTrainers();
   for (auto it = attempts_.begin(); it != attempts_.end();) {
     Attempt& attempt = *it->second;
     const bool was_running = attempt.phase() == Phase::kRunning;
@@ -190,11 +190,64 @@ void Agent::UpdateHeartbeat() {
     next_sample_ = clock_.Monotonic() + kSampleInterval;
     heartbeat_.set_cpu_load(machine_.BusyCores());
     heartbeat_.set_memory_free_bytes(machine_.MemoryAvailableBytes());
+    LookAtDisk();
     for (const auto& [id, attempt] : attempts_) attempt->Sample();
   }
   heartbeat_.clear_attempts();
   for (const auto& [id, attempt] : attempts_) *heartbeat_.add_attempts() = attempt->progress();
   session_.SetHeartbeat(heartbeat_);
+}
+
+// Before it is full: what runs may need the rest. What has not begun goes back, to be run
+// elsewhere.
+void Agent::LookAtDisk() {
+  const absl::StatusOr<int64_t> free =
+      options_.free_disk_bytes ? options_.free_disk_bytes() : FreeDiskBytes(state_.path());
+  if (!free.ok()) return;  // not known is not low
+  heartbeat_.set_disk_free_bytes(*free);
+  const int64_t reserve = options_.disk_reserve_bytes;
+  const bool low = *free < (disk_low_ ? reserve + reserve / 10 : reserve);
+  const std::string why =
+      low ? absl::StrCat("its disk is nearly full: ", *free >> 20, " MiB are free, ", reserve >> 20,
+                         " MiB are kept for what runs")
+          : "";
+  heartbeat_.set_refuses(why);
+  if (low) {
+    for (const auto& [id, attempt] : attempts_) {
+      const bool begun = attempt->phase() == Phase::kRunning || attempt->phase() == Phase::kEnded;
+      if (!begun) attempt->Stop(why, /*checkpoint=*/true);
+    }
+  }
+  if (std::exchange(disk_low_, low) == low) return;
+  low ? LogWarning(absl::StrCat(why, "; takes no runs until there is room in ", state_.path()))
+      : LogInfo("there is room on the disk again: takes runs");
+}
+
+MetricsPage Agent::Metrics() {
+  const auto [heartbeat, connected] = session_.Standing();
+  MetricsPage page;
+  page.Gauge("qsweep_worker_connected", "1 while the scheduler can be reached.", connected);
+  page.Gauge("qsweep_worker_slots", "Runs at a time.", options_.info.slots());
+  page.Gauge("qsweep_worker_attempts", "Attempts held, trained or still to be reported.",
+             heartbeat.attempts_size());
+  double rss = 0, cores = 0, rate = 0;
+  for (const v1::AttemptProgress& attempt : heartbeat.attempts()) {
+    rss += static_cast<double>(attempt.rss_bytes());
+    cores += attempt.cpu_cores();
+    rate += attempt.images_per_s();
+  }
+  page.Gauge("qsweep_worker_trainers_resident_bytes", "Memory of all trainers.", rss);
+  page.Gauge("qsweep_worker_trainers_cores", "Cores that trainers keep busy.", cores);
+  page.Gauge("qsweep_worker_images_per_second", "Of all trainers.", rate);
+  page.Gauge("qsweep_worker_cpu_load", "Cores busy on the machine.", heartbeat.cpu_load());
+  page.Gauge("qsweep_worker_memory_free_bytes", "Memory available on the machine.",
+             static_cast<double>(heartbeat.memory_free_bytes()));
+  page.Gauge("qsweep_worker_disk_free_bytes", "Free for the state directory.",
+             static_cast<double>(heartbeat.disk_free_bytes()));
+  page.Gauge("qsweep_holding", "1 while no new work is taken, for want of disk.",
+             heartbeat.refuses().empty() ? 0 : 1);
+  page.Process();
+  return page;
 }
 
 bool Agent::ShutdownDone() const {

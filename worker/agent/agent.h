@@ -3,6 +3,7 @@
 #ifndef QSWEEP_WORKER_AGENT_AGENT_H_
 #define QSWEEP_WORKER_AGENT_AGENT_H_
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -11,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "common/clock.h"
+#include "common/metrics_http.h"
 #include "qsweep/v1/worker.pb.h"
 #include "worker/agent/attempt.h"
 #include "worker/agent/inbox.h"
@@ -25,6 +27,9 @@ namespace qsweep {
 struct AgentOptions {
   v1::WorkerInfo info;     // complete but for the id
   TrainerOptions trainer;  // for each run
+  // With less of the state directory's disk free no run is taken or begun; with a tenth more again.
+  int64_t disk_reserve_bytes = int64_t{512} << 20;
+  std::function<absl::StatusOr<int64_t>()> free_disk_bytes;  // empty: asks the system
 };
 
 class Agent {
@@ -39,6 +44,8 @@ class Agent {
   // Thread-safe. Stops the attempts, each with a checkpoint, reports them as far as the scheduler
   // can be reached in time, and lets Run return.
   void Shutdown() { inbox_.Put(ShutdownAsked{}); }
+  // Thread-safe. How it stands, for Prometheus.
+  MetricsPage Metrics();
 
  private:
   struct ShutdownAsked {};
@@ -63,6 +70,7 @@ class Agent {
   void AdvanceAll();
   int RunningTrainers() const;
   void UpdateHeartbeat();
+  void LookAtDisk();
   bool ShutdownDone() const;
   Attempt* Find(const v1::Attempt& attempt);
 
@@ -73,6 +81,7 @@ class Agent {
   Inbox<Message> inbox_;
 
   bool connected_ = false;
+  bool disk_low_ = false;
   std::string last_complaint_;  // so that a scheduler that stays away is logged once
   std::optional<absl::Duration> shutdown_since_;
   absl::Duration next_sample_;

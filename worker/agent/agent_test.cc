@@ -2,10 +2,14 @@
 #include "worker/agent/testing/agent_test.h"
 
 #include <algorithm>
+#include <atomic>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "common/attempt_dir.h"
+#include "common/rpc.h"
+#include "worker/agent/agent.h"
 
 namespace qsweep {
 namespace {
@@ -34,6 +38,42 @@ TEST_F(AgentTest, RunsAnAssignmentToItsEnd) {
   EXPECT_TRUE(HasArtifact("14"));
   EXPECT_TRUE(HasArtifact("adapter of nothing"));
   EXPECT_TRUE(WaitForNoDirectory());
+}
+
+// The agent itself, in this process: the test decides how much disk there is.
+TEST_F(AgentTest, TakesNoRunsWhileItsDiskIsNearlyFullAndTakesThemAgain) {
+  std::atomic<int64_t> free = 100 << 20;
+  AgentOptions options;
+  options.info.set_name("tester");
+  options.info.set_slots(1);
+  options.trainer.qtrain = QSWEEP_FAKE_QTRAIN;
+  options.trainer.threads = 1;
+  options.trainer.memory_limit_bytes = 64 << 20;
+  options.disk_reserve_bytes = 500 << 20;
+  options.free_disk_bytes = [&free] { return free.load(); };
+  Agent agent(options, *StateDirectory::Open(StatePath()), MakeChannel(address_), SystemClock());
+  std::thread loop([&agent] { EXPECT_TRUE(agent.Run().ok()); });
+  EXPECT_TRUE(scheduler_->WaitFor(
+      [](const State& state) { return absl::StrContains(state.refuses, "nearly full: 100 MiB"); }));
+  EXPECT_THAT(agent.Metrics().text(), HasSubstr("qsweep_holding 1\n"));
+  // On its way already when the scheduler heard: given back, and it was nobody's fault.
+  Assign(MakeAssign(kId, "finish", 20, 1));
+  const v1::AttemptEnded ended = WaitForEnd();
+  EXPECT_EQ(ended.blame(), v1::BLAME_CONTROL_PLANE);
+  EXPECT_THAT(ended.error(), HasSubstr("nearly full"));
+  EXPECT_TRUE(Record().events.empty());
+
+  free = 600 << 20;
+  EXPECT_TRUE(scheduler_->WaitFor([](const State& state) { return state.refuses.empty(); }));
+  const AttemptId next{RunId(7), AttemptNumber(3)};
+  Assign(MakeAssign(next, "finish", 20, 1));
+  EXPECT_TRUE(scheduler_->WaitFor([&next](const State& state) {
+    const auto it = state.attempts.find(next);
+    return it != state.attempts.end() && it->second.ended && it->second.ended->succeeded();
+  }));
+  EXPECT_THAT(agent.Metrics().text(), HasSubstr("qsweep_worker_connected 1\n"));
+  agent.Shutdown();
+  loop.join();
 }
 
 TEST_F(AgentTest, BeginsWithTheCheckpointAndWeightsItIsGiven) {

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <iostream>
 #include <string>
 #include <thread>
@@ -17,6 +18,7 @@
 #include "common/credentials.h"
 #include "common/file.h"
 #include "common/log.h"
+#include "common/metrics_http.h"
 #include "common/proto_json.h"
 #include "common/rpc.h"
 #include "common/shutdown.h"
@@ -34,7 +36,8 @@ constexpr char kCredentialsFile[] = "credentials.json";  // in the state directo
 constexpr absl::Duration kProbeTimeout = absl::Minutes(2);
 
 struct Flags {
-  std::string scheduler, join, state_dir, data_root, model_root, name, qtrain, log_file;
+  std::string scheduler, join, state_dir, data_root, model_root, name, qtrain, log_file, metrics;
+  uint64_t disk_reserve = uint64_t{512} << 20;
   bool insecure = false;
   int slots = 1;
   int threads = 0;
@@ -58,6 +61,14 @@ void AddOptions(CLI::App* app, Flags* flags) {
       "needed once");
   app->add_flag("--insecure", flags->insecure,
                 "Talk to a scheduler on another machine in the clear");
+  app->add_option("--disk-reserve", flags->disk_reserve,
+                  "With less free for the state directory no runs are taken, as in 512M")
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false))
+      ->default_str("512M");
+  app->add_option(
+      "--metrics", flags->metrics,
+      "HOST:PORT of a page for Prometheus, /metrics; numbers only, open to all who reach "
+      "it (default: none)");
   app->add_option("--log-file", flags->log_file,
                   "Log there and not to standard error; 16 MiB each, the last four are kept");
   app->add_option("--state-dir", flags->state_dir,
@@ -110,6 +121,7 @@ absl::StatusOr<AgentOptions> MakeOptions(const Flags& flags) {
   options.info.set_version(kVersion);
   options.info.set_protocol(kProtocol);
   options.info.set_slots(flags.slots);
+  options.disk_reserve_bytes = static_cast<int64_t>(flags.disk_reserve);
   options.info.set_memory_bytes(memory_bytes);
   options.trainer.memory_limit_bytes = memory_bytes / flags.slots;
   options.trainer.threads =
@@ -160,6 +172,11 @@ absl::Status Serve(const Flags& flags) {
                        options.trainer.memory_limit_bytes >> 20, " MiB, scheduler ",
                        scheduler.address));
   Agent agent(std::move(options), std::move(state), scheduler.channel, SystemClock());
+  std::unique_ptr<MetricsServer> metrics;
+  if (!flags.metrics.empty()) {
+    ASSIGN_OR_RETURN(metrics,
+                     MetricsServer::Start(flags.metrics, [&agent] { return agent.Metrics(); }));
+  }
   std::atomic<bool> done = false;
   absl::Status status;
   std::thread loop([&] {
@@ -191,6 +208,11 @@ int main(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
+  }
+  // The process list shows arguments to everyone on the machine.
+  for (int i = 1; i < argc; ++i) {
+    char* const join = flags.join.empty() ? nullptr : std::strstr(argv[i], flags.join.c_str());
+    if (join != nullptr) std::memset(join, 'x', flags.join.size());
   }
   const absl::Status status = qsweep::Serve(flags);
   if (status.ok()) return 0;

@@ -21,6 +21,11 @@ absl::Duration HeartbeatInterval(const v1::Welcome& welcome) {
 
 }  // namespace
 
+bool IsRefusal(const absl::Status& status) {
+  return absl::IsFailedPrecondition(status) || absl::IsUnauthenticated(status) ||
+         absl::IsPermissionDenied(status);
+}
+
 absl::Duration Backoff::Next() {
   const double jitter = std::uniform_real_distribution<double>(0.5, 1.0)(random_);
   const absl::Duration pause = step_ * jitter;
@@ -65,6 +70,11 @@ void Session::Send(v1::FromWorker message) {
 void Session::SetHeartbeat(v1::Heartbeat heartbeat) {
   std::lock_guard<std::mutex> hold(mutex_);
   heartbeat_ = std::move(heartbeat);
+}
+
+std::pair<v1::Heartbeat, bool> Session::Standing() {
+  std::lock_guard<std::mutex> hold(mutex_);
+  return {heartbeat_, writing_};
 }
 
 void Session::Leave(v1::Goodbye goodbye, absl::Duration timeout) {
@@ -114,7 +124,7 @@ void Session::Run() {
     listener_(SessionClosed{status});
     if (welcomed) backoff.Reset();
     // A scheduler that refuses this worker will do so again: someone has to act first.
-    const bool refused = absl::IsFailedPrecondition(status);
+    const bool refused = IsRefusal(status);
     if (!Pause(refused ? kLongestPause : backoff.Next())) return;
   }
 }

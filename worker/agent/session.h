@@ -33,6 +33,10 @@ class Backoff {
   std::minstd_rand random_{std::random_device()()};
 };
 
+// Whether a session's end means that the scheduler will not have this worker: another version, or a
+// token that is not good.
+bool IsRefusal(const absl::Status& status);
+
 // The scheduler can be reached: Open is wanted, with what the worker holds now.
 struct SessionWanted {};
 // The stream has ended; what was sent and not acknowledged is lost.
@@ -57,6 +61,8 @@ class Session {
   // What heartbeats say from now on. They are sent by the session itself every
   // Welcome.heartbeat_ms.
   void SetHeartbeat(v1::Heartbeat heartbeat);
+  // As last set, and whether there is a stream to say it on.
+  std::pair<v1::Heartbeat, bool> Standing();
   // Sends what is queued, then `goodbye`, and closes for good. Waits until the scheduler has ended
   // the stream, at most `timeout`.
   void Leave(v1::Goodbye goodbye, absl::Duration timeout);

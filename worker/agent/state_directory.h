@@ -39,6 +39,7 @@ class StateDirectory {
   static absl::StatusOr<StateDirectory> Open(const std::string& path);
 
   const std::string& worker_id() const { return worker_id_; }
+  const std::string& path() const { return path_; }
   // The attempts there are.
   absl::StatusOr<std::vector<v1::Assign>> Attempts() const;
   std::string AttemptPath(const AttemptId& id) const;

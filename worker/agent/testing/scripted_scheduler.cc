@@ -83,6 +83,7 @@ void ScriptedScheduler::Handle(const v1::FromWorker& message) {
   switch (message.kind_case()) {
     case v1::FromWorker::kHeartbeat:
       ++state_.heartbeats;
+      state_.refuses = message.heartbeat().refuses();
       for (const v1::AttemptProgress& progress : message.heartbeat().attempts()) {
         state_.attempts[FromProto(progress.attempt())].progress = progress;
       }

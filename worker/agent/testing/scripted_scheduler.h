@@ -38,6 +38,7 @@ class ScriptedScheduler : private v1::WorkerService::Service {
     std::vector<v1::Hello> hellos;
     std::optional<v1::Goodbye> goodbye;
     int heartbeats = 0;
+    std::string refuses;  // of the last heartbeat
     bool connected = false;
     int uploads_held = 0;
     // What the test wants.
