@@ -25,8 +25,12 @@ int64_t LargestFitting(int64_t images, int64_t most, int64_t limit_bytes,
     if (2 * images > most) return fitting;
     const int64_t two = probe(2 * images, checkpointing);
     if (two > limit_bytes) return fitting;
-    fitting = images * (2 + (limit_bytes - two) / std::max<int64_t>(two - one, 1));
-    return std::min(fitting, most / images * images);
+    fitting = 2 * images;
+    const int64_t more = images * ((limit_bytes - two) / std::max<int64_t>(two - one, 1));
+    int64_t expected = std::min(fitting + more, most / images * images);
+    // Small passes are not quite in line with large ones.
+    while (expected > fitting && probe(expected, checkpointing) > limit_bytes) expected -= images;
+    return expected;
   } catch (const OutOfMemory&) {
     return fitting;
   }

@@ -32,7 +32,7 @@ using PeakProbe = std::function<int64_t(int64_t micro_batch, Checkpointing check
 // nothing unless asked.
 //
 // With a limit: no more than fits. Peaks are measured with one and with two images a lane; they are
-// linear in the number, since every activation is. If not even one a lane fits, a single lane does
+// nearly linear in the number, since every activation is, and what that leads to is measured, too. If not even one a lane fits, a single lane does
 // with fewer. Then the images are evened out over the passes that they take.
 // gradient_checkpointing `auto` is the least with which every lane has an image (a single lane 8):
 // smaller micro-batches cost less than recomputation does. An error that blames the resources when
