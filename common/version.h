@@ -5,7 +5,7 @@ namespace qsweep {
 
 inline constexpr char kVersion[] = "0.1.0";
 // Of the worker session; a scheduler refuses any other.
-inline constexpr int kProtocol = 1;
+inline constexpr int kProtocol = 2;
 
 }  // namespace qsweep
 

@@ -33,6 +33,8 @@ TEST_F(CliTest, WrongArgumentsAreUsageErrors) {
                                                     {"status", "--output", "xml"},
                                                     {"cancel"},
                                                     {"cancel", "x", "--run", "y"},
+                                                    {"pause"},
+                                                    {"drain"},
                                                     {"run", "x.yaml", "--slots", "0"},
                                                     {"status", "--scheduler", "host:99999"}}) {
     const Outcome outcome = Qctl(arguments);
@@ -47,8 +49,9 @@ TEST_F(CliTest, HelpAndVersionAreGood) {
   const Outcome help = Qctl({"--help"});
   EXPECT_EQ(help.exit_code, 0);
   for (const char* command :
-       {"plan", "submit", "status", "watch", "runs", "show", "metrics", "logs", "cancel", "retry",
-        "workers", "run", "report", "compare", "export"}) {
+       {"plan", "submit", "status", "watch", "runs", "show", "metrics", "logs", "explain", "cancel",
+        "retry", "pause", "resume", "drain", "undrain", "workers", "run", "report", "compare",
+        "export"}) {
     EXPECT_THAT(help.out, HasSubstr(absl::StrCat("  ", command, " ")));
   }
   EXPECT_THAT(Qctl({"--version"}).out, StartsWith("qctl 0."));
@@ -139,6 +142,14 @@ TEST_F(CliTest, TheEmbeddedSchedulerComesAndGoes) {
   EXPECT_EQ(Qctl({"show", "little/nobody"}).exit_code, 1);
   EXPECT_EQ(Qctl({"metrics", run}).exit_code, 0);
   EXPECT_EQ(Qctl({"logs", run}).exit_code, 0);
+
+  EXPECT_THAT(Qctl({"explain", run}).out, HasSubstr("waits: no worker is connected"));
+  EXPECT_EQ(Qctl({"pause", "little"}).out, "2 runs paused\n");
+  EXPECT_THAT(Qctl({"status"}).out, HasSubstr("2 paused"));
+  EXPECT_THAT(Qctl({"explain", run}).out, AllOf(HasSubstr("waits: paused"), HasSubstr("paused\n")));
+  EXPECT_EQ(Qctl({"resume", "little"}).out, "2 runs resumed\n");
+  EXPECT_EQ(Qctl({"drain", "nobody"}).exit_code, 1);
+  EXPECT_THAT(Qctl({"plan", "sweep.yaml"}).out, HasSubstr("2 runs known already, 0 to compute"));
 
   EXPECT_EQ(Qctl({"cancel", "--run", run}).out, "1 run cancelled\n");
   EXPECT_EQ(Qctl({"cancel", "little"}).out, "1 run cancelled\n");

@@ -115,6 +115,26 @@ absl::StatusOr<v1::RetryReply> Client::Retry(const v1::RetryRequest& request) {
   return Call(*sweeps_, &v1::SweepService::Stub::AsyncRetry, request);
 }
 
+absl::StatusOr<v1::PauseReply> Client::Pause(const v1::PauseRequest& request) {
+  return Call(*sweeps_, &v1::SweepService::Stub::AsyncPause, request);
+}
+
+absl::StatusOr<v1::ResumeReply> Client::Resume(const v1::ResumeRequest& request) {
+  return Call(*sweeps_, &v1::SweepService::Stub::AsyncResume, request);
+}
+
+absl::StatusOr<v1::WorkerStatus> Client::Drain(const v1::DrainRequest& request) {
+  return Call(*sweeps_, &v1::SweepService::Stub::AsyncDrain, request);
+}
+
+absl::StatusOr<v1::WorkerStatus> Client::Undrain(const v1::UndrainRequest& request) {
+  return Call(*sweeps_, &v1::SweepService::Stub::AsyncUndrain, request);
+}
+
+absl::StatusOr<v1::PlanSweepReply> Client::PlanSweep(const v1::SubmitSweepRequest& request) {
+  return Call(*sweeps_, &v1::SweepService::Stub::AsyncPlanSweep, request, kSubmitTimeout);
+}
+
 absl::StatusOr<v1::ListWorkersReply> Client::ListWorkers() {
   return Call(*sweeps_, &v1::SweepService::Stub::AsyncListWorkers, v1::ListWorkersRequest());
 }

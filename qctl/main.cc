@@ -76,12 +76,13 @@ int Main(int argc, char** argv) {
   AddWatch(line);
   AddRuns(line);
   AddShow(line);
+  AddExplain(line);
   AddMetrics(line);
   AddReport(line);
   AddCompare(line);
   AddExport(line);
   AddLogs(line);
-  AddCancelAndRetry(line);
+  AddControl(line);
   AddWorkers(line);
   AddLogin(line);
   AddTokens(line);

@@ -3,12 +3,15 @@
 #include <algorithm>
 
 #include "common/log.h"
+#include "common/spec/memory_estimate.h"
+#include "common/spec/spec.h"
 #include "common/status.h"
 #include "scheduler/core/reactor.h"
 #include "scheduler/text.h"
 #include "storage/artifacts.h"
 #include "storage/attempts.h"
 #include "storage/logs.h"
+#include "storage/measurements.h"
 #include "storage/metrics.h"
 #include "storage/results.h"
 #include "storage/runs.h"
@@ -85,7 +88,7 @@ class EventWriter {
     ASSIGN_OR_RETURN(const std::vector<std::string> forgotten,
                      storage::DropArtifactRefs(t_, run_.id, role, kKeptCheckpoints));
     turn_.RemoveArtifacts(forgotten);
-    core::OnCheckpoint(turn_.state, run_, checkpoint.step());
+    core::OnCheckpoint(turn_.state, run_, checkpoint.step(), turn_.effects);
     return absl::OkStatus();
   }
 
@@ -103,7 +106,30 @@ class EventWriter {
                                               file.name(), 0, file.sha256()));
     }
     last_step_ = std::max(last_step_, result.steps());
-    return storage::PutResult(t_, attempt_, result);
+    RETURN_IF_ERROR(storage::PutResult(t_, attempt_, result));
+    return Learn(result);
+  }
+
+  // What the run has measured, for the next ones of its kind.
+  absl::Status Learn(const v1::RunResult& result) {
+    const v1::MemoryAccount& memory = result.memory();
+    ASSIGN_OR_RETURN(const auto row, storage::ReadSpec(turn_.database(), run_.key));
+    if (!row.has_value() || row->kind.empty() || memory.rss_peak_bytes() <= 0 ||
+        memory.micro_batch() <= 0 || result.train_seconds() <= 0) {
+      return absl::OkStatus();
+    }
+    ASSIGN_OR_RETURN(v1::ExperimentSpec spec, ParseSpecJson(row->json));
+    spec.mutable_training()->set_gradient_checkpointing(memory.gradient_checkpointing());
+    const double images = static_cast<double>(result.steps()) * spec.dataset().batch_size();
+    const storage::MeasurementRow measured{row->kind,
+                                           run_.worker,
+                                           memory.micro_batch(),
+                                           memory.rss_peak_bytes(),
+                                           EstimatePeakBytes(spec, memory.micro_batch()),
+                                           images / result.train_seconds()};
+    core::OnMeasured(turn_.state, turn_.now, measured.kind, measured.worker,
+                     measured.peak_bytes - measured.estimated_bytes, measured.images_per_s);
+    return storage::PutMeasurement(t_, measured, turn_.unix_us);
   }
 
   absl::Status Log(const v1::Event& event, absl::string_view level, absl::string_view text) {
@@ -140,7 +166,7 @@ void TakeEvents(Turn& turn, core::SessionNumber session, const v1::EventBatch& b
   core::OnContact(turn.state, turn.now, session);
   core::Run* run = core::FindLive(turn.state, session, attempt);
   if (run == nullptr) {
-    core::RefuseAttempt(session, attempt, turn.effects);
+    core::RefuseAttempt(turn.state, session, attempt, turn.effects);
     return;
   }
   if (SamePlace(batch.begin_offset(), run->acked_offset) &&

@@ -85,6 +85,7 @@ void Loop::Run() {
 absl::Status Loop::RunBatch(const std::vector<Work>& batch) {
   Round round(rounds_);
   for (const Work& work : batch) round.Do(work);
+  RETURN_IF_ERROR(round.Conclude());
   RETURN_IF_ERROR(round.Commit());
   round.Release();
   return absl::OkStatus();

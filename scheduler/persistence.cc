@@ -9,6 +9,7 @@
 #include "storage/metrics.h"
 #include "storage/runs.h"
 #include "storage/sweeps.h"
+#include "storage/workers.h"
 
 namespace qsweep {
 namespace {
@@ -40,12 +41,16 @@ struct Store {
   Turn& turn;
   storage::Transaction& t;
 
+  int64_t UnixAfter(absl::Duration delay) const {
+    return turn.unix_us + absl::ToInt64Microseconds(delay);
+  }
+
   absl::Status operator()(const core::AttemptStarted& started) const {
     turn.Touch(started.attempt.run);
     RETURN_IF_ERROR(storage::StartRun(t, started.attempt, turn.unix_us));
     RETURN_IF_ERROR(storage::SupersedeMetrics(t, started.attempt.run, started.resume_step));
     return storage::InsertAttempt(t, started.attempt, started.worker, started.resume_step,
-                                  turn.unix_us);
+                                  started.memory_bytes, turn.unix_us);
   }
   absl::Status operator()(const core::AttemptOver& over) const {
     RETURN_IF_ERROR(Drop(turn, over.attempt.run, storage::ArtifactRole::kUpload));
@@ -57,10 +62,22 @@ struct Store {
     if (moved.to == v1::RUN_STATE_SUCCEEDED && moved.reused == RunId()) {
       RETURN_IF_ERROR(Drop(turn, moved.run, storage::ArtifactRole::kCheckpoint));
     }
-    return storage::MoveRun(t,
-                            {moved.run, moved.from, moved.to, moved.blame, moved.error,
-                             moved.reused, moved.resource_failures, moved.machine_faults},
-                            turn.unix_us);
+    storage::RunMove move{moved.run,    moved.from,   moved.to,
+                          moved.blame,  moved.error,  moved.reused,
+                          moved.resource_failures, moved.machine_faults};
+    if (moved.delay > absl::ZeroDuration()) move.not_before_us = UnixAfter(moved.delay);
+    for (const WorkerId& worker : moved.avoided) move.avoided.push_back(worker.value());
+    return storage::MoveRun(t, move, turn.unix_us);
+  }
+  absl::Status operator()(const core::RunPaused& paused) const {
+    turn.Touch(paused.run);
+    return storage::SetRunPaused(t, paused.run, paused.paused);
+  }
+  absl::Status operator()(const core::WorkerFaults& faults) const {
+    return storage::SetWorkerFaults(t, faults.worker, faults.faults, UnixAfter(faults.rest));
+  }
+  absl::Status operator()(const core::WorkerDraining& draining) const {
+    return storage::SetWorkerDraining(t, draining.worker, draining.draining);
   }
   absl::Status operator()(const core::SweepEnded& ended) const {
     return storage::SetSweepEnded(t, ended.sweep, turn.unix_us);

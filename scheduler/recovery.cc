@@ -1,10 +1,13 @@
 #include "scheduler/recovery.h"
 
+#include <algorithm>
+
 #include "common/log.h"
 #include "common/status.h"
 #include "scheduler/core/reactor.h"
 #include "storage/artifacts.h"
 #include "storage/attempts.h"
+#include "storage/measurements.h"
 #include "storage/runs.h"
 #include "storage/sweeps.h"
 #include "storage/workers.h"
@@ -12,12 +15,24 @@
 namespace qsweep {
 namespace {
 
+// A moment that was stored by the wall clock, by the one that decides. The wall clock may have been
+// set meanwhile, so the moment is at most `longest` away.
+core::Time MonotonicAt(const Clock& clock, int64_t unix_us, absl::Duration longest) {
+  const absl::Duration ahead = absl::Microseconds(unix_us - clock.UnixMicros());
+  return clock.Monotonic() + std::clamp(ahead, absl::ZeroDuration(), longest);
+}
+
 absl::Status RestoreWorkers(storage::Database& database, const Clock& clock, core::State& state) {
   ASSIGN_OR_RETURN(const std::vector<storage::WorkerRow> workers, storage::ListWorkers(database));
   const core::Time now = clock.Monotonic();
   for (const storage::WorkerRow& worker : workers) {
-    core::RestoreWorker(state, now, worker.info,
-                        now - absl::Microseconds(clock.UnixMicros() - worker.last_seen_us));
+    core::Worker& restored =
+        core::RestoreWorker(state, now, worker.info,
+                            now - absl::Microseconds(clock.UnixMicros() - worker.last_seen_us));
+    restored.draining = worker.draining;
+    restored.faults = worker.faults;
+    restored.rests_until =
+        MonotonicAt(clock, worker.rests_until_us, state.policy.longest_quarantine);
   }
   return absl::OkStatus();
 }
@@ -31,12 +46,23 @@ absl::Status RestoreSweeps(storage::Database& database, core::State& state) {
   return absl::OkStatus();
 }
 
-core::Run RunOf(const storage::RunRow& row, const storage::SpecRow& spec) {
+absl::Status RestoreMeasurements(storage::Database& database, core::State& state) {
+  ASSIGN_OR_RETURN(const auto rows, storage::ListMeasurements(database));
+  for (const storage::MeasurementRow& row : rows) {
+    core::OnMeasured(state, core::Time(), row.kind, row.worker,
+                     row.peak_bytes - row.estimated_bytes, row.images_per_s);
+  }
+  return absl::OkStatus();
+}
+
+core::Run RunOf(const storage::RunRow& row, const storage::SpecRow& spec, const Clock& clock,
+                const core::Policy& policy) {
   core::Run run;
   run.id = row.id;
   run.sweep = row.sweep;
   run.key = row.key;
   run.weights_key = spec.weights_key;
+  run.kind = spec.kind;
   run.needs = {spec.model, spec.dataset, spec.memory_bytes};
   run.state = row.state;
   run.attempt = row.attempt;
@@ -44,10 +70,13 @@ core::Run RunOf(const storage::RunRow& row, const storage::SpecRow& spec) {
   run.machine_faults = row.machine_faults;
   run.step = row.step;
   run.total_steps = row.total_steps;
+  run.paused = row.paused;
+  run.not_before = MonotonicAt(clock, row.not_before_us, policy.longest_backoff);
+  for (const std::string& worker : row.avoided) run.avoided.insert(WorkerId(worker));
   return run;
 }
 
-absl::Status RestoreRuns(storage::Database& database, core::State& state) {
+absl::Status RestoreRuns(storage::Database& database, const Clock& clock, core::State& state) {
   ASSIGN_OR_RETURN(const std::vector<storage::AttemptRow> attempts,
                    storage::ListRunningAttempts(database));
   ASSIGN_OR_RETURN(const auto checkpoints, storage::ListCheckpointSteps(database));
@@ -56,7 +85,7 @@ absl::Status RestoreRuns(storage::Database& database, core::State& state) {
   absl::Status damage;
   RETURN_IF_ERROR(
       storage::ForEachRun(database, [&](const storage::RunRow& row, const storage::SpecRow& spec) {
-        core::Run run = RunOf(row, spec);
+        core::Run run = RunOf(row, spec, clock, state.policy);
         if (checkpoint != checkpoints.end() && checkpoint->first == row.id) {
           run.resume_step = run.furthest_step = checkpoint->second;
           ++checkpoint;
@@ -70,6 +99,7 @@ absl::Status RestoreRuns(storage::Database& database, core::State& state) {
           run.worker = live->worker;
           run.acked_offset = live->acked_offset;
           run.first_step = live->resume_step;
+          run.memory_bytes = live->memory_bytes;
           ++live;
         }
         core::RestoreRun(state, std::move(run), row.reused != RunId());
@@ -104,8 +134,9 @@ absl::StatusOr<core::State> Recover(storage::Database& database, ArtifactStore& 
   core::State state;
   state.policy = policy;
   RETURN_IF_ERROR(RestoreWorkers(database, clock, state));
+  RETURN_IF_ERROR(RestoreMeasurements(database, state));
   RETURN_IF_ERROR(RestoreSweeps(database, state));
-  RETURN_IF_ERROR(RestoreRuns(database, state));
+  RETURN_IF_ERROR(RestoreRuns(database, clock, state));
   return state;
 }
 

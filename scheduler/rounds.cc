@@ -136,11 +136,10 @@ void Round::Do(const Work& work) {
   Store();  // so that the next one reads what this one did
 }
 
-absl::Status Round::Commit() {
+absl::Status Round::Conclude() {
   core::OnTick(rounds_.state_, turn_.now, effects_);
   Store();
-  RETURN_IF_ERROR(CompleteAssigns(turn_));
-  return transaction_.Commit();
+  return CompleteAssigns(turn_);
 }
 
 void Round::Release() {

@@ -118,15 +118,17 @@ class Rounds {
   absl::Status closed_;  // why there are no streams any more; OK while there may be
 };
 
-// One round: Do any number of times, then Commit, then Release. One that is given up halfway, or
+// One round: Do any number of times, then Conclude, Commit and Release. One that is given up halfway, or
 // whose commit failed, leaves memory ahead of the disk: the process must end, and the next one
 // recovers from what was committed.
 class Round {
  public:
   explicit Round(Rounds& rounds);
   void Do(const Work& work);
-  // Time passes for the core, too. On disk when it returns OK.
-  absl::Status Commit();
+  // Time passes for the core, and what it has to say is completed.
+  absl::Status Conclude();
+  // On disk when it returns OK.
+  absl::Status Commit() { return transaction_.Commit(); }
   // Everyone is told.
   void Release();
 

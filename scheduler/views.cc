@@ -3,7 +3,7 @@
 #include "absl/strings/numbers.h"
 #include "common/spec/spec.h"
 #include "common/status.h"
-#include "scheduler/core/placement.h"
+#include "scheduler/core/waiting.h"
 #include "storage/attempts.h"
 #include "storage/logs.h"
 #include "storage/results.h"
@@ -62,6 +62,19 @@ absl::StatusOr<SweepId> ResolveSweep(storage::Database& database, const std::str
   return *id;
 }
 
+absl::StatusOr<WorkerId> ResolveWorker(const core::State& state, const std::string& worker) {
+  if (state.workers.count(WorkerId(worker)) > 0) return WorkerId(worker);
+  const WorkerId* best = nullptr;
+  core::Time seen;
+  for (const auto& [id, known] : state.workers) {
+    if (known.info.name() != worker || (best != nullptr && known.last_seen <= seen)) continue;
+    best = &id;
+    seen = known.last_seen;
+  }
+  if (best == nullptr) return absl::NotFoundError(absl::StrCat("no worker '", worker, "'"));
+  return *best;
+}
+
 absl::StatusOr<RunId> ResolveRun(storage::Database& database, const std::string& run) {
   const size_t slash = run.find('/');
   int64_t number = 0;
@@ -83,7 +96,7 @@ absl::StatusOr<RunId> ResolveRun(storage::Database& database, const std::string&
   return *id;
 }
 
-v1::Sweep SweepView(const core::State& state, const storage::SweepRow& row) {
+v1::Sweep SweepView(const core::State& state, core::Time now, const storage::SweepRow& row) {
   const core::Sweep& sweep = state.sweeps.at(row.id);
   v1::Sweep view;
   view.set_id(row.id.value());
@@ -98,6 +111,9 @@ v1::Sweep SweepView(const core::State& state, const storage::SweepRow& row) {
   view.set_cancelled(sweep.count[v1::RUN_STATE_CANCELLED]);
   view.set_reused(sweep.reused);
   view.set_source_yaml(row.source_yaml);
+  view.set_paused(sweep.paused);
+  view.set_unplaceable(core::Unplaceable(state, row.id));
+  view.set_waiting(core::SweepWaits(state, now, row.id));
   return view;
 }
 
@@ -118,11 +134,13 @@ absl::StatusOr<v1::Run> RunView(storage::Database& database, const core::State& 
   view.set_reused_run_id(row.reused.value());
   view.set_started_unix_us(row.started_us);
   view.set_ended_unix_us(row.ended_us);
+  view.set_paused(row.paused);
   if (row.state == v1::RUN_STATE_RUNNING) {
     view.set_worker(state.workers.at(run.worker).info.name());
     view.set_step(run.step);  // heartbeats are not stored
     view.set_total_steps(run.total_steps);
     view.set_images_per_s(run.images_per_s);
+    view.set_remark(core::RunRemark(state, now, run));
   } else if (row.state == v1::RUN_STATE_PENDING) {
     view.set_waiting(core::WaitingReason(state, now, run));
   } else if (row.state == v1::RUN_STATE_SUCCEEDED) {
@@ -148,6 +166,11 @@ absl::StatusOr<v1::RunDetail> RunDetailView(storage::Database& database, const c
   if (facts.has_value()) *detail.mutable_quantization() = *facts;
   ASSIGN_OR_RETURN(const auto attempts, storage::ListAttempts(database, run));
   AddAttempts(state, attempts, &detail);
+  for (const auto& [worker, reason] : core::WorkerVerdicts(state, now, state.runs.at(run))) {
+    v1::WorkerVerdict* verdict = detail.add_verdicts();
+    verdict->set_worker(worker);
+    verdict->set_reason(reason);
+  }
   ASSIGN_OR_RETURN(const auto history, storage::ReadHistory(database, run, kHistoryLines));
   for (const storage::LogRow& line : history) {
     v1::HistoryLine* out = detail.add_history();
@@ -158,7 +181,8 @@ absl::StatusOr<v1::RunDetail> RunDetailView(storage::Database& database, const c
   return detail;
 }
 
-v1::WorkerStatus WorkerView(const core::Worker& worker, core::Time now, int64_t unix_us) {
+v1::WorkerStatus WorkerView(const core::State& state, const core::Worker& worker, core::Time now,
+                            int64_t unix_us) {
   v1::WorkerStatus view;
   *view.mutable_info() = worker.info;
   view.set_state(worker.session != 0      ? "connected"
@@ -170,6 +194,8 @@ v1::WorkerStatus WorkerView(const core::Worker& worker, core::Time now, int64_t 
   view.set_memory_free_bytes(worker.memory_free_bytes);
   view.set_disk_free_bytes(worker.disk_free_bytes);
   view.set_refuses(worker.refuses);
+  view.set_draining(worker.draining);
+  view.set_remark(core::WorkerRemark(state, now, worker));
   return view;
 }
 
@@ -177,7 +203,7 @@ absl::StatusOr<v1::SweepUpdate> FirstUpdate(storage::Database& database, const c
                                             core::Time now, SweepId sweep) {
   v1::SweepUpdate update;
   ASSIGN_OR_RETURN(const storage::SweepRow row, ExistingSweep(database, sweep));
-  *update.mutable_sweep() = SweepView(state, row);
+  *update.mutable_sweep() = SweepView(state, now, row);
   update.mutable_sweep()->clear_source_yaml();
   ASSIGN_OR_RETURN(const auto runs,
                    storage::ListRuns(database, sweep,
@@ -195,7 +221,7 @@ absl::StatusOr<v1::SweepUpdate> NextUpdate(storage::Database& database, const co
                                            const std::set<RunId>& changed) {
   v1::SweepUpdate update;
   ASSIGN_OR_RETURN(const storage::SweepRow row, ExistingSweep(database, sweep));
-  *update.mutable_sweep() = SweepView(state, row);
+  *update.mutable_sweep() = SweepView(state, now, row);
   update.mutable_sweep()->clear_source_yaml();
   for (const RunId id : changed) {
     ASSIGN_OR_RETURN(const storage::RunRow run, ExistingRun(database, id));

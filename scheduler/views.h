@@ -16,6 +16,8 @@ namespace qsweep {
 
 // "12", or the name of a sweep: the newest one of that name. NotFound says so.
 absl::StatusOr<SweepId> ResolveSweep(storage::Database& database, const std::string& sweep);
+// The worker of this id, else the one of this name that was heard of last.
+absl::StatusOr<WorkerId> ResolveWorker(const core::State& state, const std::string& worker);
 // "12" or "SWEEP/NAME".
 absl::StatusOr<RunId> ResolveRun(storage::Database& database, const std::string& run);
 
@@ -25,12 +27,13 @@ absl::StatusOr<storage::RunRow> ExistingRun(storage::Database& database, RunId i
 // The run whose result, metrics and logs count for this one: itself, unless it is reused.
 RunId ResultOwner(const storage::RunRow& row);
 
-v1::Sweep SweepView(const core::State& state, const storage::SweepRow& row);
+v1::Sweep SweepView(const core::State& state, core::Time now, const storage::SweepRow& row);
 absl::StatusOr<v1::Run> RunView(storage::Database& database, const core::State& state,
                                 core::Time now, const storage::RunRow& row);
 absl::StatusOr<v1::RunDetail> RunDetailView(storage::Database& database, const core::State& state,
                                             core::Time now, RunId run);
-v1::WorkerStatus WorkerView(const core::Worker& worker, core::Time now, int64_t unix_us);
+v1::WorkerStatus WorkerView(const core::State& state, const core::Worker& worker, core::Time now,
+                            int64_t unix_us);
 
 // The sweep and every run that is not pending; the sweep and the runs given.
 absl::StatusOr<v1::SweepUpdate> FirstUpdate(storage::Database& database, const core::State& state,

@@ -8,7 +8,7 @@ namespace {
 
 #define ATTEMPT_COLUMNS                                                                   \
   "run_id, number, worker_id, started_us, ended_us, resume_step, acked_offset, outcome, " \
-  "blame, error, log_tail"
+  "blame, error, log_tail, memory_bytes"
 
 absl::StatusOr<std::vector<AttemptRow>> AllRows(Statement& query) {
   std::vector<AttemptRow> rows;
@@ -26,17 +26,18 @@ absl::StatusOr<std::vector<AttemptRow>> AllRows(Statement& query) {
     row.blame = BlameFromText(query.Text(8));
     row.error = query.Text(9);
     row.log_tail = query.Text(10);
+    row.memory_bytes = query.Int(11);
   }
 }
 
 }  // namespace
 
 absl::Status InsertAttempt(Transaction& transaction, const AttemptId& id, const WorkerId& worker,
-                           int64_t resume_step, int64_t at_us) {
+                           int64_t resume_step, int64_t memory_bytes, int64_t at_us) {
   return transaction.ExecuteOne(
-      "INSERT INTO attempts (run_id, number, worker_id, started_us, resume_step) "
-      "VALUES (?, ?, ?, ?, ?)",
-      id.run, id.number, worker, at_us, resume_step);
+      "INSERT INTO attempts (run_id, number, worker_id, started_us, resume_step, memory_bytes) "
+      "VALUES (?, ?, ?, ?, ?, ?)",
+      id.run, id.number, worker, at_us, resume_step, memory_bytes);
 }
 
 absl::Status EndAttempt(Transaction& transaction, const AttemptId& id, absl::string_view outcome,

@@ -22,10 +22,11 @@ struct AttemptRow {
   v1::Blame blame = v1::BLAME_UNSPECIFIED;
   std::string error;
   std::string log_tail;
+  int64_t memory_bytes = 0;  // that it may use
 };
 
 absl::Status InsertAttempt(Transaction& transaction, const AttemptId& id, const WorkerId& worker,
-                           int64_t resume_step, int64_t at_us);
+                           int64_t resume_step, int64_t memory_bytes, int64_t at_us);
 // Aborted if it is not running.
 absl::Status EndAttempt(Transaction& transaction, const AttemptId& id, absl::string_view outcome,
                         v1::Blame blame, const std::string& error, const std::string& log_tail,

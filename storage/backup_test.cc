@@ -14,10 +14,11 @@ class BackupTest : public testing::Test {
   void Insert(int64_t begin, int64_t end) {
     Transaction transaction(*test_.database);
     for (int64_t i = begin; i < end; ++i) {
-      ASSERT_TRUE(transaction
-                      .ExecuteOne("INSERT INTO workers VALUES (?, ?, 0)", absl::StrCat("w", i),
-                                  std::string(4000, 'x'))
-                      .ok());
+      ASSERT_TRUE(
+          transaction
+              .ExecuteOne("INSERT INTO workers (id, info_json, last_seen_us) VALUES (?, ?, 0)",
+                          absl::StrCat("w", i), std::string(4000, 'x'))
+              .ok());
     }
     ASSERT_TRUE(transaction.Commit().ok());
   }

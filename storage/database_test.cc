@@ -96,10 +96,11 @@ TEST(Database, OpensTheLongLogOfAKilledProcess) {
   TestDatabase test;
   for (int i = 0; i < 30; ++i) {
     Transaction transaction(*test.database);
-    ASSERT_TRUE(transaction
-                    .ExecuteOne("INSERT INTO workers VALUES (?, ?, 0)", absl::StrCat("w", i),
-                                std::string(100'000, 'x'))
-                    .ok());
+    ASSERT_TRUE(
+        transaction
+            .ExecuteOne("INSERT INTO workers (id, info_json, last_seen_us) VALUES (?, ?, 0)",
+                        absl::StrCat("w", i), std::string(100'000, 'x'))
+            .ok());
     ASSERT_TRUE(transaction.Commit().ok());
   }
   const std::string copy = test.path() + ".copy";
@@ -126,7 +127,7 @@ TEST(Statement, KeepsEveryValue) {
   EXPECT_TRUE(query.IsNull(4));
 }
 
-constexpr char kInsert[] = "INSERT INTO workers VALUES (?, '{}', 0)";
+constexpr char kInsert[] = "INSERT INTO workers (id, info_json, last_seen_us) VALUES (?, '{}', 0)";
 
 TEST(Transaction, RollsBackUnlessCommitted) {
   TestDatabase test;

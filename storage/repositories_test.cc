@@ -54,7 +54,7 @@ class Repositories : public testing::Test {
     ASSERT_TRUE(Do([&](Transaction& t) {
                   EXPECT_TRUE(StartRun(t, Attempt(number), 10).ok());
                   EXPECT_TRUE(SupersedeMetrics(t, run_, resume_step).ok());
-                  return InsertAttempt(t, Attempt(number), WorkerId("w1"), resume_step, 10);
+                  return InsertAttempt(t, Attempt(number), WorkerId("w1"), resume_step, 0, 10);
                 }).ok());
   }
   RunMove Move(v1::RunState from, v1::RunState to) const {
@@ -109,7 +109,7 @@ TEST_F(Repositories, StatesChangeByCompareAndSet) {
 TEST_F(Repositories, OneLiveAttemptARun) {
   Start(1, 0);
   EXPECT_FALSE(
-      Do([&](Transaction& t) { return InsertAttempt(t, Attempt(2), WorkerId("w1"), 0, 1); }).ok());
+      Do([&](Transaction& t) { return InsertAttempt(t, Attempt(2), WorkerId("w1"), 0, 0, 1); }).ok());
   EXPECT_EQ(ListRunningAttempts(database()).value().size(), 1u);
   const auto end = [&](Transaction& t) {
     return EndAttempt(t, Attempt(1), "lost", v1::BLAME_CONTROL_PLANE, "lease expired", "", 20);

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+
 #include "common/status.h"
 #include "storage/text.h"
 
@@ -10,8 +13,9 @@ namespace {
 
 #define RUN_COLUMNS                                                                           \
   "runs.id, sweep_id, name, runs.key, state, attempt, step, total_steps, resource_failures, " \
-  "machine_faults, blame, error, reused_run_id, started_us, ended_us"
-constexpr int kRunColumns = 15;
+  "machine_faults, blame, error, reused_run_id, started_us, ended_us, paused, not_before_us, "  \
+  "avoided"
+constexpr int kRunColumns = 18;
 
 RunRow RowOf(const Statement& query) {
   RunRow row;
@@ -30,6 +34,9 @@ RunRow RowOf(const Statement& query) {
   row.reused = RunId(query.Int(12));
   row.started_us = query.Int(13);
   row.ended_us = query.Int(14);
+  row.paused = query.Int(15) != 0;
+  row.not_before_us = query.Int(16);
+  row.avoided = absl::StrSplit(query.Text(17), ' ', absl::SkipEmpty());
   return row;
 }
 
@@ -42,19 +49,21 @@ bool IsEnd(v1::RunState state) {
 absl::Status InsertSpec(Transaction& transaction, const SpecRow& row) {
   return transaction
       .Execute(
-          "INSERT INTO specs (key, json, model, dataset, weights_key, memory_bytes) "
-          "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
-          row.key, row.json, row.model, row.dataset, row.weights_key, row.memory_bytes)
+          "INSERT INTO specs (key, json, model, dataset, weights_key, memory_bytes, kind) "
+          "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET kind = excluded.kind",
+          row.key, row.json, row.model, row.dataset, row.weights_key, row.memory_bytes, row.kind)
       .status();
 }
 
 absl::StatusOr<std::optional<SpecRow>> ReadSpec(Database& database, const std::string& key) {
   Statement query(database,
-                  "SELECT json, model, dataset, weights_key, memory_bytes FROM specs WHERE key = ?",
+                  "SELECT json, model, dataset, weights_key, memory_bytes, kind FROM specs "
+                  "WHERE key = ?",
                   key);
   ASSIGN_OR_RETURN(const bool found, query.Step());
   if (!found) return std::nullopt;
-  return SpecRow{key, query.Text(0), query.Text(1), query.Text(2), query.Text(3), query.Int(4)};
+  return SpecRow{key, query.Text(0), query.Text(1), query.Text(2), query.Text(3), query.Int(4),
+                 query.Text(5)};
 }
 
 absl::StatusOr<RunId> InsertRun(Transaction& transaction, SweepId sweep, const std::string& name,
@@ -75,10 +84,15 @@ absl::Status StartRun(Transaction& transaction, const AttemptId& attempt, int64_
 absl::Status MoveRun(Transaction& transaction, const RunMove& move, int64_t at_us) {
   return transaction.ExecuteOne(
       "UPDATE runs SET state = ?, blame = ?, error = ?, reused_run_id = ?, resource_failures = ?, "
-      "machine_faults = ?, ended_us = ? WHERE id = ? AND state = ?",
+      "machine_faults = ?, ended_us = ?, not_before_us = ?, avoided = ? WHERE id = ? AND state = ?",
       RunStateText(move.to), BlameText(move.blame), move.error, NullIfZero(move.reused.value()),
-      move.resource_failures, move.machine_faults, NullIfZero(IsEnd(move.to) ? at_us : 0), move.id,
+      move.resource_failures, move.machine_faults, NullIfZero(IsEnd(move.to) ? at_us : 0),
+      NullIfZero(move.not_before_us), absl::StrJoin(move.avoided, " "), move.id,
       RunStateText(move.from));
+}
+
+absl::Status SetRunPaused(Transaction& transaction, RunId id, bool paused) {
+  return transaction.ExecuteOne("UPDATE runs SET paused = ? WHERE id = ?", paused ? 1 : 0, id);
 }
 
 absl::Status SetRunProgress(Transaction& transaction, RunId id, int64_t step, int64_t total_steps) {
@@ -120,14 +134,15 @@ absl::StatusOr<std::vector<RunRow>> ListRuns(Database& database, SweepId sweep,
 absl::Status ForEachRun(Database& database,
                         const std::function<void(const RunRow&, const SpecRow&)>& visit) {
   Statement query(database, "SELECT " RUN_COLUMNS
-                            ", model, dataset, weights_key, memory_bytes "
+                            ", model, dataset, weights_key, memory_bytes, kind "
                             "FROM runs JOIN specs ON specs.key = runs.key ORDER BY runs.id");
   while (true) {
     ASSIGN_OR_RETURN(const bool more, query.Step());
     if (!more) return absl::OkStatus();
     const RunRow run = RowOf(query);
     visit(run, SpecRow{run.key, "", query.Text(kRunColumns), query.Text(kRunColumns + 1),
-                       query.Text(kRunColumns + 2), query.Int(kRunColumns + 3)});
+                       query.Text(kRunColumns + 2), query.Int(kRunColumns + 3),
+                       query.Text(kRunColumns + 4)});
   }
 }
 

@@ -21,7 +21,8 @@ struct SpecRow {
   std::string model;  // whose trained weights the machine must have; empty: none
   std::string dataset;
   std::string weights_key;  // the run that produces model.weights; empty: none
-  int64_t memory_bytes = 0;
+  int64_t memory_bytes = 0;  // estimated, at the smallest micro-batch
+  std::string kind;          // common/spec/kind.h
 };
 
 // Fine if it is there.
@@ -44,6 +45,9 @@ struct RunRow {
   RunId reused;            // 0: its own result
   int64_t started_us = 0;  // 0: not yet
   int64_t ended_us = 0;
+  bool paused = false;
+  int64_t not_before_us = 0;        // 0: now
+  std::vector<std::string> avoided;  // ids of workers
 };
 
 // A pending run.
@@ -63,9 +67,12 @@ struct RunMove {
   RunId reused;
   int32_t resource_failures = 0;
   int32_t machine_faults = 0;
+  int64_t not_before_us = 0;
+  std::vector<std::string> avoided;
 };
 absl::Status MoveRun(Transaction& transaction, const RunMove& move, int64_t at_us);
 
+absl::Status SetRunPaused(Transaction& transaction, RunId id, bool paused);
 absl::Status SetRunProgress(Transaction& transaction, RunId id, int64_t step, int64_t total_steps);
 
 absl::StatusOr<std::optional<RunRow>> ReadRun(Database& database, RunId id);

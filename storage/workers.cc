@@ -13,12 +13,24 @@ absl::Status PutWorker(Transaction& transaction, const WorkerRow& row) {
       row.info.id(), ToJson(row.info), row.last_seen_us);
 }
 
+absl::Status SetWorkerDraining(Transaction& transaction, const WorkerId& id, bool draining) {
+  return transaction.ExecuteOne("UPDATE workers SET draining = ? WHERE id = ?", draining ? 1 : 0,
+                                id);
+}
+
+absl::Status SetWorkerFaults(Transaction& transaction, const WorkerId& id, int32_t faults,
+                             int64_t rests_until_us) {
+  return transaction.ExecuteOne("UPDATE workers SET faults = ?, rests_until_us = ? WHERE id = ?",
+                                faults, rests_until_us, id);
+}
+
 absl::Status SetWorkerSeen(Transaction& transaction, const WorkerId& id, int64_t at_us) {
   return transaction.ExecuteOne("UPDATE workers SET last_seen_us = ? WHERE id = ?", at_us, id);
 }
 
 absl::StatusOr<std::vector<WorkerRow>> ListWorkers(Database& database) {
-  Statement query(database, "SELECT info_json, last_seen_us FROM workers ORDER BY id");
+  Statement query(database, "SELECT info_json, last_seen_us, draining, faults, rests_until_us "
+                  "FROM workers ORDER BY id");
   std::vector<WorkerRow> rows;
   while (true) {
     ASSIGN_OR_RETURN(const bool more, query.Step());
@@ -28,6 +40,9 @@ absl::StatusOr<std::vector<WorkerRow>> ListWorkers(Database& database) {
       return absl::DataLossError(absl::StrCat("stored worker is unreadable: ", status.message()));
     }
     row.last_seen_us = query.Int(1);
+    row.draining = query.Int(2) != 0;
+    row.faults = query.Int32(3);
+    row.rests_until_us = query.Int(4);
   }
 }
 

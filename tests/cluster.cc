@@ -50,22 +50,30 @@ Reply Ask(const std::function<grpc::Status(grpc::ClientContext*, Reply*)>& call)
   }
 }
 
-}  // namespace
-
-std::vector<pid_t> TrainersUnder(const std::string& directory) {
+// Whose program has `program` in its name, and whose command line names something under
+// `directory`.
+std::vector<pid_t> ProcessesUnder(const std::string& directory, absl::string_view program) {
   std::vector<pid_t> found;
   for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
     pid_t pid = 0;
     if (!absl::SimpleAtoi(entry.path().filename().string(), &pid)) continue;
     const auto line = ReadFile(entry.path() / "cmdline", 1 << 16);
-    if (line.ok() && absl::StrContains(*line, "/qtrain") && absl::StrContains(*line, directory)) {
+    // Arguments end in NUL; c_str() is the first.
+    if (line.ok() && absl::StrContains(line->c_str(), program) &&
+        absl::StrContains(*line, directory)) {
       found.push_back(pid);
     }
   }
   return found;
 }
 
-Cluster::Cluster() {
+}  // namespace
+
+std::vector<pid_t> TrainersUnder(const std::string& directory) {
+  return ProcessesUnder(directory, "qtrain");
+}
+
+Cluster::Cluster(std::string trainer) : trainer_(std::move(trainer)) {
   std::string pattern = (std::filesystem::temp_directory_path() / "qsweep-XXXXXX").string();
   QSWEEP_CHECK(::mkdtemp(pattern.data()) != nullptr);
   directory_ = pattern;
@@ -96,8 +104,9 @@ pid_t Cluster::Start(const std::string& name, const std::vector<std::string>& ar
 
 void Cluster::StartScheduler() {
   ASSERT_EQ(scheduler_, 0);
-  scheduler_ = Start("scheduler", {kBin + "/qscheduler", "--data-dir", directory_ + "/scheduler",
-                                   "--listen", address_, "--lease-ms", "3000", "--heartbeat-ms", "300"});
+  scheduler_ =
+      Start("scheduler", {kBin + "/qscheduler", "--data-dir", directory_ + "/scheduler", "--listen",
+                          address_, "--lease-ms", "3000", "--heartbeat-ms", "300"});
 }
 
 std::string Cluster::WorkerDirectory(const std::string& name) const {
@@ -106,9 +115,19 @@ std::string Cluster::WorkerDirectory(const std::string& name) const {
 
 void Cluster::StartWorker(const std::string& name) {
   ASSERT_FALSE(workers_.contains(name));
-  workers_[name] = Start("worker-" + name,
-                         {kBin + "/qworker", "--scheduler", address_, "--state-dir",
-                          WorkerDirectory(name), "--slots", "1", "--threads", "1", "--name", name});
+  std::vector<std::string> argv = {kBin + "/qworker",
+                                   "--scheduler",
+                                   address_,
+                                   "--state-dir",
+                                   WorkerDirectory(name),
+                                   "--slots",
+                                   "1",
+                                   "--threads",
+                                   "1",
+                                   "--name",
+                                   name};
+  if (!trainer_.empty()) argv.insert(argv.end(), {"--qtrain", trainer_});
+  workers_[name] = Start("worker-" + name, argv);
 }
 
 void Cluster::KillScheduler() { KillAndReap(std::exchange(scheduler_, 0)); }
@@ -116,6 +135,10 @@ void Cluster::KillScheduler() { KillAndReap(std::exchange(scheduler_, 0)); }
 void Cluster::KillWorker(const std::string& name) {
   KillAndReap(workers_.at(name));
   workers_.erase(name);
+}
+
+void Cluster::Signal(const std::string& name, int signal) {
+  for (const pid_t pid : ProcessesUnder(WorkerDirectory(name), "")) ::kill(pid, signal);
 }
 
 void Cluster::StopWorker(const std::string& name) {

@@ -18,7 +18,8 @@ namespace qsweep::testing {
 
 class Cluster {
  public:
-  Cluster();
+  // `trainer`: what workers start for each run; empty: the qtrain beside them.
+  explicit Cluster(std::string trainer = "");
   ~Cluster();
   Cluster(const Cluster&) = delete;
   Cluster& operator=(const Cluster&) = delete;
@@ -32,6 +33,9 @@ class Cluster {
   void KillWorker(const std::string& name);
   // Every trainer that runs now; returns how many there were.
   int KillTrainers();
+  // To all processes of the worker's machine: as when a laptop is suspended (SIGSTOP) and woken
+  // (SIGCONT).
+  void Signal(const std::string& name, int signal);
   // Only the trainers of one worker.
   int KillTrainersOf(const std::string& name);
   // SIGTERM to a worker and its clean end.
@@ -57,6 +61,7 @@ class Cluster {
   std::string WorkerDirectory(const std::string& name) const;
   pid_t Start(const std::string& name, const std::vector<std::string>& argv);
 
+  const std::string trainer_;
   std::string directory_;
   std::string address_;
   pid_t scheduler_ = 0;

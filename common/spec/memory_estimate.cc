@@ -109,15 +109,22 @@ int64_t ActivationBytesPerImage(const v1::ExperimentSpec& spec, const ModelShape
   return kept + 32 * width;
 }
 
+int64_t ImageSize(const v1::ExperimentSpec& spec, const ModelShape& m) {
+  return spec.dataset().image_size() > 0 ? spec.dataset().image_size() : m.image_size;
+}
+
+int64_t Tokens(const v1::ExperimentSpec& spec, const ModelShape& m) {
+  const int64_t side = ImageSize(spec, m) / m.patch_size;
+  return side * side + 1;
+}
+
 }  // namespace
 
 int64_t EstimatePeakBytes(const v1::ExperimentSpec& spec, int64_t micro_batch) {
   const ModelShape* m = FindModel(spec.model().name());
   QSWEEP_CHECK(m != nullptr);  // a complete spec names a model
-  const int64_t size =
-      spec.dataset().image_size() > 0 ? spec.dataset().image_size() : m->image_size;
-  const int64_t side = size / m->patch_size;
-  const int64_t tokens = side * side + 1;
+  const int64_t size = ImageSize(spec, *m);
+  const int64_t tokens = Tokens(spec, *m);
   const Parameters p = CountParameters(spec, *m, tokens);
   // The largest linear, expanded for its product: the scratch panel of a quantized base, or the
   // copy in the products' type.
@@ -127,6 +134,13 @@ int64_t EstimatePeakBytes(const v1::ExperimentSpec& spec, int64_t micro_batch) {
                            micro_batch * ActivationBytesPerImage(spec, *m, tokens);
   return kProcessBytes + DatasetBytes(spec.dataset()) + p.frozen_bytes +
          std::max(p.elements * kFloat, training);
+}
+
+int64_t EstimateStoredBytes(const v1::ExperimentSpec& spec) {
+  const ModelShape* m = FindModel(spec.model().name());
+  QSWEEP_CHECK(m != nullptr);  // a complete spec names a model
+  const Parameters p = CountParameters(spec, *m, Tokens(spec, *m));
+  return p.trainable * kFloat * (2 * 4 + 1);
 }
 
 }  // namespace qsweep

@@ -14,6 +14,10 @@ namespace qsweep {
 // `auto` counts as `full`, the least it can come down to.
 int64_t EstimatePeakBytes(const v1::ExperimentSpec& complete_spec, int64_t micro_batch);
 
+// Bytes that a run leaves in the scheduler's store at most: two checkpoints (of each trainable
+// value also AdamW's moments and the best value so far) and its products.
+int64_t EstimateStoredBytes(const v1::ExperimentSpec& complete_spec);
+
 }  // namespace qsweep
 
 #endif  // QSWEEP_COMMON_SPEC_MEMORY_ESTIMATE_H_

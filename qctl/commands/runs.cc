@@ -27,7 +27,7 @@ std::string Steps(const v1::Run& run) {
 std::string Remark(const v1::Run& run) {
   switch (run.state()) {
     case v1::RUN_STATE_RUNNING:
-      return absl::StrCat("on ", run.worker());
+      return absl::StrCat("on ", run.worker(), run.remark().empty() ? "" : ": ", run.remark());
     case v1::RUN_STATE_PENDING:
       return run.waiting();
     case v1::RUN_STATE_FAILED:

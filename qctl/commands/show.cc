@@ -40,6 +40,7 @@ void PrintRun(const v1::Run& run) {
       {"waits", run.waiting()},
       {"error", failed ? absl::StrCat(run.error(), " (", BlameName(run.blame()), ")") : ""},
       {"worker", run.worker()},
+      {"remark", run.remark()},
       {"step", run.total_steps() > 0
                    ? absl::StrCat(FormatCount(run.step()), " of ", FormatCount(run.total_steps()))
                    : ""},

@@ -11,6 +11,17 @@
 namespace qsweep::qctl {
 namespace {
 
+// What keeps a sweep that has not ended: at once if no worker could ever take some of its runs.
+Cell Remark(const v1::Sweep& sweep) {
+  if (sweep.unplaceable() > 0) {
+    return Cell(
+        absl::StrCat(Plural(sweep.unplaceable(), "run"), " can run nowhere: ", sweep.waiting()),
+        Ink::kRed);
+  }
+  if (sweep.paused() > 0) return Cell(absl::StrCat(sweep.paused(), " paused"), Ink::kYellow);
+  return Cell(sweep.running() > 0 ? "" : sweep.waiting());
+}
+
 void PrintSweeps(const v1::ListSweepsReply& sweeps) {
   using Align = Table::Align;
   Table table({{"id", Align::kRight},
@@ -22,7 +33,8 @@ void PrintSweeps(const v1::ListSweepsReply& sweeps) {
                {"cancelled", Align::kRight},
                {"reused", Align::kRight},
                {"took", Align::kRight},
-               {"submitted"}});
+               {"submitted"},
+               {"remark"}});
   const auto count = [](int n, Ink ink = Ink::kPlain) {
     return n == 0 ? Cell("") : Cell(FormatCount(n), ink);
   };
@@ -33,7 +45,7 @@ void PrintSweeps(const v1::ListSweepsReply& sweeps) {
                   absl::StrCat(EndedRuns(sweep), "/", TotalRuns(sweep)), count(sweep.running()),
                   count(sweep.failed(), Ink::kRed), count(sweep.cancelled()), count(sweep.reused()),
                   FormatSpan(sweep.created_unix_us(), sweep.ended_unix_us(), now),
-                  FormatTime(sweep.created_unix_us())});
+                  FormatTime(sweep.created_unix_us()), Remark(sweep)});
   }
   PrintTable(table);
 }

@@ -21,7 +21,9 @@ Cell StateOf(const v1::WorkerStatus& worker) {
   if (worker.state() == "connected" && !worker.refuses().empty()) {
     return Cell("takes no runs", Ink::kYellow);
   }
-  return Cell(worker.state(), InkOfWorker(worker.state()));
+  const std::string text =
+      worker.draining() ? absl::StrCat(worker.state(), ", draining") : worker.state();
+  return Cell(text, InkOfWorker(worker.state()));
 }
 
 absl::StatusOr<int> Workers(const GlobalOptions& options) {
@@ -40,6 +42,7 @@ absl::StatusOr<int> Workers(const GlobalOptions& options) {
                {"memory", Align::kRight},
                {"free", Align::kRight},
                {"seen"},
+               {"remark"},
                {"gpus"},
                {"instruction sets"}});
   const int64_t now = SystemClock().UnixMicros();
@@ -47,18 +50,15 @@ absl::StatusOr<int> Workers(const GlobalOptions& options) {
     const v1::WorkerInfo& info = worker.info();
     const bool here = worker.state() == "connected";
     const auto bytes = [](int64_t n) { return n > 0 ? FormatBytes(static_cast<double>(n)) : ""; };
-    table.AddRow({info.name(), StateOf(worker),
-                  absl::StrCat(worker.running_run_ids_size(), "/", info.slots()),
-                  absl::StrCat(info.cores()),
-                  here ? absl::StrFormat("%.1f", worker.cpu_load()) : "",
-                  bytes(info.memory_bytes()), here ? bytes(worker.memory_free_bytes()) : "",
-                  absl::StrCat(FormatSpan(worker.last_seen_unix_us(), now, now), " ago"),
-                  absl::StrJoin(info.gpus(), ", "), absl::StrJoin(info.instruction_sets(), " ")});
+    table.AddRow(
+        {info.name(), StateOf(worker),
+         absl::StrCat(worker.running_run_ids_size(), "/", info.slots()), absl::StrCat(info.cores()),
+         here ? absl::StrFormat("%.1f", worker.cpu_load()) : "", bytes(info.memory_bytes()),
+         here ? bytes(worker.memory_free_bytes()) : "",
+         absl::StrCat(FormatSpan(worker.last_seen_unix_us(), now, now), " ago"), worker.remark(),
+         absl::StrJoin(info.gpus(), ", "), absl::StrJoin(info.instruction_sets(), " ")});
   }
   PrintTable(table);
-  for (const v1::WorkerStatus& worker : workers.workers()) {
-    if (!worker.refuses().empty()) Note(absl::StrCat(worker.info().name(), ": ", worker.refuses()));
-  }
   if (table.empty()) Note("No worker has connected yet. `qworker --scheduler ADDRESS` is one.");
   return kExitGood;
 }

@@ -4,6 +4,7 @@
 #define QSWEEP_SCHEDULER_CORE_EFFECTS_H_
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <variant>
 #include <vector>
@@ -21,6 +22,7 @@ struct AttemptStarted {
   AttemptId attempt;
   WorkerId worker;
   int64_t resume_step = 0;
+  int64_t memory_bytes = 0;
 };
 
 enum class Outcome { kSucceeded, kFailed, kLost, kReleased, kCancelled };
@@ -43,6 +45,24 @@ struct RunMoved {
   RunId reused;  // the run whose result it takes; 0: none
   int32_t resource_failures = 0;
   int32_t machine_faults = 0;
+  absl::Duration delay;        // until it may be tried again
+  std::set<WorkerId> avoided;  // as in Run
+};
+
+struct RunPaused {
+  RunId run;
+  bool paused = false;
+};
+
+// Faults in a row, and the rest that follows from them.
+struct WorkerFaults {
+  WorkerId worker;
+  int32_t faults = 0;
+  absl::Duration rest;
+};
+struct WorkerDraining {
+  WorkerId worker;
+  bool draining = false;
 };
 
 struct SweepEnded {
@@ -58,8 +78,8 @@ struct Noted {
   std::string text;
 };
 
-using Change =
-    std::variant<AttemptStarted, AttemptOver, RunMoved, SweepEnded, SweepReopened, Noted>;
+using Change = std::variant<AttemptStarted, AttemptOver, RunMoved, RunPaused, WorkerFaults,
+                            WorkerDraining, SweepEnded, SweepReopened, Noted>;
 
 // An assign names its attempt and resume step only: whoever stores fills in the rest.
 struct Outgoing {

@@ -16,7 +16,7 @@ class World {
   explicit World(uint64_t seed) : random_(seed) { state_.last_tick = now_; }
 
   void Step() {
-    switch (Below(10)) {
+    switch (Below(12)) {
       case 0:
         return Submit();
       case 1:
@@ -27,12 +27,18 @@ class World {
         return Cancel();
       case 4:
         return Retry();
+      case 5:
+        return PauseOrResume();
+      case 6:
+        return DrainOrUndrain();
       default:
         return Work(Below(4), /*well=*/Below(3) == 0);
     }
   }
   // Every worker connected, every attempt succeeding; returns whether all runs have ended.
   bool Finish() {
+    for (int run = 1; run <= last_run_; ++run) OnResume(state_, now_, {RunId(run)}, effects_);
+    for (const auto& [id, worker] : state_.workers) OnUndrain(state_, id, effects_);
     for (int worker = 0; worker < 4; ++worker) {
       Connect(worker);
       Settle();
@@ -123,6 +129,17 @@ class World {
   void Retry() {
     if (last_run_ > 0) OnRetry(state_, now_, {RunId(1 + Below(last_run_))}, effects_);
   }
+  void PauseOrResume() {
+    if (last_run_ == 0) return;
+    const std::vector<RunId> run = {RunId(1 + Below(last_run_))};
+    Below(2) == 0 ? OnPause(state_, now_, run, effects_) : OnResume(state_, now_, run, effects_);
+  }
+  void DrainOrUndrain() {
+    const WorkerId worker(Name(Below(4)));
+    if (state_.workers.count(worker) == 0) return;
+    if (Below(2) == 0) return OnUndrain(state_, worker, effects_);
+    OnDrain(state_, now_, worker, /*move_runs=*/Below(2) == 0, effects_);
+  }
   // Time passes; the worker, if connected, ends one of its attempts.
   void Work(int worker, bool well) {
     now_ += absl::Seconds(1 + Below(15));
@@ -159,12 +176,15 @@ class World {
       EXPECT_TRUE(computed_.insert(state_.runs.at(moved.run).key).second) << "computed twice";
     }
   }
+  void Store(const RunPaused&) {}
+  void Store(const WorkerFaults&) {}
+  void Store(const WorkerDraining&) {}
   void Store(const SweepEnded&) {}
   void Store(const SweepReopened&) {}
   void Store(const Noted&) {}
 
   void CheckInvariants() {
-    size_t waiting = state_.delayed.size(), running = 0;
+    size_t waiting = state_.delayed.size(), running = 0, paused = 0;
     for (const auto& [line, positions] : state_.queue) {
       EXPECT_FALSE(positions.empty());
       waiting += positions.size();
@@ -177,25 +197,30 @@ class World {
     for (const auto& [id, worker] : state_.workers) {
       running += worker.running.size();
       int64_t bytes = 0;
-      for (const RunId run : worker.running) bytes += state_.runs.at(run).needs.memory_bytes;
-      for (const auto& [attempt, held] : worker.stopping) bytes += held;
-      EXPECT_EQ(worker.reserved_bytes, bytes);
+      for (const RunId run : worker.running) bytes += state_.runs.at(run).memory_bytes;
       EXPECT_LE(bytes, worker.info.memory_bytes());
+      for (const auto& [attempt, held] : worker.stopping) bytes += held.memory_bytes;
+      EXPECT_EQ(worker.reserved_bytes, bytes);
       EXPECT_LE(worker.running.size(), static_cast<size_t>(worker.info.slots()));
     }
     std::map<v1::RunState, size_t> count;
     for (const auto& [id, run] : state_.runs) {
       ++count[run.state];
+      waiting += run.state == v1::RUN_STATE_PENDING && run.wait == Wait::kPaused;
+      paused += run.paused;
+      EXPECT_TRUE(run.state != v1::RUN_STATE_PENDING || run.wait != Wait::kPaused || run.paused);
       EXPECT_EQ(stored_[id], run.state);
     }
     EXPECT_EQ(count[v1::RUN_STATE_PENDING], waiting);
     EXPECT_EQ(count[v1::RUN_STATE_RUNNING], running);
     EXPECT_EQ(live_.size(), running);
-    size_t counted = 0;
+    size_t counted = 0, paused_counted = 0;
     for (const auto& [id, sweep] : state_.sweeps) {
       for (const int32_t runs : sweep.count) counted += runs;
+      paused_counted += sweep.paused;
     }
     EXPECT_EQ(counted, state_.runs.size());
+    EXPECT_EQ(paused_counted, paused);
   }
 
   std::mt19937_64 random_;

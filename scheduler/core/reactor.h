@@ -32,6 +32,11 @@ int32_t OnCancel(State& state, Time now, const std::vector<RunId>& runs, Effects
 // with clean counts; returns how many. They go on from their last checkpoint.
 int32_t OnRetry(State& state, Time now, const std::vector<RunId>& runs, Effects& effects);
 
+// Has those of the runs that have not ended wait until they are resumed; those that run write a
+// checkpoint first. Returns how many were not paused before.
+int32_t OnPause(State& state, Time now, const std::vector<RunId>& runs, Effects& effects);
+int32_t OnResume(State& state, Time now, const std::vector<RunId>& runs, Effects& effects);
+
 // --- Workers and their attempts (workers.cc)
 
 // Answers with a welcome. Held attempts that are live and this worker's are kept, with their acked
@@ -47,18 +52,32 @@ void OnContact(State& state, Time now, SessionNumber session);
 // `total_steps` what they say it will come to; 0 if they do not.
 void OnEvents(Run& run, Time now, uint64_t end_offset, int64_t step, int64_t total_steps);
 // Its checkpoint is in the store: any machine can go on from there.
-void OnCheckpoint(State& state, Run& run, int64_t step);
+void OnCheckpoint(State& state, Run& run, int64_t step, Effects& effects);
 // `has_result`: the attempt's result and all its files are stored. Acknowledged in any case;
 // without effect unless the attempt is live.
 void OnAttemptEnded(State& state, Time now, SessionNumber session, const v1::AttemptEnded& ended,
                     bool has_result, Effects& effects);
-// For an attempt that is not live any more: its worker is told to kill and forget it.
-void RefuseAttempt(SessionNumber session, const AttemptId& attempt, Effects& effects);
+// For an attempt that is not live any more: its worker is told to kill and forget it, once. Its
+// room stays taken until it is gone.
+void RefuseAttempt(State& state, SessionNumber session, const AttemptId& attempt, Effects& effects);
 // The worker has stopped its attempts: their runs go elsewhere at once.
 void OnGoodbye(State& state, Time now, SessionNumber session, const std::string& reason,
                Effects& effects);
+// The worker gets no more runs, until it is undrained; `move_runs`: those it has write a checkpoint
+// and go elsewhere.
+void OnDrain(State& state, Time now, const WorkerId& id, bool move_runs, Effects& effects);
+void OnUndrain(State& state, const WorkerId& id, Effects& effects);
 // The stream broke. The leases go on.
 void OnDisconnect(State& state, SessionNumber session);
+
+// --- Learning (learning.cc)
+
+// A finished run of this kind had a peak of `excess_bytes` above the estimate (below: negative) and
+// trained at this rate. Queued runs of the kind are placed by it from now on.
+void OnMeasured(State& state, Time now, const std::string& kind, const WorkerId& worker,
+                int64_t excess_bytes, double images_per_s);
+// What a run with this estimate needs, by all that was measured.
+int64_t PredictBytes(const State& state, const std::string& kind, int64_t estimated_bytes);
 
 // --- Time (workers.cc)
 
@@ -71,7 +90,7 @@ Time NextTick(const State& state);
 // --- Recovery (runs.cc): workers first, then runs in the order of their ids, then Resume.
 
 // Not connected; its leases have all their time.
-void RestoreWorker(State& state, Time now, const v1::WorkerInfo& info, Time last_seen);
+Worker& RestoreWorker(State& state, Time now, const v1::WorkerInfo& info, Time last_seen);
 void RestoreSweep(State& state, SweepId id, int32_t priority);
 // `reused`: succeeded with another run's result.
 void RestoreRun(State& state, Run run, bool reused);

@@ -26,7 +26,7 @@ int32_t OnCancel(State& state, Time now, const std::vector<RunId>& runs, Effects
     } else if (run.state == v1::RUN_STATE_RUNNING) {
       Worker& worker = state.workers.at(run.worker);
       CloseAttempt(state, run, {{}, Outcome::kCancelled, v1::BLAME_UNSPECIFIED, "", ""}, effects);
-      KillAttempt(worker, run, effects);
+      KillAttempt(state, worker, run, effects);
     } else {
       continue;
     }
@@ -46,18 +46,54 @@ int32_t OnRetry(State& state, Time now, const std::vector<RunId>& runs, Effects&
     run.resource_failures = run.machine_faults = 0;
     run.avoided.clear();
     run.not_before = now;
-    Reopen(state, run, effects);
+    Reopen(state, now, run, effects);
     Note(run, "to be retried", effects);
     Admit(state, now, run, effects);
   }
   return retried;
 }
 
-void RestoreWorker(State& state, Time now, const v1::WorkerInfo& info, Time last_seen) {
+int32_t OnPause(State& state, Time now, const std::vector<RunId>& runs, Effects& effects) {
+  int32_t paused = 0;
+  for (const RunId id : runs) {
+    Run& run = state.runs.at(id);
+    const bool running = run.state == v1::RUN_STATE_RUNNING;
+    if (run.paused || !(running || run.state == v1::RUN_STATE_PENDING)) continue;
+    ++paused;
+    SetPaused(state, run, true, effects);
+    if (running) {
+      StopWithCheckpoint(state, now, run, StopCause::kPaused, "paused", effects);
+      continue;
+    }
+    Note(run, "paused", effects);
+    // One that waits for another run goes on doing so, and is held only then.
+    if (run.wait != Wait::kQueued && run.wait != Wait::kDelayed) continue;
+    Withdraw(state, run);
+    Enqueue(state, now, run);
+  }
+  return paused;
+}
+
+int32_t OnResume(State& state, Time now, const std::vector<RunId>& runs, Effects& effects) {
+  int32_t resumed = 0;
+  for (const RunId id : runs) {
+    Run& run = state.runs.at(id);
+    if (!run.paused) continue;
+    ++resumed;
+    SetPaused(state, run, false, effects);
+    Note(run, "resumed", effects);
+    // One that is still stopping is queued when it has.
+    if (run.state == v1::RUN_STATE_PENDING && run.wait == Wait::kPaused) Enqueue(state, now, run);
+  }
+  return resumed;
+}
+
+Worker& RestoreWorker(State& state, Time now, const v1::WorkerInfo& info, Time last_seen) {
   Worker& worker = state.workers[WorkerId(info.id())];
   worker.info = info;
   worker.last_seen = last_seen;
   worker.lease_end = now;
+  return worker;
 }
 
 void RestoreSweep(State& state, SweepId id, int32_t priority) {
@@ -70,14 +106,18 @@ void RestoreRun(State& state, Run run, bool reused) {
   sweep.runs.push_back(run.id);
   ++sweep.count[run.state];
   if (reused) ++sweep.reused;
+  if (run.paused) ++sweep.paused;
   run.priority = sweep.priority;
+  run.estimated_bytes = run.needs.memory_bytes;
+  run.needs.memory_bytes = PredictBytes(state, run.kind, run.estimated_bytes);
   Cell& cell = state.cells[run.key];
   if (run.state == v1::RUN_STATE_SUCCEEDED && !reused) cell.succeeded = run.id;
   if (run.state == v1::RUN_STATE_RUNNING) {
     cell.active = run.id;
     Worker& worker = state.workers.at(run.worker);
     worker.running.insert(run.id);
-    worker.reserved_bytes += run.needs.memory_bytes;
+    worker.reserved_bytes += run.memory_bytes;
+    if (run.paused) run.stop = StopCause::kPaused;
   }
   const RunId id = run.id;
   QSWEEP_CHECK(state.runs.emplace(id, std::move(run)).second);
@@ -92,6 +132,7 @@ void Resume(State& state, Time now, Effects& effects) {
       Run& run = state.runs.at(run_id);
       if (run.state == v1::RUN_STATE_PENDING) Admit(state, now, run, effects);
       run.last_progress = now;
+      run.stop_deadline = now + state.policy.stop_patience;
     }
   }
   state.last_tick = now;

@@ -33,6 +33,9 @@ struct Policy {
   // A run that gets no further for so long, though its worker is heard of, hangs. (An evaluation of
   // a large model on a small machine takes half of this.)
   absl::Duration hung_after = absl::Hours(1);
+  // A run that was told to stop with a checkpoint and has not is killed: the worker gives the
+  // trainer 30 s, then come the last files.
+  absl::Duration stop_patience = absl::Minutes(2);
   // A run that was out of memory this often has failed.
   int32_t max_resource_failures = 3;
   // So has one that met this many faults of machines in a row without getting further.
@@ -61,7 +64,11 @@ enum class Wait {
   kDelayed,  // for its back-off to end
   kTwin,     // for another run of the same key, to take its result
   kWeights,  // for the run that produces its weights
+  kPaused,   // for someone to resume it
 };
+
+// Why a running run was told to stop, after a checkpoint.
+enum class StopCause { kNone, kPaused, kDrained, kPreempted };
 
 struct Run {
   RunId id;
@@ -69,7 +76,9 @@ struct Run {
   int32_t priority = 0;
   std::string key;
   std::string weights_key;  // of the run that produces its weights; empty: none
+  std::string kind;         // runs of one kind predict each other (common/spec/kind.h)
   Needs needs;
+  int64_t estimated_bytes = 0;  // what needs.memory_bytes was before anything was measured
   v1::RunState state = v1::RUN_STATE_PENDING;
   AttemptNumber attempt;  // the last one's; 0: none
   int32_t resource_failures = 0;
@@ -77,10 +86,12 @@ struct Run {
   int64_t resume_step = 0;     // of the newest checkpoint in the store
   int64_t furthest_step = 0;   // that any ended attempt reached
   std::set<WorkerId> avoided;  // where it failed: others are preferred
+  bool paused = false;         // is to wait; while it runs, to stop
 
   // While pending.
   Wait wait = Wait::kQueued;
   Time not_before;
+  Time queued_at = -absl::InfiniteDuration();  // for a worker; since then if it is queued
 
   // While running.
   WorkerId worker;
@@ -88,6 +99,9 @@ struct Run {
   int64_t step = 0;
   int64_t total_steps = 0;
   double images_per_s = 0;
+  int64_t memory_bytes = 0;  // that the attempt may use
+  StopCause stop = StopCause::kNone;
+  Time stop_deadline;      // then it is killed
   int64_t first_step = 0;  // that the attempt went on from
   Time last_progress;
 
@@ -99,6 +113,7 @@ struct Sweep {
   std::vector<RunId> runs;                              // in the order of its cells
   std::array<int32_t, v1::RunState_ARRAYSIZE> count{};  // by state
   int32_t reused = 0;                                   // of the succeeded
+  int32_t paused = 0;                                   // of the pending and running
   bool open() const { return count[v1::RUN_STATE_PENDING] + count[v1::RUN_STATE_RUNNING] > 0; }
 };
 
@@ -110,15 +125,22 @@ struct Cell {
   std::set<RunId> consumers;  // pending, waiting for the weights it produces
 };
 
+struct Stopping {
+  int64_t memory_bytes = 0;
+  int64_t stop = 0;  // the Stop.number; 0: the verdict on its hello
+};
+
 struct Worker {
   v1::WorkerInfo info;
   SessionNumber session = 0;  // 0: no stream
   Time last_seen;
   Time lease_end;  // of all its attempts
   std::set<RunId> running;
-  std::map<AttemptId, int64_t> stopping;  // told to stop, not yet gone, with their memory
-  int64_t reserved_bytes = 0;             // of both
-  int32_t faults = 0;                     // in a row
+  std::map<AttemptId, Stopping> stopping;  // told to kill and forget, not yet gone
+  int64_t stops = 0;                       // that this session was sent
+  int64_t reserved_bytes = 0;              // of both
+  bool draining = false;                   // gets no more runs
+  int32_t faults = 0;                      // in a row
   Time rests_until;
   double cpu_load = 0;
   int64_t memory_free_bytes = 0;
@@ -126,9 +148,10 @@ struct Worker {
   std::string refuses;  // why it takes no runs now, by its own word; empty: it does
 };
 
-// Queued runs with equal needs and equal workers to avoid wait in one line: if its head cannot be
-// placed, neither can the rest.
+// A sweep's queued runs with equal needs and equal workers to avoid wait in one line: if its head
+// cannot be placed, neither can the rest.
 struct Line {
+  SweepId sweep;
   Needs needs;
   std::set<WorkerId> avoided;
   friend auto operator<=>(const Line&, const Line&) = default;
@@ -148,7 +171,11 @@ struct State {
   std::map<WorkerId, Worker> workers;
   absl::flat_hash_map<SessionNumber, WorkerId> sessions;
   std::map<Line, std::set<Position>> queue;  // no empty lines
+  std::map<Line, std::string> reasons;       // why a line's first run could not be placed at first
   std::set<std::pair<Time, RunId>> delayed;
+  // By kind: by how much the largest measured peak was above the estimate for its micro-batch.
+  absl::flat_hash_map<std::string, int64_t> excess_bytes;
+  std::map<std::pair<std::string, WorkerId>, double> rates;  // images/s, by kind and worker
   Time last_tick = absl::ZeroDuration();
 };
 

@@ -1,26 +1,35 @@
 #include "scheduler/core/transitions.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "common/status.h"
+#include "scheduler/core/fit.h"
 #include "scheduler/core/reactor.h"
 
 namespace qsweep::core {
 namespace {
 
 Position PositionOf(const Run& run) { return {-run.priority, run.id}; }
+Line LineOf(const Run& run) { return {run.sweep, run.needs, run.avoided}; }
+
+bool IsOpen(v1::RunState state) {
+  return state == v1::RUN_STATE_PENDING || state == v1::RUN_STATE_RUNNING;
+}
 
 // Counts and announces a change of state.
-void Move(State& state, Run& run, const Ending& to, Effects& effects) {
+void Move(State& state, Run& run, const Ending& to, absl::Duration delay, Effects& effects) {
   Sweep& sweep = state.sweeps.at(run.sweep);
   const bool was_open = sweep.open();
   const v1::RunState from = run.state;
   --sweep.count[from];
   ++sweep.count[to.state];
   run.state = to.state;
+  if (run.paused && !IsOpen(to.state)) SetPaused(state, run, false, effects);
   if (to.reused != RunId()) ++sweep.reused;
   effects.changes.emplace_back(RunMoved{run.id, from, to.state, to.blame, to.error, to.reused,
-                                        run.resource_failures, run.machine_faults});
+                                        run.resource_failures, run.machine_faults, delay,
+                                        run.avoided});
   if (was_open && !sweep.open()) effects.changes.emplace_back(SweepEnded{run.sweep});
   if (!was_open && sweep.open()) effects.changes.emplace_back(SweepReopened{run.sweep});
 }
@@ -57,16 +66,53 @@ absl::Duration Doubling(absl::Duration first, absl::Duration longest, int32_t ti
   return std::min(longest, first * static_cast<double>(int64_t{1} << std::min(times, 30)));
 }
 
-void CountFault(State& state, Time now, const WorkerId& id, bool got_somewhere) {
+// After it was too little: a quarter more, as far as there is a machine that has it.
+int64_t MoreMemory(const State& state, const Run& run) {
+  int64_t largest = 0;
+  for (const auto& [id, worker] : state.workers) {
+    if (HasDataset(worker, run.needs) && HasModel(worker, run.needs)) {
+      largest = std::max(largest, worker.info.memory_bytes());
+    }
+  }
+  return std::max(run.needs.memory_bytes, std::min(largest, run.memory_bytes / 4 * 5));
+}
+
+// What an attempt may use: its share of the worker's memory, or all it needs at least.
+int64_t Grant(const Worker& worker, const Needs& needs) {
+  const int64_t free = worker.info.memory_bytes() - worker.reserved_bytes;
+  const int64_t share = worker.info.memory_bytes() / std::max(1, worker.info.slots());
+  return std::max(needs.memory_bytes, std::min(share, free));
+}
+
+void CountFault(State& state, Time now, const WorkerId& id, bool got_somewhere, Effects& effects) {
   Worker& worker = state.workers.at(id);
-  worker.faults = got_somewhere ? 0 : worker.faults + 1;
+  if (got_somewhere) return ClearFaults(worker, effects);
+  ++worker.faults;
   const Policy& policy = state.policy;
-  if (worker.faults < policy.quarantine_after) return;
-  worker.rests_until = now + Doubling(policy.first_quarantine, policy.longest_quarantine,
-                                      worker.faults - policy.quarantine_after);
+  absl::Duration rest;
+  if (worker.faults >= policy.quarantine_after) {
+    rest = Doubling(policy.first_quarantine, policy.longest_quarantine,
+                    worker.faults - policy.quarantine_after);
+  }
+  worker.rests_until = now + rest;
+  effects.changes.emplace_back(WorkerFaults{id, worker.faults, rest});
 }
 
 }  // namespace
+
+const char* CauseText(StopCause cause) {
+  switch (cause) {
+    case StopCause::kPaused:
+      return "paused";
+    case StopCause::kDrained:
+      return "its worker is draining";
+    case StopCause::kPreempted:
+      return "a run of higher priority needs its place";
+    case StopCause::kNone:
+      break;
+  }
+  return "";
+}
 
 void Note(const Run& run, std::string text, Effects& effects) {
   effects.changes.emplace_back(Noted{run.last_attempt(), std::move(text)});
@@ -107,21 +153,28 @@ void AwaitWeights(State& state, Time now, Run& run, Effects& effects) {
 }
 
 void Enqueue(State& state, Time now, Run& run) {
+  if (run.paused) {
+    run.wait = Wait::kPaused;
+    return;
+  }
   if (run.not_before > now) {
     run.wait = Wait::kDelayed;
     state.delayed.emplace(run.not_before, run.id);
     return;
   }
   run.wait = Wait::kQueued;
-  state.queue[{run.needs, run.avoided}].insert(PositionOf(run));
+  run.queued_at = now;
+  state.queue[LineOf(run)].insert(PositionOf(run));
 }
 
 void Withdraw(State& state, Run& run) {
   switch (run.wait) {
     case Wait::kQueued: {
-      const auto line = state.queue.find({run.needs, run.avoided});
+      const auto line = state.queue.find(LineOf(run));
       QSWEEP_CHECK(line != state.queue.end() && line->second.erase(PositionOf(run)) == 1);
-      if (line->second.empty()) state.queue.erase(line);
+      if (!line->second.empty()) return;
+      state.reasons.erase(line->first);
+      state.queue.erase(line);
       return;
     }
     case Wait::kDelayed:
@@ -133,10 +186,20 @@ void Withdraw(State& state, Run& run) {
     case Wait::kWeights:
       QSWEEP_CHECK(state.cells.at(run.weights_key).consumers.erase(run.id) == 1);
       return;
+    case Wait::kPaused:
+      return;
   }
 }
 
 void StartAttempt(State& state, Time now, Run& run, Worker& worker, Effects& effects) {
+  std::string note = absl::StrCat("assigned to ", worker.info.name());
+  if (run.resume_step > 0) absl::StrAppend(&note, ", from step ", run.resume_step);
+  if (const int64_t waited = absl::ToInt64Seconds(now - run.queued_at); waited > 0) {
+    const auto reason = state.reasons.find(LineOf(run));
+    absl::StrAppend(
+        &note, ", after ", waited,
+        " s: ", reason != state.reasons.end() ? reason->second : "every worker that fits was busy");
+  }
   Withdraw(state, run);
   Sweep& sweep = state.sweeps.at(run.sweep);
   --sweep.count[v1::RUN_STATE_PENDING];
@@ -149,32 +212,88 @@ void StartAttempt(State& state, Time now, Run& run, Worker& worker, Effects& eff
   run.images_per_s = 0;
   run.last_progress = now;
   worker.running.insert(run.id);
-  worker.reserved_bytes += run.needs.memory_bytes;
-  effects.changes.emplace_back(AttemptStarted{run.last_attempt(), run.worker, run.resume_step});
-  Note(run,
-       run.resume_step == 0
-           ? absl::StrCat("assigned to ", worker.info.name())
-           : absl::StrCat("assigned to ", worker.info.name(), ", from step ", run.resume_step),
-       effects);
+  run.memory_bytes = Grant(worker, run.needs);
+  worker.reserved_bytes += run.memory_bytes;
+  effects.changes.emplace_back(
+      AttemptStarted{run.last_attempt(), run.worker, run.resume_step, run.memory_bytes});
+  Note(run, std::move(note), effects);
   Outgoing& out = effects.messages.emplace_back();
   out.session = worker.session;
   v1::Assign* assign = out.message.mutable_assign();
-  assign->mutable_attempt()->set_run_id(run.id.value());
-  assign->mutable_attempt()->set_number(run.attempt.value());
+  SetAttempt(run.last_attempt(), assign->mutable_attempt());
   assign->set_resume_step(run.resume_step);
+  assign->set_memory_bytes(worker.info.memory_bytes() == 0 ? 0 : run.memory_bytes);
 }
 
-void KillAttempt(Worker& worker, const Run& run, Effects& effects) {
-  if (worker.session == 0) return;  // it will be told when it says hello
-  worker.stopping.emplace(run.last_attempt(), run.needs.memory_bytes);
-  worker.reserved_bytes += run.needs.memory_bytes;
-  RefuseAttempt(worker.session, run.last_attempt(), effects);
+void StopWithCheckpoint(State& state, Time now, Run& run, StopCause cause, const std::string& why,
+                        Effects& effects) {
+  if (run.stop != StopCause::kNone) return;
+  run.stop = cause;
+  run.stop_deadline = now + state.policy.stop_patience;
+  Note(run, absl::StrCat("told to stop with a checkpoint: ", why), effects);
+  SendStopWithCheckpoint(state, run, effects);
+}
+
+void SendStopWithCheckpoint(State& state, const Run& run, Effects& effects) {
+  Worker& worker = state.workers.at(run.worker);
+  // Without a session it will be told when it says hello.
+  if (worker.session == 0) return;
+  SendStop(worker, run.last_attempt(), CauseText(run.stop), /*checkpoint=*/true, effects);
+}
+
+void ReleaseAttempt(State& state, Time now, Run& run, const std::string& how, Effects& effects) {
+  const std::string why = absl::StrCat(how, ": ", CauseText(run.stop));
+  CloseAttempt(state, run, {{}, Outcome::kReleased, v1::BLAME_CONTROL_PLANE, why, ""}, effects);
+  Note(run, absl::StrCat(why, "; goes on from step ", run.resume_step), effects);
+  run.not_before = now;
+  Requeue(state, now, run, effects);
+}
+
+void SetPaused(State& state, Run& run, bool paused, Effects& effects) {
+  if (std::exchange(run.paused, paused) == paused) return;
+  state.sweeps.at(run.sweep).paused += paused ? 1 : -1;
+  effects.changes.emplace_back(RunPaused{run.id, paused});
+}
+
+void ClearFaults(Worker& worker, Effects& effects) {
+  if (std::exchange(worker.faults, 0) == 0) return;
+  effects.changes.emplace_back(WorkerFaults{WorkerId(worker.info.id()), 0, absl::ZeroDuration()});
+}
+
+void KillAttempt(State& state, Worker& worker, const Run& run, Effects& effects) {
+  // Without a session it will be told when it says hello.
+  RefuseAttempt(state, worker.session, run.last_attempt(), effects);
+}
+
+bool KeepRoom(State& state, Worker& worker, const AttemptId& attempt, int64_t stop) {
+  const Run* run = FindRun(state, attempt.run);
+  const int64_t bytes = run == nullptr ? 0 : run->memory_bytes;
+  if (!worker.stopping.emplace(attempt, Stopping{bytes, stop}).second) return false;
+  worker.reserved_bytes += bytes;
+  return true;
+}
+
+void SendStop(Worker& worker, const AttemptId& attempt, const std::string& reason, bool checkpoint,
+              Effects& effects) {
+  Outgoing& out = effects.messages.emplace_back();
+  out.session = worker.session;
+  v1::Stop* stop = out.message.mutable_stop();
+  SetAttempt(attempt, stop->mutable_attempt());
+  stop->set_reason(reason);
+  stop->set_checkpoint(checkpoint);
+  stop->set_number(++worker.stops);
+}
+
+void SetAttempt(const AttemptId& id, v1::Attempt* attempt) {
+  attempt->set_run_id(id.run.value());
+  attempt->set_number(id.number.value());
 }
 
 void CloseAttempt(State& state, Run& run, AttemptOver over, Effects& effects) {
   Worker& worker = state.workers.at(run.worker);
   QSWEEP_CHECK(worker.running.erase(run.id) == 1);
-  worker.reserved_bytes -= run.needs.memory_bytes;
+  worker.reserved_bytes -= run.memory_bytes;
+  run.stop = StopCause::kNone;
   if (run.step > run.furthest_step) {
     run.furthest_step = run.step;
     run.machine_faults = 0;
@@ -183,17 +302,18 @@ void CloseAttempt(State& state, Run& run, AttemptOver over, Effects& effects) {
   effects.changes.emplace_back(std::move(over));
 }
 
-void Reopen(State& state, Run& run, Effects& effects) {
-  Move(state, run, {v1::RUN_STATE_PENDING, v1::BLAME_UNSPECIFIED, "", RunId()}, effects);
+void Reopen(State& state, Time now, Run& run, Effects& effects) {
+  Move(state, run, {v1::RUN_STATE_PENDING, v1::BLAME_UNSPECIFIED, "", RunId()},
+       run.not_before - now, effects);
 }
 
 void Requeue(State& state, Time now, Run& run, Effects& effects) {
-  Reopen(state, run, effects);
+  Reopen(state, now, run, effects);
   Enqueue(state, now, run);
 }
 
 void EndRun(State& state, Time now, Run& run, Ending ending, Effects& effects) {
-  Move(state, run, ending, effects);
+  Move(state, run, ending, absl::ZeroDuration(), effects);
   SettleCell(state, now, run, ending, effects);
 }
 
@@ -215,12 +335,13 @@ void FailAttempt(State& state, Time now, Run& run, v1::Blame blame, const std::s
         return fail(blame, absl::StrCat(error, " (", run.resource_failures, " times)"));
       }
       run.avoided.insert(worker);
+      run.needs.memory_bytes = MoreMemory(state, run);
       break;
     case v1::BLAME_CONTROL_PLANE:
       run.not_before = now + policy.first_backoff;  // whatever the reason is, not in a tight circle
       break;
     default:  // the machine
-      CountFault(state, now, worker, run.resume_step > run.first_step);
+      CountFault(state, now, worker, run.resume_step > run.first_step, effects);
       if (++run.machine_faults >= policy.max_machine_faults) {
         return fail(v1::BLAME_MACHINE, absl::StrCat(error, " (", run.machine_faults,
                                                     " faults in a row without getting further)"));

@@ -11,6 +11,8 @@
 namespace qsweep::core {
 
 void Note(const Run& run, std::string text, Effects& effects);
+// As in "stopped: ...".
+const char* CauseText(StopCause cause);
 
 // A pending run that waits for nothing yet: takes a result, waits, or is queued.
 void Admit(State& state, Time now, Run& run, Effects& effects);
@@ -23,13 +25,28 @@ void Enqueue(State& state, Time now, Run& run);
 
 // From pending to running, on a worker that has room.
 void StartAttempt(State& state, Time now, Run& run, Worker& worker, Effects& effects);
+// Tells the worker of a running run to let it write a checkpoint and stop; unless it was told.
+// `why` goes into the history.
+void StopWithCheckpoint(State& state, Time now, Run& run, StopCause cause, const std::string& why,
+                        Effects& effects);
+void SendStopWithCheckpoint(State& state, const Run& run, Effects& effects);
+// The live attempt has stopped as it was told, or is killed for not doing so: its run waits again.
+void ReleaseAttempt(State& state, Time now, Run& run, const std::string& how, Effects& effects);
+void SetPaused(State& state, Run& run, bool paused, Effects& effects);
+// The worker has computed something that lasts: it is well.
+void ClearFaults(Worker& worker, Effects& effects);
 // Tells the worker to kill the run's last attempt, whose room stays taken until it is gone.
-void KillAttempt(Worker& worker, const Run& run, Effects& effects);
+void KillAttempt(State& state, Worker& worker, const Run& run, Effects& effects);
+// Counts the attempt's memory and slot until the worker says that it is gone; false if they are.
+bool KeepRoom(State& state, Worker& worker, const AttemptId& attempt, int64_t stop);
+void SendStop(Worker& worker, const AttemptId& attempt, const std::string& reason, bool checkpoint,
+              Effects& effects);
+void SetAttempt(const AttemptId& id, v1::Attempt* attempt);
 // The live attempt is over and its worker has room again; the run is left without a live attempt
 // and must be moved on at once.
 void CloseAttempt(State& state, Run& run, AttemptOver over, Effects& effects);
 // From running (closed) or an end to pending, waiting for nothing yet.
-void Reopen(State& state, Run& run, Effects& effects);
+void Reopen(State& state, Time now, Run& run, Effects& effects);
 // From running (closed) back to the queue.
 void Requeue(State& state, Time now, Run& run, Effects& effects);
 

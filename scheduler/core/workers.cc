@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <utility>
+#include <vector>
 
 #include "absl/container/flat_hash_set.h"
 #include "common/status.h"
@@ -13,11 +15,6 @@ constexpr size_t kMaxRefusalBytes = 500;
 
 AttemptId IdOf(const v1::Attempt& attempt) {
   return {RunId(attempt.run_id()), AttemptNumber(attempt.number())};
-}
-
-void SetAttempt(const AttemptId& id, v1::Attempt* attempt) {
-  attempt->set_run_id(id.run.value());
-  attempt->set_number(id.number.value());
 }
 
 // All its live attempts are over, through no fault of anyone's, and their runs queued again.
@@ -43,7 +40,7 @@ void Advance(Run& run, Time now, int64_t step, int64_t total_steps) {
 void ForgetStopping(Worker& worker, const AttemptId& attempt) {
   const auto it = worker.stopping.find(attempt);
   if (it == worker.stopping.end()) return;
-  worker.reserved_bytes -= it->second;
+  worker.reserved_bytes -= it->second.memory_bytes;
   worker.stopping.erase(it);
 }
 
@@ -69,8 +66,13 @@ void StopHung(State& state, Time now, Effects& effects) {
     const std::set<RunId> running = worker.running;
     for (const RunId run_id : running) {
       Run& run = state.runs.at(run_id);
+      if (run.stop != StopCause::kNone && run.stop_deadline <= now && worker.session != 0) {
+        KillAttempt(state, worker, run, effects);
+        ReleaseAttempt(state, now, run, "killed, for it did not stop in time", effects);
+        continue;
+      }
       if (now - run.last_progress < state.policy.hung_after) continue;
-      KillAttempt(worker, run, effects);
+      KillAttempt(state, worker, run, effects);
       FailAttempt(state, now, run, v1::BLAME_MACHINE,
                   absl::StrCat("hung: no step for ", absl::FormatDuration(state.policy.hung_after)),
                   "", effects);
@@ -97,6 +99,7 @@ void OnHello(State& state, Time now, SessionNumber session, const v1::Hello& hel
   state.sessions[session] = WorkerId(hello.info().id());
   OnContact(state, now, session);
   while (!worker.stopping.empty()) ForgetStopping(worker, worker.stopping.begin()->first);
+  worker.stops = 0;
 
   Outgoing& out = effects.messages.emplace_back();
   out.session = session;
@@ -104,15 +107,21 @@ void OnHello(State& state, Time now, SessionNumber session, const v1::Hello& hel
   welcome->set_lease_ms(absl::ToInt64Milliseconds(state.policy.lease));
   welcome->set_heartbeat_ms(heartbeat_ms);
   absl::flat_hash_set<AttemptId> kept;
+  std::vector<const Run*> again;  // to be told to stop, in case the first time was not heard
   for (const v1::HeldAttempt& held : hello.held()) {
     v1::HeldVerdict* verdict = welcome->add_verdicts();
     *verdict->mutable_attempt() = held.attempt();
     const Run* run = FindLive(state, session, IdOf(held.attempt()));
-    if (run == nullptr) continue;
+    if (run == nullptr) {
+      KeepRoom(state, worker, IdOf(held.attempt()), /*stop=*/0);
+      continue;
+    }
     verdict->set_keep(true);
     verdict->set_acked_offset(run->acked_offset);
+    if (run->stop != StopCause::kNone) again.push_back(run);
     kept.insert(run->last_attempt());
   }
+  for (const Run* run : again) SendStopWithCheckpoint(state, *run, effects);
   TakeRuns(state, now, worker, Outcome::kLost, "does not have the attempt any more", kept, effects);
 }
 
@@ -138,15 +147,16 @@ void OnHeartbeat(State& state, Time now, SessionNumber session, const v1::Heartb
     there.insert(id);
     Run* run = FindLive(state, session, id);
     if (run == nullptr) {
-      if (worker->stopping.count(id) == 0) RefuseAttempt(session, id, effects);
+      RefuseAttempt(state, session, id, effects);
       continue;
     }
     Advance(*run, now, progress.step(), progress.total_steps());
     run->images_per_s = progress.images_per_s();
   }
-  const std::map<AttemptId, int64_t> stopping = worker->stopping;
-  for (const auto& [id, bytes] : stopping) {
-    if (!there.contains(id)) ForgetStopping(*worker, id);
+  const std::map<AttemptId, Stopping> stopping = worker->stopping;
+  for (const auto& [id, told] : stopping) {
+    // One sent before the stop arrived says nothing: the assignment may not have come either.
+    if (!there.contains(id) && told.stop <= heartbeat.stops_seen()) ForgetStopping(*worker, id);
   }
 }
 
@@ -156,10 +166,10 @@ void OnEvents(Run& run, Time now, uint64_t end_offset, int64_t step, int64_t tot
   Advance(run, now, step, total_steps);
 }
 
-void OnCheckpoint(State& state, Run& run, int64_t step) {
+void OnCheckpoint(State& state, Run& run, int64_t step, Effects& effects) {
   if (step <= run.resume_step) return;
   run.resume_step = step;
-  state.workers.at(run.worker).faults = 0;
+  ClearFaults(state.workers.at(run.worker), effects);
 }
 
 void OnAttemptEnded(State& state, Time now, SessionNumber session, const v1::AttemptEnded& ended,
@@ -173,6 +183,11 @@ void OnAttemptEnded(State& state, Time now, SessionNumber session, const v1::Att
 
   Run* run = FindLive(state, session, id);
   if (run == nullptr) return;
+  if (!ended.succeeded() && run->stop != StopCause::kNone &&
+      ended.blame() == v1::BLAME_CONTROL_PLANE) {
+    ReleaseAttempt(state, now, *run, "stopped", effects);
+    return;
+  }
   if (!ended.succeeded()) {
     FailAttempt(state, now, *run, ended.blame(), ended.error(), ended.log_tail(), effects);
     return;
@@ -183,18 +198,18 @@ void OnAttemptEnded(State& state, Time now, SessionNumber session, const v1::Att
                 effects);
     return;
   }
-  state.workers.at(run->worker).faults = 0;
+  ClearFaults(state.workers.at(run->worker), effects);
   CloseAttempt(state, *run, {{}, Outcome::kSucceeded, v1::BLAME_UNSPECIFIED, "", ""}, effects);
   Note(*run, "succeeded", effects);
   EndRun(state, now, *run, {v1::RUN_STATE_SUCCEEDED, v1::BLAME_UNSPECIFIED, "", RunId()}, effects);
 }
 
-void RefuseAttempt(SessionNumber session, const AttemptId& attempt, Effects& effects) {
-  Outgoing& out = effects.messages.emplace_back();
-  out.session = session;
-  v1::Stop* stop = out.message.mutable_stop();
-  SetAttempt(attempt, stop->mutable_attempt());
-  stop->set_reason("cancelled, or given to another worker");
+void RefuseAttempt(State& state, SessionNumber session, const AttemptId& attempt,
+                   Effects& effects) {
+  Worker* worker = FindWorker(state, session);
+  if (worker == nullptr || !KeepRoom(state, *worker, attempt, worker->stops + 1)) return;
+  SendStop(*worker, attempt, "cancelled, or given to another worker", /*checkpoint=*/false,
+           effects);
 }
 
 void OnGoodbye(State& state, Time now, SessionNumber session, const std::string& reason,
@@ -204,6 +219,23 @@ void OnGoodbye(State& state, Time now, SessionNumber session, const std::string&
   TakeRuns(state, now, *worker, Outcome::kReleased, absl::StrCat("leaves: ", reason), {}, effects);
   CloseSession(state, *worker, effects);
   worker->last_seen = worker->lease_end = now;
+}
+
+void OnDrain(State& state, Time now, const WorkerId& id, bool move_runs, Effects& effects) {
+  Worker& worker = state.workers.at(id);
+  if (!std::exchange(worker.draining, true)) {
+    effects.changes.emplace_back(WorkerDraining{id, true});
+  }
+  if (!move_runs) return;
+  for (const RunId run : worker.running) {
+    StopWithCheckpoint(state, now, state.runs.at(run), StopCause::kDrained,
+                       absl::StrCat(worker.info.name(), " is draining"), effects);
+  }
+}
+
+void OnUndrain(State& state, const WorkerId& id, Effects& effects) {
+  if (!std::exchange(state.workers.at(id).draining, false)) return;
+  effects.changes.emplace_back(WorkerDraining{id, false});
 }
 
 void OnDisconnect(State& state, SessionNumber session) {
@@ -216,9 +248,12 @@ void OnDisconnect(State& state, SessionNumber session) {
 void OnTick(State& state, Time now, Effects& effects) {
   const absl::Duration gap = now - state.last_tick;
   if (gap > state.policy.lease / 3) {
-    for (auto& [id, worker] : state.workers) {
-      worker.lease_end += gap;
-      for (const RunId run : worker.running) state.runs.at(run).last_progress += gap;
+    for (auto& [worker_id, worker] : state.workers) {
+      worker.lease_end = std::min(worker.lease_end + gap, now + state.policy.lease);
+      for (const RunId id : worker.running) {
+        Run& run = state.runs.at(id);
+        run.last_progress = std::min(run.last_progress + gap, now);
+      }
     }
   }
   state.last_tick = now;

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "common/hash.h"
+#include "common/spec/kind.h"
 #include "common/spec/memory_estimate.h"
 #include "common/spec/spec.h"
 #include "common/spec/sweep_file.h"
@@ -122,6 +123,7 @@ storage::SpecRow SpecRowOf(const v1::ExperimentSpec& spec, const std::string& we
   row.weights_key = weights_key;
   // What it can come down to: the engine fits its micro-batch to the memory it is given.
   row.memory_bytes = EstimatePeakBytes(spec, /*micro_batch=*/1);
+  row.kind = RunKind(spec);
   return row;
 }
 
@@ -151,7 +153,8 @@ absl::StatusOr<std::vector<SubmittedCell>> PrepareSubmission(
       weights_key = producers.at(std::string(NamedRun(spec)));
       spec.mutable_model()->set_weights(absl::StrCat(kRunPrefix, weights_key));
     }
-    cells.push_back({request.cells(i).name(), SpecRowOf(spec, weights_key)});
+    cells.push_back({request.cells(i).name(), SpecRowOf(spec, weights_key), ImagesToTrain(spec),
+                     EstimateStoredBytes(spec)});
   }
   return cells;
 }
@@ -180,6 +183,7 @@ absl::Status StoreSubmission(Turn& turn, const v1::SubmitSweepRequest& request,
       run.sweep = id;
       run.key = cell.spec.key;
       run.weights_key = cell.spec.weights_key;
+      run.kind = cell.spec.kind;
       run.needs = {cell.spec.model, cell.spec.dataset, cell.spec.memory_bytes};
     }
     core::OnSubmit(turn.state, turn.now, id, request.priority(), std::move(runs), turn.effects);

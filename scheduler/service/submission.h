@@ -16,6 +16,8 @@ namespace qsweep {
 struct SubmittedCell {
   std::string name;
   storage::SpecRow spec;
+  int64_t images = 0;        // to train on, all epochs together
+  int64_t stored_bytes = 0;  // of checkpoints and products, at most
 };
 
 // Checks everything and computes specs and keys; looks up the runs that model.weights = run:...

@@ -5,6 +5,7 @@
 #include "common/rpc.h"
 #include "common/status.h"
 #include "scheduler/core/reactor.h"
+#include "scheduler/service/forecast.h"
 #include "scheduler/service/on_loop.h"
 #include "scheduler/service/requests.h"
 #include "scheduler/service/submission.h"
@@ -94,7 +95,8 @@ absl::Status ListSweepsPage(Turn& turn, const v1::ListSweepsRequest& request,
   ASSIGN_OR_RETURN(const int64_t size, PageSize(request.page_size(), kPage, kMaxPage));
   ASSIGN_OR_RETURN(const int64_t before, PageStart(request.page_token(), INT64_MAX));
   ASSIGN_OR_RETURN(const auto rows, storage::ListSweeps(turn.database(), SweepId(before), size));
-  for (const storage::SweepRow& row : rows) *reply->add_sweeps() = SweepView(turn.state, row);
+  for (const storage::SweepRow& row : rows)
+    *reply->add_sweeps() = SweepView(turn.state, turn.now, row);
   if (static_cast<int64_t>(rows.size()) == size) {
     reply->set_next_page_token(absl::StrCat(rows.back().id.value()));
   }
@@ -138,13 +140,28 @@ grpc::ServerUnaryReactor* SweepService::SubmitSweep(Context* context,
   return reactor;
 }
 
+grpc::ServerUnaryReactor* SweepService::PlanSweep(Context* context,
+                                                  const v1::SubmitSweepRequest* request,
+                                                  v1::PlanSweepReply* reply) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  submissions_.Post([=, &loop = loop_] {
+    absl::StatusOr<std::vector<SubmittedCell>> cells = PrepareSubmission(loop, *request);
+    const absl::Status status = !cells.ok() ? cells.status() : loop.Do([&](Turn& turn) {
+      *reply = Forecast(turn.state, *cells);
+      return absl::OkStatus();
+    });
+    reactor->Finish(ToGrpc(status));
+  });
+  return reactor;
+}
+
 grpc::ServerUnaryReactor* SweepService::GetSweep(Context* context,
                                                  const v1::GetSweepRequest* request,
                                                  v1::Sweep* reply) {
   return OnLoop(loop_, context, [=](Turn& turn) -> absl::Status {
     ASSIGN_OR_RETURN(const SweepId id, ResolveSweep(turn.database(), request->sweep()));
     ASSIGN_OR_RETURN(const storage::SweepRow row, ExistingSweep(turn.database(), id));
-    *reply = SweepView(turn.state, row);
+    *reply = SweepView(turn.state, turn.now, row);
     return absl::OkStatus();
   });
 }
@@ -193,6 +210,44 @@ grpc::ServerUnaryReactor* SweepService::Retry(Context* context, const v1::RetryR
   });
 }
 
+grpc::ServerUnaryReactor* SweepService::Pause(Context* context, const v1::PauseRequest* request,
+                                              v1::PauseReply* reply) {
+  return OnLoop(loop_, context, [=](Turn& turn) -> absl::Status {
+    ASSIGN_OR_RETURN(const std::vector<RunId> runs, Targets(turn, *request));
+    reply->set_paused(core::OnPause(turn.state, turn.now, runs, turn.effects));
+    return absl::OkStatus();
+  });
+}
+
+grpc::ServerUnaryReactor* SweepService::Resume(Context* context, const v1::ResumeRequest* request,
+                                               v1::ResumeReply* reply) {
+  return OnLoop(loop_, context, [=](Turn& turn) -> absl::Status {
+    ASSIGN_OR_RETURN(const std::vector<RunId> runs, Targets(turn, *request));
+    reply->set_resumed(core::OnResume(turn.state, turn.now, runs, turn.effects));
+    return absl::OkStatus();
+  });
+}
+
+grpc::ServerUnaryReactor* SweepService::Drain(Context* context, const v1::DrainRequest* request,
+                                              v1::WorkerStatus* reply) {
+  return OnLoop(loop_, context, [=](Turn& turn) -> absl::Status {
+    ASSIGN_OR_RETURN(const WorkerId id, ResolveWorker(turn.state, request->worker()));
+    core::OnDrain(turn.state, turn.now, id, request->move_runs(), turn.effects);
+    *reply = WorkerView(turn.state, turn.state.workers.at(id), turn.now, turn.unix_us);
+    return absl::OkStatus();
+  });
+}
+
+grpc::ServerUnaryReactor* SweepService::Undrain(Context* context, const v1::UndrainRequest* request,
+                                                v1::WorkerStatus* reply) {
+  return OnLoop(loop_, context, [=](Turn& turn) -> absl::Status {
+    ASSIGN_OR_RETURN(const WorkerId id, ResolveWorker(turn.state, request->worker()));
+    core::OnUndrain(turn.state, id, turn.effects);
+    *reply = WorkerView(turn.state, turn.state.workers.at(id), turn.now, turn.unix_us);
+    return absl::OkStatus();
+  });
+}
+
 grpc::ServerUnaryReactor* SweepService::GetMetrics(Context* context,
                                                    const v1::GetMetricsRequest* request,
                                                    v1::GetMetricsReply* reply) {
@@ -208,7 +263,7 @@ grpc::ServerUnaryReactor* SweepService::ListWorkers(Context* context, const v1::
                                                     v1::ListWorkersReply* reply) {
   return OnLoop(loop_, context, [=](Turn& turn) {
     for (const auto& [id, worker] : turn.state.workers) {
-      *reply->add_workers() = WorkerView(worker, turn.now, turn.unix_us);
+      *reply->add_workers() = WorkerView(turn.state, worker, turn.now, turn.unix_us);
     }
     return absl::OkStatus();
   });

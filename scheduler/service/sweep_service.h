@@ -24,6 +24,11 @@ class SweepService : public v1::SweepService::CallbackService {
                                                         const v1::GetSweepRequest*) override;
   Unary* Cancel(Context*, const v1::CancelRequest*, v1::CancelReply*) override;
   Unary* Retry(Context*, const v1::RetryRequest*, v1::RetryReply*) override;
+  Unary* Pause(Context*, const v1::PauseRequest*, v1::PauseReply*) override;
+  Unary* Resume(Context*, const v1::ResumeRequest*, v1::ResumeReply*) override;
+  Unary* PlanSweep(Context*, const v1::SubmitSweepRequest*, v1::PlanSweepReply*) override;
+  Unary* Drain(Context*, const v1::DrainRequest*, v1::WorkerStatus*) override;
+  Unary* Undrain(Context*, const v1::UndrainRequest*, v1::WorkerStatus*) override;
   Unary* GetMetrics(Context*, const v1::GetMetricsRequest*, v1::GetMetricsReply*) override;
   Unary* GetLogs(Context*, const v1::GetLogsRequest*, v1::GetLogsReply*) override;
   Unary* ListWorkers(Context*, const v1::ListWorkersRequest*, v1::ListWorkersReply*) override;

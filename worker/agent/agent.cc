@@ -91,6 +91,8 @@ void Agent::Handle(ShutdownAsked&) {
 }
 
 void Agent::On(const SessionWanted&) {
+  heartbeat_.set_stops_seen(0);
+  session_.SetHeartbeat(heartbeat_);
   v1::Hello hello;
   *hello.mutable_info() = options_.info;
   for (const auto& [id, attempt] : attempts_) {
@@ -124,6 +126,7 @@ void Agent::On(const v1::ToWorker& message) {
       if (Attempt* attempt = Find(message.ended_ack().attempt())) attempt->OnEndedAck();
       return;
     case v1::ToWorker::kStop:
+      heartbeat_.set_stops_seen(message.stop().number());
       if (Attempt* attempt = Find(message.stop().attempt())) {
         attempt->Stop(message.stop().reason(), message.stop().checkpoint());
       }

@@ -163,7 +163,9 @@ void Attempt::Fetch() {
 }
 
 void Attempt::Start() {
-  absl::StatusOr<Trainer> trainer = Trainer::Start(directory_, environment_.trainer);
+  TrainerOptions options = environment_.trainer;
+  if (assign_.memory_bytes() > 0) options.memory_limit_bytes = assign_.memory_bytes();
+  absl::StatusOr<Trainer> trainer = Trainer::Start(directory_, options);
   if (trainer.ok()) {
     trainer_ = *std::move(trainer);
     phase_ = Phase::kRunning;

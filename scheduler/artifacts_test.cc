@@ -1,0 +1,83 @@
+// Checkpoints and products: checked on the way in, kept while needed, collected after.
+#include "scheduler/service_fixture.h"
+
+namespace qsweep {
+namespace {
+
+TEST_F(ServiceTest, ACheckpointIsWhereTheNextAttemptGoesOn) {
+  Submit(Request("study", 1));
+  {
+    ScriptedWorker worker(channel_, "w");
+    const v1::Attempt attempt = NextAssign(worker);
+    for (const std::string content : {"ten", "twenty", "thirty"}) {
+      ASSERT_TRUE(worker.Upload(attempt, content, Sha256Hex(content)).ok());
+    }
+    worker.SendEvents(
+        attempt, 0, 100,
+        {Loss(10, 1), CheckpointAt(10, "ten"), Loss(20, 2), CheckpointAt(20, "twenty"), Loss(30, 3),
+         CheckpointAt(30, "thirty"), Loss(40, 4), CheckpointAt(40, "never uploaded")});
+  }
+  ScriptedWorker worker(channel_, "w");
+  const v1::Assign assign = worker.Await(v1::ToWorker::kAssign).assign();
+  EXPECT_EQ(assign.resume_step(), 30);
+  EXPECT_EQ(assign.resume_from().sha256(), Sha256Hex("thirty"));
+  EXPECT_EQ(Metrics("1").size(), 3u);  // step 40 is superseded
+  std::string content;
+  EXPECT_EQ(worker.Download(Sha256Hex("ten"), &content).error_code(), grpc::StatusCode::NOT_FOUND);
+  EXPECT_TRUE(worker.Download(Sha256Hex("twenty"), &content).ok());
+  Finish(worker, assign.attempt());
+  EXPECT_EQ(worker.Download(Sha256Hex("thirty"), &content).error_code(),
+            grpc::StatusCode::NOT_FOUND);
+}
+
+TEST_F(ServiceTest, UploadsAreChecked) {
+  Submit(Request("study", 1));
+  ScriptedWorker worker(channel_, "w");
+  const v1::Attempt attempt = NextAssign(worker);
+  const std::string content(3'000'000, 'x');
+  EXPECT_EQ(worker.Upload(attempt, content, Sha256Hex("other")).error_code(),
+            grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(worker.Upload(attempt, content, "../../../etc/passwd").error_code(),
+            grpc::StatusCode::INVALID_ARGUMENT);
+  bool stored = false;
+  EXPECT_TRUE(worker.Upload(attempt, content, Sha256Hex(content), &stored).ok());
+  EXPECT_TRUE(stored);
+  EXPECT_TRUE(worker.Upload(attempt, content, Sha256Hex(content), &stored).ok());
+  EXPECT_FALSE(stored);
+  std::string back;
+  EXPECT_TRUE(worker.Download(Sha256Hex(content), &back).ok());
+  EXPECT_EQ(back, content);
+  const auto left = ListDirectory(JoinPath(directory_, "data/artifacts/incoming"));
+  EXPECT_TRUE(left.value().empty());
+}
+
+TEST_F(ServiceTest, FilesThatNobodyNeedsAreSweptAtTheStart) {
+  scheduler_.reset();
+  const std::string orphan(64, 'a');
+  const std::string shelf = JoinPath(directory_, "data/artifacts/aa");
+  ASSERT_TRUE(MakeDirectories(shelf).ok());
+  ASSERT_TRUE(WriteFileAtomic(JoinPath(shelf, orphan.substr(2)), "x").ok());
+  Open();
+  EXPECT_FALSE(PathExists(JoinPath(shelf, orphan.substr(2))));
+}
+
+TEST_F(ServiceTest, ALostCheckpointFileCostsOnlyTheStepsSinceTheOneBefore) {
+  Submit(Request("study", 1));
+  {
+    ScriptedWorker worker(channel_, "w");
+    const v1::Attempt attempt = NextAssign(worker);
+    ASSERT_TRUE(worker.Upload(attempt, "ten", Sha256Hex("ten")).ok());
+    ASSERT_TRUE(worker.Upload(attempt, "twenty", Sha256Hex("twenty")).ok());
+    worker.SendEvents(attempt, 0, 100, {CheckpointAt(10, "ten"), CheckpointAt(20, "twenty")});
+  }
+  scheduler_.reset();
+  const std::string lost = Sha256Hex("twenty");
+  ASSERT_TRUE(
+      RemoveTree(JoinPath(directory_, absl::StrCat("data/artifacts/", lost.substr(0, 2)))).ok());
+  Open();
+  ScriptedWorker worker(channel_, "w");
+  EXPECT_EQ(worker.Await(v1::ToWorker::kAssign).assign().resume_step(), 10);
+}
+
+}  // namespace
+}  // namespace qsweep

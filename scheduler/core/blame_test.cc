@@ -1,0 +1,132 @@
+// Who is to answer for a failure, and what follows.
+#include "scheduler/core/core_fixture.h"
+
+namespace qsweep::core {
+namespace {
+
+using testing::HasSubstr;
+
+TEST_F(CoreTest, ConfigFailsAtOnce) {
+  const RunId run = SubmitOne(Key(1));
+  const SessionNumber worker = Connect("w");
+  End(worker, Live(run), v1::BLAME_CONFIG);
+  EXPECT_EQ(Get(run).state, v1::RUN_STATE_FAILED);
+  const auto moved = std::find_if(effects_.changes.begin(), effects_.changes.end(),
+                                  [](auto& c) { return std::holds_alternative<RunMoved>(c); });
+  EXPECT_EQ(std::get<RunMoved>(*moved).error, "it broke");
+}
+
+TEST_F(CoreTest, ResourcesFailTheThirdTime) {
+  const RunId run = SubmitOne(Key(1));
+  const SessionNumber worker = Connect("w");
+  End(worker, Live(run), v1::BLAME_RESOURCES);
+  End(worker, Live(run), v1::BLAME_RESOURCES);
+  End(worker, Live(run), v1::BLAME_RESOURCES);
+  EXPECT_EQ(Get(run).state, v1::RUN_STATE_FAILED);
+  EXPECT_EQ(Get(run).attempt, AttemptNumber(3));
+}
+
+TEST_F(CoreTest, AMachinesFaultIsRetriedElsewhereAfterABackOff) {
+  const RunId run = SubmitOne(Key(1));
+  const SessionNumber bad = Connect("a");
+  Connect("b");
+  End(bad, Live(run), v1::BLAME_MACHINE);
+  EXPECT_EQ(Get(run).state, v1::RUN_STATE_PENDING);
+  EXPECT_THAT(Reason(run), HasSubstr("retried in"));
+  Pass(absl::Seconds(2));
+  EXPECT_EQ(Live(run).number, AttemptNumber(2));
+  EXPECT_EQ(Get(run).worker, WorkerId("b"));
+}
+
+TEST_F(CoreTest, FaultsOfMachinesAloneCannotLoopForEver) {
+  const RunId run = SubmitOne(Key(1));
+  const SessionNumber worker = Connect("w");
+  int attempts = 0;
+  while (Get(run).state != v1::RUN_STATE_FAILED && attempts < 100) {
+    if (Get(run).state == v1::RUN_STATE_RUNNING) {
+      ++attempts;
+      End(worker, Live(run), v1::BLAME_MACHINE);
+    } else {
+      Beat(worker);
+      Pass(absl::Seconds(10));
+    }
+  }
+  EXPECT_EQ(attempts, state_.policy.max_machine_faults);
+}
+
+TEST_F(CoreTest, GettingFurtherClearsTheFaultsOfARun) {
+  const RunId run = SubmitOne(Key(1));
+  const SessionNumber worker = Connect("w");
+  for (int i = 1; i <= 20; ++i) {
+    while (Get(run).state == v1::RUN_STATE_PENDING) {
+      Beat(worker);
+      Pass(absl::Seconds(5));
+    }
+    Beat(worker, {Live(run)}, 10 * i);
+    OnCheckpoint(state_, state_.runs.at(run), 10 * i - 5, Out());
+    End(worker, Live(run), v1::BLAME_MACHINE);
+  }
+  EXPECT_EQ(Get(run).state, v1::RUN_STATE_PENDING);
+  EXPECT_EQ(Get(run).machine_faults, 1);
+  EXPECT_EQ(Get(run).resume_step, 195);
+}
+
+TEST_F(CoreTest, AWorkerWithRepeatedFaultsIsTriedWithOneRun) {
+  Submit({MakeRun(Key(1)), MakeRun(Key(2)), MakeRun(Key(3)), MakeRun(Key(4))});
+  const SessionNumber worker = Connect("w", {}, 4);
+  for (int i = 1; i <= 3; ++i) End(worker, Live(RunId(i)), v1::BLAME_MACHINE);
+  const Worker& w = state_.workers.at(WorkerId("w"));
+  Pass(absl::Seconds(4));
+  EXPECT_EQ(w.running.size(), 1u);  // the fourth, from before
+  Succeed(worker, Live(RunId(4)));
+  EXPECT_EQ(w.running.size(), 3u);  // passed
+}
+
+TEST_F(CoreTest, HundredsOfRunsAreNotFailedByOneBadMachine) {
+  std::vector<core::Run> runs;
+  for (int i = 0; i < 300; ++i) runs.push_back(MakeRun(Key(i)));
+  Submit(std::move(runs));
+  const SessionNumber bad = Connect("bad", {}, 4);
+  int faults = 0;
+  for (int second = 0; second < 600; ++second) {
+    const std::set<RunId> running = state_.workers.at(WorkerId("bad")).running;
+    for (const RunId id : running) {
+      End(bad, Live(id), v1::BLAME_MACHINE);
+      ++faults;
+    }
+    Beat(bad);
+    Pass(absl::Seconds(1));
+  }
+  EXPECT_EQ(state_.sweeps.at(SweepId(1)).count[v1::RUN_STATE_FAILED], 0);
+  EXPECT_LT(faults, 20);  // 4 at once, then 5, 10, 20, ... 300 s apart
+}
+
+TEST_F(CoreTest, AHungRunIsStoppedAndRetried) {
+  state_.policy.hung_after = absl::Minutes(10);
+  state_.policy.lease = absl::Minutes(5);
+  const RunId run = SubmitOne(Key(1));
+  const SessionNumber worker = Connect("w");
+  const AttemptId first = Live(run);
+  for (int minute = 1; minute < 30; ++minute) {  // it moves for 20 minutes, then no more
+    Beat(worker, {first}, std::min(minute, 20));
+    Pass(absl::Seconds(59));
+    ASSERT_EQ(Live(run), first);
+    Pass(absl::Seconds(1));
+  }
+  Pass(absl::Minutes(1));
+  EXPECT_TRUE(LastTo(worker, v1::ToWorker::kStop));
+  EXPECT_EQ(Get(run).state, v1::RUN_STATE_PENDING);  // the slot is not free yet
+  Beat(worker);
+  EXPECT_EQ(Live(run).number, AttemptNumber(2));
+}
+
+TEST_F(CoreTest, SuccessWithoutAResultIsAFaultOfTheMachine) {
+  const RunId run = SubmitOne(Key(1));
+  const SessionNumber worker = Connect("w");
+  End(worker, Live(run), v1::BLAME_UNSPECIFIED, true, /*has_result=*/false);
+  EXPECT_EQ(Get(run).state, v1::RUN_STATE_PENDING);
+  EXPECT_EQ(Get(run).machine_faults, 1);
+}
+
+}  // namespace
+}  // namespace qsweep::core

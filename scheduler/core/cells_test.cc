@@ -1,0 +1,71 @@
+// Runs that compute the same, and runs that start from what others produce.
+#include "scheduler/core/core_fixture.h"
+
+namespace qsweep::core {
+namespace {
+
+using testing::HasSubstr;
+
+TEST_F(CoreTest, AFinishedCellIsReused) {
+  const SessionNumber worker = Connect("w");
+  const RunId first = SubmitOne(Key(1));
+  Succeed(worker, Live(first));
+  Take();
+  const RunId second = SubmitOne(Key(1));
+  EXPECT_EQ(Get(second).state, v1::RUN_STATE_SUCCEEDED);
+  EXPECT_EQ(Get(second).attempt, AttemptNumber());
+  EXPECT_EQ(state_.sweeps.at(SweepId(2)).reused, 1);
+  EXPECT_FALSE(state_.sweeps.at(SweepId(2)).open());
+}
+
+TEST_F(CoreTest, EqualCellsAreComputedOnce) {
+  const SessionNumber worker = Connect("w", {}, 4);
+  const RunId first = SubmitOne(Key(1));
+  const RunId second = SubmitOne(Key(1));
+  EXPECT_EQ(Get(second).state, v1::RUN_STATE_PENDING);
+  EXPECT_THAT(Reason(second), HasSubstr("run 1 computes the same"));
+  Succeed(worker, Live(first));
+  EXPECT_EQ(Get(second).state, v1::RUN_STATE_SUCCEEDED);
+}
+
+TEST_F(CoreTest, ATwinTakesOverFromACancelledRunAndSharesAFailure) {
+  const SessionNumber worker = Connect("w", {}, 4);
+  const RunId first = SubmitOne(Key(1));
+  const RunId second = SubmitOne(Key(1));
+  const RunId third = SubmitOne(Key(1));
+  OnCancel(state_, now_, {first}, Out());
+  Beat(worker);
+  EXPECT_EQ(Get(second).state, v1::RUN_STATE_RUNNING);
+  End(worker, Live(second), v1::BLAME_CONFIG);
+  EXPECT_EQ(Get(third).state, v1::RUN_STATE_FAILED);
+}
+
+TEST_F(CoreTest, AConsumerWaitsForItsWeights) {
+  const SessionNumber worker = Connect("w", {}, 4);
+  const RunId producer = SubmitOne(Key(1));
+  core::Run consumer = MakeRun(Key(2));
+  consumer.weights_key = Key(1);
+  const RunId id = Submit({consumer});
+  EXPECT_EQ(Reason(id), "waits for the weights of run 1");
+  Succeed(worker, Live(producer));
+  EXPECT_EQ(Get(id).state, v1::RUN_STATE_RUNNING);
+}
+
+TEST_F(CoreTest, AConsumerFailsWithItsProducerAndCanBeRetriedWithIt) {
+  const SessionNumber worker = Connect("w", {}, 4);
+  const RunId producer = SubmitOne(Key(1));
+  core::Run consumer = MakeRun(Key(2));
+  consumer.weights_key = Key(1);
+  const RunId id = Submit({consumer});
+  End(worker, Live(producer), v1::BLAME_CONFIG);
+  EXPECT_EQ(Get(id).state, v1::RUN_STATE_FAILED);
+  EXPECT_EQ(OnRetry(state_, now_, {id}, Out()), 1);
+  EXPECT_EQ(Get(id).state, v1::RUN_STATE_FAILED);  // still nothing to start from
+  EXPECT_EQ(OnRetry(state_, now_, {producer, id}, Out()), 2);
+  EXPECT_EQ(Get(id).state, v1::RUN_STATE_PENDING);
+  EXPECT_EQ(OnCancel(state_, now_, {producer, id}, Out()), 2);
+  EXPECT_EQ(Get(id).state, v1::RUN_STATE_CANCELLED);
+}
+
+}  // namespace
+}  // namespace qsweep::core

@@ -1,0 +1,137 @@
+// A worker's side of the protocol: in order, once, fenced.
+#include "scheduler/service_fixture.h"
+
+namespace qsweep {
+namespace {
+
+using testing::HasSubstr;
+
+TEST_F(ServiceTest, ARunIsAssignedReportedAndSucceeds) {
+  Submit(Request("study", 1));
+  ScriptedWorker worker(channel_, "w");
+  EXPECT_EQ(worker.Await(v1::ToWorker::kWelcome).welcome().heartbeat_ms(), 50);
+  const v1::Assign assign = worker.Await(v1::ToWorker::kAssign).assign();
+  EXPECT_EQ(assign.run_name(), "cell-0");
+  EXPECT_THAT(assign.spec_json(), HasSubstr("vit_mini_patch4_28"));
+  EXPECT_EQ(worker.SendEvents(assign.attempt(), 0, 50, {Loss(10, 2.5)}), 50u);
+  EXPECT_EQ(GetRun("study/cell-0").run().state(), v1::RUN_STATE_RUNNING);
+  EXPECT_EQ(GetRun("study/cell-0").run().step(), 10);
+  Finish(worker, assign.attempt(), 50);
+  const v1::RunDetail run = GetRun("1");
+  EXPECT_EQ(run.run().state(), v1::RUN_STATE_SUCCEEDED);
+  EXPECT_EQ(run.run().best().top1(), 0.75);
+  EXPECT_EQ(run.result().steps(), 30);
+  EXPECT_EQ(run.attempts(0).outcome(), "succeeded");
+  EXPECT_GT(GetSweep("study").ended_unix_us(), 0);
+  std::string content;
+  EXPECT_TRUE(worker.Download(Sha256Hex("weights"), &content).ok());
+  EXPECT_EQ(content, "weights");
+}
+
+TEST_F(ServiceTest, BatchesAreTakenOnceAndInOrder) {
+  Submit(Request("study", 1));
+  ScriptedWorker worker(channel_, "w");
+  const v1::Attempt attempt = NextAssign(worker);
+  EXPECT_EQ(worker.SendEvents(attempt, 8, 50, {Loss(1, 1)}), 50u);
+  EXPECT_EQ(worker.SendEvents(attempt, 8, 50, {Loss(1, 99)}), 50u);    // again
+  EXPECT_EQ(worker.SendEvents(attempt, 90, 120, {Loss(3, 99)}), 50u);  // a gap
+  EXPECT_EQ(worker.SendEvents(attempt, 50, 90, {Loss(2, 2)}), 90u);
+  const auto points = Metrics("1");
+  ASSERT_EQ(points.size(), 2u);
+  EXPECT_EQ(points[0].value(), 1);
+  EXPECT_EQ(points[1].step(), 2);
+}
+
+TEST_F(ServiceTest, AReopenedSchedulerHasEverythingThatWasAcknowledged) {
+  Submit(Request("study", 2));
+  v1::Attempt attempt;
+  {
+    ScriptedWorker worker(channel_, "w");
+    attempt = NextAssign(worker);
+    EXPECT_EQ(worker.SendEvents(attempt, 0, 50, {Loss(1, 1)}), 50u);
+  }
+  Reopen();
+  EXPECT_EQ(GetRun("1").run().state(), v1::RUN_STATE_RUNNING);
+  ScriptedWorker worker(channel_, "w", {attempt});
+  const v1::HeldVerdict verdict = worker.Await(v1::ToWorker::kWelcome).welcome().verdicts(0);
+  EXPECT_TRUE(verdict.keep());
+  EXPECT_EQ(verdict.acked_offset(), 50u);
+  EXPECT_EQ(worker.SendEvents(attempt, 50, 80, {Loss(2, 2)}), 80u);
+  Finish(worker, attempt, 80);
+  EXPECT_EQ(Metrics("1").size(), 2u);
+  EXPECT_EQ(NextAssign(worker).run_id(), 2);
+}
+
+TEST_F(ServiceTest, AStaleAttemptIsRefused) {
+  Submit(Request("study", 1));
+  ScriptedWorker first(channel_, "w");
+  const v1::Attempt stale = NextAssign(first);
+  // The same worker without the attempt: it is lost, and assigned anew.
+  ScriptedWorker second(channel_, "w");
+  const v1::Attempt live = NextAssign(second);
+  EXPECT_EQ(live.number(), stale.number() + 1);
+  EXPECT_TRUE(first.AwaitEnd().ok());  // the older session is closed
+
+  v1::FromWorker message;
+  *message.mutable_events()->mutable_attempt() = stale;
+  message.mutable_events()->set_begin_offset(8);
+  message.mutable_events()->set_end_offset(50);
+  *message.mutable_events()->add_events() = Loss(1, 99);
+  second.Send(message);
+  EXPECT_EQ(second.Await(v1::ToWorker::kStop).stop().attempt().number(), stale.number());
+  EXPECT_EQ(second.Upload(stale, "x", Sha256Hex("x")).error_code(),
+            grpc::StatusCode::FAILED_PRECONDITION);
+  second.SendEnd(stale, true);  // acknowledged, so that it is not sent for ever
+  EXPECT_EQ(GetRun("1").run().state(), v1::RUN_STATE_RUNNING);
+  EXPECT_TRUE(Metrics("1").empty());
+}
+
+TEST_F(ServiceTest, SuccessWithoutItsFilesIsNone) {
+  Submit(Request("study", 1));
+  ScriptedWorker worker(channel_, "w");
+  const v1::Attempt attempt = NextAssign(worker);
+  worker.SendEvents(attempt, 0, 50, {FinishedWith(kModelFile, "never uploaded")});
+  worker.SendEnd(attempt, true);
+  EXPECT_EQ(GetRun("1").run().state(), v1::RUN_STATE_PENDING);
+}
+
+TEST_F(ServiceTest, ALeaseExpiresAndTheRunGoesElsewhere) {
+  lease_ = absl::Milliseconds(300);
+  Reopen();
+  Submit(Request("study", 1));
+  ScriptedWorker silent(channel_, "silent");
+  NextAssign(silent);
+  ScriptedWorker other(channel_, "other");
+  other.Await(v1::ToWorker::kWelcome);
+  for (int i = 0; i < 100 && GetRun("1").run().attempt() < 2; ++i) {
+    other.Send([] {
+      v1::FromWorker message;
+      message.mutable_heartbeat();
+      return message;
+    }());
+    absl::SleepFor(absl::Milliseconds(30));
+  }
+  EXPECT_EQ(GetRun("1").run().worker(), "other");
+  EXPECT_EQ(GetRun("1").attempts(0).outcome(), "lost");
+}
+
+TEST_F(ServiceTest, MisbehavingWorkersCostThemselvesOnly) {
+  ScriptedWorker good(channel_, "good");
+  good.Await(v1::ToWorker::kWelcome);
+  {
+    ScriptedWorker twice(channel_, "twice");
+    v1::FromWorker hello;
+    hello.mutable_hello();
+    twice.Send(hello);
+    EXPECT_EQ(twice.AwaitEnd().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  }
+  {
+    ScriptedWorker bad(channel_, "bad id");
+    EXPECT_EQ(bad.AwaitEnd().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  }
+  Submit(Request("study", 1));
+  EXPECT_EQ(NextAssign(good).run_id(), 1);
+}
+
+}  // namespace
+}  // namespace qsweep

@@ -1,0 +1,28 @@
+#include "storage/measurements.h"
+
+#include "common/status.h"
+
+namespace qsweep::storage {
+
+absl::Status PutMeasurement(Transaction& transaction, const MeasurementRow& row, int64_t at_us) {
+  return transaction.ExecuteOne(
+      "INSERT OR REPLACE INTO measurements (kind, worker_id, micro_batch, peak_bytes, "
+      "estimated_bytes, images_per_s, at_us) VALUES (?, ?, ?, ?, ?, ?, ?)",
+      row.kind, row.worker, row.micro_batch, row.peak_bytes, row.estimated_bytes, row.images_per_s,
+      at_us);
+}
+
+absl::StatusOr<std::vector<MeasurementRow>> ListMeasurements(Database& database) {
+  Statement query(database,
+                  "SELECT kind, worker_id, micro_batch, peak_bytes, estimated_bytes, images_per_s "
+                  "FROM measurements ORDER BY at_us");
+  std::vector<MeasurementRow> rows;
+  while (true) {
+    ASSIGN_OR_RETURN(const bool more, query.Step());
+    if (!more) return rows;
+    rows.push_back({query.Text(0), WorkerId(query.Text(1)), query.Int(2), query.Int(3),
+                    query.Int(4), query.Real(5)});
+  }
+}
+
+}  // namespace qsweep::storage
