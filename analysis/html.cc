@@ -26,7 +26,7 @@ constexpr char kStyle[] = R"(<style>
 :root{--ink:#1b1f24;--soft:#57606a;--line:#d8dee4;--back:#fff;--mark:#0072b2;--band:#f6f8fa;--good:#00714f;--bad:#b3261e}
 @media (prefers-color-scheme:dark){:root{--ink:#e6edf3;--soft:#9aa4af;--line:#30363d;--back:#0d1117;--mark:#58a6ff;--band:#161b22;--good:#3fb98a;--bad:#ff7b72}}
 *{box-sizing:border-box}
-body{margin:0 auto;max-width:64rem;padding:1.5rem 1rem 4rem;font:16px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Liberation Sans",sans-serif;color:var(--ink);background:var(--back)}
+body{margin:0 auto;max-width:76rem;padding:1.5rem 1rem 4rem;font:16px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Liberation Sans",sans-serif;color:var(--ink);background:var(--back)}
 h1{font-size:1.7rem;line-height:1.2;margin:0 0 .25rem;overflow-wrap:anywhere}
 h2{font-size:1.2rem;margin:2.5rem 0 .75rem;padding-bottom:.25rem;border-bottom:1px solid var(--line)}
 p.sub,figcaption,.note,footer{color:var(--soft);font-size:.875rem}
@@ -144,7 +144,9 @@ std::string ExpectationTable(const v1::ExperimentsSummary& summary) {
     absl::StrAppend(
         &out, "<tr>", Cell(HtmlText(e.claim()), "w"), Cell(HtmlText(e.scope()), "t"),
         Cell(e.has_measured() ? absl::StrCat(text(e.measured()), unit) : "–"),
-        Cell(e.has_ci_low() ? absl::StrCat(text(e.ci_low()), " … ", text(e.ci_high())) : "–"),
+        Cell(e.has_ci_low() && e.ci_low() < e.ci_high()
+                 ? absl::StrCat(text(e.ci_low()), " … ", text(e.ci_high()))
+                 : "–"),
         Cell(e.verdict(), absl::StrCat("t ", absl::StrReplaceAll(e.verdict(), {{" ", "-"}}))),
         Cell(HtmlText(e.reason()), "w"), "\n");
   }

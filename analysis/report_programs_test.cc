@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 
@@ -136,6 +137,54 @@ TEST_F(ReportProgramsTest, TheTablesCompile) {
   const auto cited = RunForOutput({Program("bibtex"), "results"}, kPatience, Out());
   EXPECT_TRUE(cited.ok()) << cited.status() << Text("results.blg");
   EXPECT_THAT(Text("results.blg"), Not(HasSubstr("I didn't find")));
+}
+
+double CpuSeconds() {
+  rusage usage;
+  ::getrusage(RUSAGE_SELF, &usage);
+  const auto seconds = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
+  };
+  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+
+// Of this process at most, so far.
+double PeakMegabytes() {
+  rusage usage;
+  ::getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) / 1e3;
+}
+
+// 10,000 runs with 1,000 points a series may take 60 s and 1 GB; the test makes fewer, unless
+// QSWEEP_SCALE_RUNS says how many, and allows in proportion. Processor time: other work on the
+// machine is no fault of the report's.
+TEST_F(ReportProgramsTest, TimeAndMemoryOfALargeReport) {
+  const char* asked = std::getenv("QSWEEP_SCALE_RUNS");
+  const int64_t count = asked != nullptr ? std::atoll(asked) : 400;
+  const testing::TestSweep few = testing::MakeSweep({8}, 3, 1000);
+  std::vector<v1::Run> runs(static_cast<size_t>(count));
+  for (int64_t i = 0; i < count; ++i) {
+    runs[static_cast<size_t>(i)] = few.records[static_cast<size_t>(i) % 12].detail.run();
+    runs[static_cast<size_t>(i)].set_id(i);
+    runs[static_cast<size_t>(i)].set_name(absl::StrCat("run-", i));
+  }
+  const double before = CpuSeconds();
+  const absl::Status written =
+      WriteReport(few.sweep, runs,
+                  [&few](const v1::Run& run) -> absl::StatusOr<RunRecord> {
+                    RunRecord record = few.records[static_cast<size_t>(run.id() % 12)];
+                    *record.detail.mutable_run() = run;
+                    record.detail.mutable_spec()->mutable_training()->set_learning_rate(
+                        1e-4 * static_cast<double>(1 + run.id() / 12));  // groups of three
+                    return record;
+                  },
+                  {.directory = Out(), .figures = !Program("gnuplot").empty()});
+  ASSERT_TRUE(written.ok()) << written;
+  const double cpu = CpuSeconds() - before, share = static_cast<double>(count) / 10'000;
+  std::printf("%lld runs: %.1f s of processor time, peak %.0f MB\n", static_cast<long long>(count),
+              cpu, PeakMegabytes());
+  EXPECT_LT(cpu, 5 + 55 * share);
+  EXPECT_LT(PeakMegabytes(), 200 + 800 * share);
 }
 
 }  // namespace

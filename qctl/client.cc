@@ -185,10 +185,14 @@ absl::StatusOr<v1::GetMetricsReply> Client::GetMetrics(const std::string& run,
   for (const std::string& name : names) request.add_names(name);
   request.set_limit(kMetricPage);
   do {
-    ASSIGN_OR_RETURN(const v1::GetMetricsReply page,
+    ASSIGN_OR_RETURN(v1::GetMetricsReply page,
                      Call(*sweeps_, &v1::SweepService::Stub::AsyncGetMetrics, request));
-    all.MergeFrom(page);
     request.set_page_token(page.next_page_token());
+    if (all.points().empty()) {
+      all.Swap(&page);  // nearly always the only one, and a large one
+    } else {
+      all.MergeFrom(page);
+    }
   } while (!request.page_token().empty());
   all.clear_next_page_token();
   return all;

@@ -1,5 +1,5 @@
 // Calls to a scheduler. Every wait ends at once when Ctrl-C comes (InterruptedError) and has a
-// limit; Unavailable and DeadlineExceeded mean that the scheduler cannot be reached. One thread.
+// limit; Unavailable and DeadlineExceeded mean that the scheduler cannot be reached. Any thread.
 #ifndef QSWEEP_QCTL_CLIENT_H_
 #define QSWEEP_QCTL_CLIENT_H_
 

@@ -1,11 +1,13 @@
 #include "qctl/interrupt.h"
 
+#include <atomic>
+
 #include "common/shutdown.h"
 
 namespace qsweep::qctl {
 namespace {
 
-int count = 0;
+std::atomic<int> count = 0;
 
 }  // namespace
 

@@ -1,5 +1,5 @@
 // Ctrl-C (and SIGTERM) without signal handlers: main blocks the signals (common/shutdown.h), and
-// whoever waits asks here. Main thread only.
+// whoever waits asks here, on any thread.
 #ifndef QSWEEP_QCTL_INTERRUPT_H_
 #define QSWEEP_QCTL_INTERRUPT_H_
 

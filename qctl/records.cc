@@ -1,5 +1,7 @@
 #include "qctl/records.h"
 
+#include <future>
+#include <memory>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -50,8 +52,6 @@ absl::Status ReadSeries(Client& client, const std::vector<std::string>& names,
   return absl::OkStatus();
 }
 
-}  // namespace
-
 absl::StatusOr<RunRecord> ReadRecord(Client& client, const v1::Run& run,
                                      const MetricFilter& wanted) {
   RunRecord record;
@@ -60,6 +60,43 @@ absl::StatusOr<RunRecord> ReadRecord(Client& client, const v1::Run& run,
   RETURN_IF_ERROR(ReadSeries(client, {}, wanted, &record));
   ASSIGN_OR_RETURN(record.logs, ReadLog(client, id));
   return record;
+}
+
+// One run ahead.
+class Prefetcher {
+ public:
+  Prefetcher(Client& client, std::vector<v1::Run> runs, MetricFilter wanted)
+      : client_(client), runs_(std::move(runs)), wanted_(std::move(wanted)) {
+    Begin();
+  }
+  absl::StatusOr<RunRecord> Take(const v1::Run& run) {
+    QSWEEP_CHECK(next_ < runs_.size() && runs_[next_].id() == run.id());
+    absl::StatusOr<RunRecord> record = ahead_.get();
+    ++next_;
+    if (record.ok()) Begin();
+    return record;
+  }
+
+ private:
+  void Begin() {
+    if (next_ == runs_.size()) return;
+    ahead_ = std::async(std::launch::async,
+                        [this, &run = runs_[next_]] { return ReadRecord(client_, run, wanted_); });
+  }
+
+  Client& client_;
+  const std::vector<v1::Run> runs_;
+  const MetricFilter wanted_;
+  size_t next_ = 0;
+  std::future<absl::StatusOr<RunRecord>>
+      ahead_;  // last: its end is waited for before the rest goes
+};
+
+}  // namespace
+
+RunReader ReadInOrder(Client& client, std::vector<v1::Run> runs, MetricFilter wanted) {
+  const auto prefetcher = std::make_shared<Prefetcher>(client, std::move(runs), std::move(wanted));
+  return [prefetcher](const v1::Run& run) { return prefetcher->Take(run); };
 }
 
 absl::StatusOr<std::vector<RunFacts>> ReadFacts(Client& client, const std::string& sweep,

@@ -7,17 +7,17 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "analysis/run_files.h"
+#include "analysis/report.h"
 #include "qctl/client.h"
 
 namespace qsweep::qctl {
 
 using MetricFilter = std::function<bool(const std::string& name)>;
 
-// The run, its log and those of its series that `wanted` accepts. Without a result there are no
-// series.
-absl::StatusOr<RunRecord> ReadRecord(Client& client, const v1::Run& run,
-                                     const MetricFilter& wanted);
+// Gives each of `runs`, when asked for them in that order: the run, its log and those of its series
+// that `wanted` accepts (without a result there are none). The next one is fetched meanwhile, on a
+// thread of its own. `client` must outlive it.
+RunReader ReadInOrder(Client& client, std::vector<v1::Run> runs, MetricFilter wanted);
 
 // All runs of a sweep, as the analysis keeps them, with these series.
 absl::StatusOr<std::vector<RunFacts>> ReadFacts(Client& client, const std::string& sweep,

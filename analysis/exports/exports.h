@@ -5,10 +5,12 @@
 #ifndef QSWEEP_ANALYSIS_EXPORTS_EXPORTS_H_
 #define QSWEEP_ANALYSIS_EXPORTS_EXPORTS_H_
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "analysis/report.h"
 
 namespace qsweep {

@@ -161,14 +161,16 @@ std::vector<ForestRow> ForestRows(const Analysis& analysis) {
     const v1::Comparison& c = *row.first;
     return std::vector<std::string>{c.model(), c.dataset(), row.second, c.differs()};
   };
+  bool varies[4] = {};
+  for (const auto& row : all) {
+    for (size_t k = 0; k < 4; ++k) varies[k] |= parts(row)[k] != parts(all.front())[k];
+  }
   std::vector<ForestRow> rows;
   for (const auto& row : all) {
     std::vector<std::string> label;
     for (size_t k = 0; k < 4; ++k) {
-      const std::string part = parts(row)[k];
-      const bool varies = std::any_of(all.begin(), all.end(),
-                                      [&](const auto& other) { return parts(other)[k] != part; });
-      if (varies && !part.empty()) label.push_back(part);
+      std::string part = parts(row)[k];
+      if (varies[k] && !part.empty()) label.push_back(std::move(part));
     }
     label.push_back(row.first->quantization());
     rows.push_back({absl::StrJoin(label, ", "), row.first->quantization(), row.first});

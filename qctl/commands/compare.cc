@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/strip.h"
 #include "analysis/compare_by.h"
 #include "analysis/findings.h"
 #include "common/status.h"
@@ -62,7 +63,10 @@ void PrintComparison(const v1::FieldComparison& comparison) {
                   style.Sparkline({value.curve().begin(), value.curve().end()}, kCurveWidth),
                   value.has_against_first() ? absl::StrCat(paired.difference().n()) : "",
                   DifferenceText(paired.difference(), style),
-                  value.has_p_holm() ? PText(value.p_holm()).substr(2) : "", paired.note()});
+                  value.has_p_holm()
+                      ? std::string(absl::StripPrefix(PText(value.p_holm()).substr(2), "= "))
+                      : "",
+                  paired.note()});
   }
   PrintTable(table);
   if (comparison.values_size() > 1) {

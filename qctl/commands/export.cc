@@ -2,6 +2,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "analysis/exports/exports.h"
@@ -56,12 +57,10 @@ absl::StatusOr<int> Export(const GlobalOptions& global, const Options& options) 
   if (format == Formats().end()) {
     RETURN_IF_ERROR(ExportAdapters(client, runs, options.directory));
   } else {
-    RETURN_IF_ERROR(WriteExport(
-        sweep, {runs.runs().begin(), runs.runs().end()},
-        [&client](const v1::Run& run) {
-          return ReadRecord(client, run, [](const std::string&) { return true; });
-        },
-        format->second, options.directory));
+    const std::vector<v1::Run> all(runs.runs().begin(), runs.runs().end());
+    RETURN_IF_ERROR(WriteExport(sweep, all,
+                                ReadInOrder(client, all, [](const std::string&) { return true; }),
+                                format->second, options.directory));
   }
   Note(absl::StrCat(options.directory, ": ", Plural(runs.runs_size(), "run"), " as ",
                     options.format));

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/status.h"
@@ -24,10 +25,8 @@ absl::StatusOr<int> Report(const GlobalOptions& global, const Options& options) 
   Client& client = connection->client();
   ASSIGN_OR_RETURN(const v1::Sweep sweep, client.GetSweep(options.sweep));
   ASSIGN_OR_RETURN(const v1::ListRunsReply runs, client.ListRuns(absl::StrCat(sweep.id()), {}));
-  RETURN_IF_ERROR(WriteReport(
-      sweep, {runs.runs().begin(), runs.runs().end()},
-      [&client](const v1::Run& run) { return ReadRecord(client, run, IsReported); },
-      options.report));
+  const std::vector<v1::Run> all(runs.runs().begin(), runs.runs().end());
+  RETURN_IF_ERROR(WriteReport(sweep, all, ReadInOrder(client, all, IsReported), options.report));
   const int missing = TotalRuns(sweep) - sweep.succeeded();
   Note(absl::StrCat(
       options.report.directory, ": report of ", sweep.succeeded(), " of ",
