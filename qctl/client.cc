@@ -32,12 +32,12 @@ gpr_timespec After(absl::Duration duration) {
 // Waits for the next completion; GOT_EVENT, TIMEOUT, or InterruptedError.
 absl::StatusOr<grpc::CompletionQueue::NextStatus> WaitOn(grpc::CompletionQueue& queue, bool* ok,
                                                          absl::Duration timeout) {
-  const int before = Interrupts();
   for (absl::Duration left = timeout;; left -= kPoll) {
+    // First: of a stream that never falls silent, too, and of a signal that came before the call.
+    if (Interrupts() > 0) return InterruptedError();
     void* tag = nullptr;
     const auto next = queue.AsyncNext(&tag, ok, After(std::min(left, kPoll)));
     if (next == grpc::CompletionQueue::GOT_EVENT) return next;
-    if (Interrupts() != before) return InterruptedError();
     if (left <= kPoll) return grpc::CompletionQueue::TIMEOUT;
   }
 }
@@ -69,11 +69,10 @@ absl::StatusOr<Reply> Call(Stub& stub,
 // Reads to the end or until `take` returns an error or Ctrl-C comes.
 template <typename Reader, typename Take>
 absl::Status Receive(Reader& reader, grpc::ClientContext& context, const Take& take) {
-  const int before = Interrupts();
   v1::ArtifactChunk chunk;
   absl::Status status;
   while (status.ok() && reader.Read(&chunk)) {
-    status = Interrupts() != before ? InterruptedError() : take(chunk);
+    status = Interrupts() > 0 ? InterruptedError() : take(chunk);
   }
   if (!status.ok()) context.TryCancel();
   const absl::Status ended = FromGrpc(reader.Finish());

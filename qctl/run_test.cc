@@ -108,6 +108,7 @@ TEST_F(CliTest, CtrlCInRunStopsAndTheSameCommandGoesOn) {
 
   const Started second = Begin({"run", "long.yaml"});
   Await([&] { return reaches(2, 3); });
+  ASSERT_EQ(detail.attempts_size(), 2);
   EXPECT_GT(detail.attempts(1).resume_step(), 3);  // from the checkpoint it wrote, not from 0
   interrupt(second);
 }
