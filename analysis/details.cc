@@ -71,7 +71,7 @@ void AddRun(const RunFacts& run, const RunFacts* twin, EffectSums* sums) {
                          static_cast<double>(base.memory().peak_bytes()));
   sums->top1.Add(result.best().top1() - base.best().top1());
   sums->speed.Add(result.images_per_s() / base.images_per_s());
-  sums->stability.Add(Stability(result.gradients()) / Stability(base.gradients()));
+  sums->stability.Add(result.gradients().stability() / base.gradients().stability());
 }
 
 }  // namespace

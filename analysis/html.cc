@@ -230,7 +230,7 @@ std::string RunBlock(const RunFacts& run) {
       Fact("time", absl::StrFormat("%.0f s, %.1f images/s", r.train_seconds(), r.images_per_s())),
       Fact("gradients",
            absl::StrFormat("norm %.3g ± %.2g, stability %.2f%s%s", r.gradients().norm_mean(),
-                           r.gradients().norm_std(), Stability(r.gradients()),
+                           r.gradients().norm_std(), r.gradients().stability(),
                            r.gradients().vanishing_windows() > 0 ? ", vanishing" : "",
                            r.gradients().exploding_windows() > 0 ? ", exploding" : "")),
       Fact("machine", HtmlText(absl::StrCat(r.provenance().cpu(), ", ", r.provenance().threads(),

@@ -14,6 +14,8 @@ std::string EnumText(absl::string_view name, size_t prefix) {
 }  // namespace
 
 std::string QuantizationLabel(const v1::Quantization& quantization) {
+  if (quantization.bits() < 0) return "auto";
+  if (!quantization.overrides().empty()) return "mixed";
   if (quantization.bits() == 0) return "none";
   if (quantization.bits() == 8) return "int8";
   return absl::StrCat(quantization.quant_type(), quantization.double_quant() ? "+dq" : "");
@@ -30,11 +32,6 @@ std::string TwinKey(const v1::ExperimentSpec& spec) {
   key.clear_quantization();
   key.mutable_quantization()->set_compute_dtype(spec.quantization().compute_dtype());
   return key.SerializeAsString();
-}
-
-double Stability(const v1::GradientSummary& gradients) {
-  if (gradients.nonfinite_steps() > 0 || !(gradients.norm_mean() > 0)) return 0;
-  return 1 / (1 + gradients.norm_std() / gradients.norm_mean());
 }
 
 std::string StateText(v1::RunState state) {

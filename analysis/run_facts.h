@@ -39,9 +39,6 @@ std::string SeedlessKey(const v1::ExperimentSpec& spec);
 // the key.
 std::string TwinKey(const v1::ExperimentSpec& spec);
 
-// 1 / (1 + sd / mean) of the gradient's norm; 0 after a step that was not finite.
-double Stability(const v1::GradientSummary& gradients);
-
 // RUN_STATE_LOST_CONTACT is "lost contact".
 std::string StateText(v1::RunState state);
 std::string BlameText(v1::Blame blame);

@@ -161,7 +161,6 @@ v1::GradientFlow FlowOf(const RunFacts& run) {
   *flow.mutable_norms() = run.result->gradients();
   flow.set_vanishing(run.result->gradients().vanishing_windows() > 0);
   flow.set_exploding(run.result->gradients().exploding_windows() > 0);
-  flow.set_stability(Stability(run.result->gradients()));
   for (const v1::LayerGradient& layer : run.layers) *flow.add_layers() = layer;
   return flow;
 }
@@ -186,7 +185,7 @@ v1::TwinComparison CompareWithTwin(const RunFacts& run, const RunFacts& twin) {
   if (reached != values.end()) {
     comparison.set_epochs_to_twins_best(reached - values.begin() + 1);
   }
-  comparison.set_stability_difference(Stability(ours.gradients()) - Stability(theirs.gradients()));
+  comparison.set_stability_difference(ours.gradients().stability() - theirs.gradients().stability());
   comparison.set_peak_bytes_ratio(Ratio(static_cast<double>(ours.memory().peak_bytes()),
                                         static_cast<double>(theirs.memory().peak_bytes())));
   comparison.set_images_per_s_ratio(Ratio(ours.images_per_s(), theirs.images_per_s()));
@@ -292,13 +291,15 @@ std::string LogText(const std::vector<v1::LogRecord>& logs) {
 }
 
 double ExpectedBitsPerWeight(const v1::Quantization& quantization) {
+  if (quantization.bits() < 0) return quantization.bits_budget();
   if (quantization.bits() != 4) return quantization.bits();
   const double block = quantization.blocksize() > 0 ? quantization.blocksize() : 64;
   return quantization.double_quant() ? 4 + 8 / block + 32 / (block * 256) : 4 + 32 / block;
 }
 
 bool ExpectedReduction(const v1::Quantization& quantization, double* low, double* high) {
-  if (quantization.bits() == 0) return false;
+  // The study has no expectation for a mixture.
+  if (quantization.bits() <= 0 || !quantization.overrides().empty()) return false;
   *low = quantization.bits() == 8 ? 0.4 : 0.6;
   *high = quantization.bits() == 8 ? 0.6 : quantization.double_quant() ? 0.85 : 0.8;
   return true;

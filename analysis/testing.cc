@@ -89,6 +89,7 @@ v1::RunResult Result(int rank, int kind, int64_t seed) {
   v1::GradientSummary& gradients = *result.mutable_gradients();
   gradients.set_norm_mean(0.5);
   gradients.set_norm_std(0.1 + 0.005 * kind + 0.001 * Noise(seed + kind));
+  gradients.set_stability(0.9 - 0.004 * kind - 0.001 * Noise(seed + kind));
   result.mutable_provenance()->set_cpu("A CPU");
   return result;
 }

@@ -34,3 +34,20 @@ function(qsweep_test name)
   set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}"
                                           ENVIRONMENT "GOMP_SPINCOUNT=4000")
 endfunction()
+
+# qsweep_fuzzer(NAME CORPUS CHANGES LIBS ...): what reads bytes from outside, fed with any. The preset
+# "fuzz" (Clang) makes each a libFuzzer:
+#   build/fuzz/tests/yaml_fuzzer tests/fuzz/corpus/yaml
+# With any compiler the corpus and some thousand changes of it are a test, NAME_replay.
+function(qsweep_fuzzer name corpus changes)
+  cmake_parse_arguments(arg "" "" "LIBS" ${ARGN})
+  qsweep_test(${name}_replay SOURCES ${name}.cc ${CMAKE_SOURCE_DIR}/tests/fuzz/replay.cc LIBS ${arg_LIBS})
+  target_compile_definitions(${name}_replay PRIVATE
+    QSWEEP_FUZZ_CORPUS="${CMAKE_CURRENT_SOURCE_DIR}/corpus/${corpus}" QSWEEP_FUZZ_CHANGES=${changes})
+  if(QSWEEP_SANITIZE MATCHES fuzzer-no-link)
+    add_executable(${name} ${name}.cc)
+    set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+    target_link_libraries(${name} PRIVATE ${arg_LIBS})
+    target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+  endif()
+endfunction()

@@ -63,6 +63,7 @@ void AddRun(CommandLine& line);
 void AddReport(CommandLine& line);
 void AddCompare(CommandLine& line);
 void AddExport(CommandLine& line);
+void AddFetch(CommandLine& line);
 
 }  // namespace qsweep::qctl
 

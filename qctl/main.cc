@@ -89,6 +89,7 @@ int Main(int argc, char** argv) {
   AddDatabase(line);
   AddDoctor(line);
   AddSelftest(line);
+  AddFetch(line);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -25,7 +25,8 @@ std::string StandardName(const v1::ExperimentSpec& spec) {
                       : method == "linear_probe" ? "probe"
                                                  : method,
                       "-",
-                      quantization.bits() == 0   ? "fp32"
+                      quantization.bits() < 0    ? "auto"
+                      : quantization.bits() == 0 ? "fp32"
                       : quantization.bits() == 8 ? "int8"
                                                  : quantization.quant_type(),
                       quantization.double_quant() ? "dq" : "");

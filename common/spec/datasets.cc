@@ -1,6 +1,13 @@
 #include "common/spec/datasets.h"
 
+#include "absl/strings/str_cat.h"
+
 namespace qsweep {
+
+std::string DatasetOnDisk(const v1::Dataset& dataset) {
+  if (dataset.path().empty()) return dataset.name();
+  return absl::StrCat(dataset.name(), ":", dataset.path());
+}
 
 const DatasetShape* FindDataset(absl::string_view name) {
   static const DatasetShape datasets[] = {

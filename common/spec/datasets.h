@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
+#include "qsweep/v1/spec.pb.h"
 
 namespace qsweep {
 
@@ -18,7 +19,10 @@ struct DatasetShape {
   int64_t bytes_per_image;  // as stored, one byte a channel of a pixel
 };
 
-// nullptr: unknown.
+// How a worker names it among those it has: its name, or imagefolder:PATH.
+std::string DatasetOnDisk(const v1::Dataset& dataset);
+
+// nullptr: unknown, or an imagefolder, whose size nobody knows before it is seen.
 const DatasetShape* FindDataset(absl::string_view name);
 
 }  // namespace qsweep

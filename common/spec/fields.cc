@@ -24,6 +24,7 @@ using google::protobuf::Reflection;
 
 constexpr size_t kMaxStringBytes = 4096;
 constexpr size_t kMaxElements = 1024;
+constexpr char kAuto[] = "auto";
 
 std::vector<SpecField> ListFields() {
   std::vector<SpecField> fields;
@@ -132,6 +133,11 @@ std::string OneOfViolation(const v1::FieldRule& rule, const FieldValue& value) {
                       word ? DidYouMean(text, {choices.begin(), choices.end()}) : "");
 }
 
+bool IsAuto(const v1::FieldRule& rule, const FieldValue& value) {
+  const int64_t* n = std::get_if<int64_t>(&value);
+  return rule.has_auto_value() && n != nullptr && *n == rule.auto_value();
+}
+
 std::string TextViolation(absl::string_view text) {
   if (text.size() > kMaxStringBytes) return absl::StrCat("longer than ", kMaxStringBytes, " bytes");
   const bool control = std::any_of(text.begin(), text.end(), absl::ascii_iscntrl);
@@ -139,8 +145,15 @@ std::string TextViolation(absl::string_view text) {
 }
 
 std::string ValueViolation(const v1::FieldRule& rule, const FieldValue& value) {
+  if (IsAuto(rule, value)) return "";
   if (!rule.one_of().empty()) return OneOfViolation(rule, value);
-  if (const auto* text = std::get_if<absl::string_view>(&value)) return TextViolation(*text);
+  if (const auto* text = std::get_if<absl::string_view>(&value)) {
+    if (rule.pairs() && text->find('=') == absl::string_view::npos) {
+      return absl::StrCat("must be PATTERN=VALUE, or a mapping {PATTERN: VALUE}; not ",
+                          Quoted(*text));
+    }
+    return TextViolation(*text);
+  }
   const int64_t* n = std::get_if<int64_t>(&value);
   const double* d = std::get_if<double>(&value);
   if ((n && !InRange(rule, static_cast<double>(*n))) || (d && !InRange(rule, *d))) {
@@ -212,6 +225,8 @@ bool SameValue(const v1::ExperimentSpec& a, const v1::ExperimentSpec& b, const S
 }
 
 std::string ValueText(const v1::ExperimentSpec& spec, const SpecField& field) {
+  if (field.rule->has_auto_value() && IsAuto(*field.rule, Values(spec, field).front()))
+    return kAuto;
   return Joined(spec, field, ", ", Text);
 }
 
@@ -238,7 +253,11 @@ absl::Status AddText(const SpecField& field, absl::string_view text, v1::Experim
       r->SetBool(m, f, text == "true");
       break;
     case FieldDescriptor::CPPTYPE_INT32:
-      if (!absl::SimpleAtoi(text, &small)) return NotA("a whole number of 32 bits", text);
+      if (field.rule->has_auto_value() && text == kAuto) {
+        small = static_cast<int32_t>(field.rule->auto_value());
+      } else if (!absl::SimpleAtoi(text, &small)) {
+        return NotA("a whole number of 32 bits", text);
+      }
       f->is_repeated() ? r->AddInt32(m, f, small) : r->SetInt32(m, f, small);
       break;
     case FieldDescriptor::CPPTYPE_INT64:

@@ -5,6 +5,7 @@
 #include "common/spec/datasets.h"
 #include "common/spec/models.h"
 #include "common/spec/modules.h"
+#include "common/spec/pairs.h"
 #include "common/status.h"
 
 // peak = process + dataset + frozen weights + the larger of what loading and what training needs,
@@ -40,9 +41,10 @@ int64_t BatchBytes(const v1::Dataset& spec, int64_t size) {
 
 // Codes and scales (arXiv 2305.14314, section 3): int8 n + 4 a row; 4-bit n / 2 + 4 a block, or
 // with double quantization 1 a block and 4 every 256 blocks.
-int64_t LinearBytes(const ModuleShape& module, const v1::Quantization& q) {
+int64_t LinearBytes(const ModuleShape& module, const v1::Quantization& quantization) {
   const int64_t n = module.out * module.in;
-  if (q.bits() == 0 || ModuleMatchesAny(module.name, q.skip_modules())) return n * kFloat;
+  const v1::Quantization q = QuantizationOf(module.name, quantization);
+  if (q.bits() == 0) return n * kFloat;
   if (q.bits() == 8) return n + module.out * kFloat;
   const int64_t blocks = n / q.blocksize() + 1;
   return n / 2 + (q.double_quant() ? blocks + (blocks / 256 + 1) * kFloat : blocks * kFloat);
@@ -79,11 +81,17 @@ Parameters CountParameters(const v1::ExperimentSpec& spec, const ModelShape& m, 
       p.trainable += module.out * module.in;
       continue;
     }
-    p.frozen_bytes += LinearBytes(module, spec.quantization());
-    if (spec.training().method() == "lora" &&
-        ModuleMatchesAny(module.name, spec.lora().target_modules())) {
-      p.trainable += spec.lora().rank() * (module.out + module.in);
+    const bool lora = spec.training().method() == "lora";
+    const bool adapted = lora && ModuleMatchesAny(module.name, spec.lora().target_modules());
+    if (lora && ModuleMatchesAny(module.name, spec.lora().modules_to_save())) {
+      p.trainable += module.out * module.in;
+      continue;
     }
+    // Training for quantization, what is adapted is held in fp32.
+    p.frozen_bytes += adapted && spec.training().quantization_aware()
+                          ? module.out * module.in * kFloat
+                          : LinearBytes(module, spec.quantization());
+    if (adapted) p.trainable += RankOf(module.name, spec.lora()) * (module.out + module.in);
   }
   return p;
 }

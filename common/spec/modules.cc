@@ -30,6 +30,16 @@ bool Glob(absl::string_view text, absl::string_view pattern) {
 
 }  // namespace
 
+std::vector<std::string> NormNames(const ModelShape& model) {
+  std::vector<std::string> names;
+  for (int64_t i = 0; i < model.depth; ++i) {
+    names.push_back(absl::StrCat("blocks.", i, ".norm1"));
+    names.push_back(absl::StrCat("blocks.", i, ".norm2"));
+  }
+  names.push_back("norm");
+  return names;
+}
+
 std::vector<ModuleShape> BlockLinears(const ModelShape& model) {
   const int64_t dim = model.dim, hidden = model.dim * model.mlp_ratio;
   std::vector<ModuleShape> modules;
@@ -43,6 +53,7 @@ std::vector<ModuleShape> BlockLinears(const ModelShape& model) {
 }
 
 bool ModuleMatches(absl::string_view module, absl::string_view pattern) {
+  if (pattern == "all-linear") return absl::StartsWith(module, "blocks.");
   // The suffix with as many components as the pattern has.
   const auto dots = std::count(pattern.begin(), pattern.end(), '.');
   size_t begin = module.size();

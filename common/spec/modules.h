@@ -23,8 +23,12 @@ struct ModuleShape {
 // The linear modules of the blocks, in order: what adapters and quantization are for.
 std::vector<ModuleShape> BlockLinears(const ModelShape& model);
 
+// blocks.0.norm1, blocks.0.norm2, ..., norm.
+std::vector<std::string> NormNames(const ModelShape& model);
+
 // As PEFT reads a list of target_modules: `pattern` is the full name or a suffix of it after a dot;
-// `*` stands for any characters within one component.
+// `*` stands for any characters within one component. "all-linear" matches what lies in a block (of
+// the linear modules it is asked about: all).
 bool ModuleMatches(absl::string_view module, absl::string_view pattern);
 bool ModuleMatchesAny(absl::string_view module,
                       const google::protobuf::RepeatedPtrField<std::string>& patterns);

@@ -23,8 +23,22 @@ std::string AddScalar(const SpecField& field, const YAML::Node& node, v1::Experi
   return std::string(AddText(field, node.Scalar(), values).message());
 }
 
+// {PATTERN: VALUE} as the elements PATTERN=VALUE.
+std::string AddPairs(const SpecField& field, const YAML::Node& node, v1::ExperimentSpec* values) {
+  for (const auto& entry : node) {
+    if (!entry.first.IsScalar() || !entry.second.IsScalar()) {
+      return "must give each pattern a single value";
+    }
+    const absl::Status added =
+        AddText(field, absl::StrCat(entry.first.Scalar(), "=", entry.second.Scalar()), values);
+    if (!added.ok()) return std::string(added.message());
+  }
+  return "";
+}
+
 std::string AddValue(const SpecField& field, const YAML::Node& node, v1::ExperimentSpec* values) {
   if (!field.leaf->is_repeated()) return AddScalar(field, node, values);
+  if (node.IsMap() && field.rule->pairs()) return AddPairs(field, node, values);
   if (node.IsScalar()) return absl::StrCat("must be a list; write [", Shown(node.Scalar()), "]");
   if (!node.IsSequence()) return "must be a list";
   if (node.size() == 0 && !field.rule->default_value().empty()) {

@@ -1,5 +1,7 @@
 #include "common/spec/spec.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "common/hash.h"
@@ -7,6 +9,7 @@
 #include "common/spec/datasets.h"
 #include "common/spec/fields.h"
 #include "common/spec/models.h"
+#include "common/spec/pairs.h"
 #include "common/status.h"
 
 namespace qsweep {
@@ -45,13 +48,31 @@ bool NamesAllClasses(const v1::Dataset& dataset) {
   return true;
 }
 
-void NormalizeQuantization(v1::Quantization* quantization) {
+void NormalizeQuantization(v1::ExperimentSpec* spec) {
   const v1::Quantization& defaults = DefaultSpec().quantization();
-  if (quantization->bits() != 4) {
+  v1::Quantization* quantization = spec->mutable_quantization();
+  if (!MayUseFourBits(*spec)) {
     quantization->set_quant_type(defaults.quant_type());
     quantization->set_blocksize(defaults.blocksize());
   }
-  if (quantization->bits() == 0) *quantization->mutable_skip_modules() = defaults.skip_modules();
+  if (quantization->bits() >= 0) quantization->set_bits_budget(defaults.bits_budget());
+  if (!Quantizes(*quantization) && spec->training().method() != "sensitivity") {
+    *quantization->mutable_skip_modules() = defaults.skip_modules();
+  }
+}
+
+// The parameters of augmentations that are not applied.
+void NormalizeAugmentation(v1::Dataset* dataset) {
+  const v1::Dataset& defaults = DefaultSpec().dataset();
+  const auto applied = [dataset](const char* name) {
+    return std::find(dataset->augmentation().begin(), dataset->augmentation().end(), name) !=
+           dataset->augmentation().end();
+  };
+  if (!applied("random_resized_crop")) dataset->set_crop_scale(defaults.crop_scale());
+  if (!applied("color_jitter")) dataset->set_color_jitter(defaults.color_jitter());
+  if (!applied("random_erasing")) dataset->set_random_erasing(defaults.random_erasing());
+  if (!applied("mixup")) dataset->set_mixup_alpha(defaults.mixup_alpha());
+  if (!applied("cutmix")) dataset->set_cutmix_alpha(defaults.cutmix_alpha());
 }
 
 }  // namespace
@@ -69,8 +90,10 @@ v1::ExperimentSpec Normalized(v1::ExperimentSpec incomplete) {
     spec.mutable_dataset()->set_image_size(static_cast<int32_t>(model->image_size));
   }
   if (NamesAllClasses(spec.dataset())) spec.mutable_dataset()->clear_classes();
+  if (spec.dataset().path().empty()) spec.mutable_dataset()->clear_path();
+  NormalizeAugmentation(spec.mutable_dataset());
   if (spec.training().method() != "lora") *spec.mutable_lora() = DefaultSpec().lora();
-  NormalizeQuantization(spec.mutable_quantization());
+  NormalizeQuantization(&spec);
   if (!spec.training().use_mixed_precision()) {
     spec.mutable_quantization()->set_compute_dtype(DefaultSpec().quantization().compute_dtype());
   }

@@ -10,7 +10,8 @@
 #include "common/spec/datasets.h"
 #include "common/spec/fields.h"
 #include "common/spec/models.h"
-#include "common/spec/modules.h"
+#include "common/spec/module_problems.h"
+#include "common/spec/pairs.h"
 #include "common/spec/spec.h"
 #include "common/spec/wording.h"
 
@@ -66,52 +67,19 @@ void CheckImageSize(const v1::Dataset& dataset, const ModelShape& shape, Problem
                                "; ", lower, " and ", lower + patch, " are")});
 }
 
-// Every pattern must match: one that matches nothing is a slip, and would pass in silence.
-void CheckPatterns(const std::string& path,
-                   const google::protobuf::RepeatedPtrField<std::string>& patterns,
-                   const std::vector<ModuleShape>& modules, absl::string_view known,
-                   ProblemsOut* out) {
-  for (const std::string& pattern : patterns) {
-    const bool matched = std::any_of(
-        modules.begin(), modules.end(),
-        [&pattern](const ModuleShape& module) { return ModuleMatches(module.name, pattern); });
-    if (!matched) {
-      out->push_back(
-          {path, absl::StrCat(Quoted(pattern), " matches no module; there are ", known)});
-    }
-  }
-}
-
-constexpr char kLinears[] = "attn.qkv, attn.proj, mlp.fc1 and mlp.fc2 in blocks.0, blocks.1, ...";
-
-void CheckLora(const v1::Lora& lora, const ModelShape& shape, ProblemsOut* out) {
-  if (lora.rank() > shape.dim) {
+void CheckPath(const v1::Dataset& dataset, ProblemsOut* out) {
+  if (dataset.name() == "imagefolder" && dataset.path().empty()) {
+    out->push_back({"dataset.path",
+                    "missing; an imagefolder needs one: a directory under the data "
+                    "root with train/CLASS/*.jpg and val/CLASS/*.jpg"});
+  } else if (absl::StrContains(dataset.path(), '/')) {
     out->push_back(
-        {"lora.rank", absl::StrCat(lora.rank(), " is above ", shape.dim, ", the width of ",
-                                   shape.name, ": no adapter of its layers can have that rank")});
+        {"dataset.path", absl::StrCat("must be the name of a directory in the data root, "
+                                      "by which workers know it; not ",
+                                      Quoted(dataset.path()))});
+  } else if (dataset.name() != "imagefolder" && !dataset.path().empty()) {
+    out->push_back({"dataset.path", "has no effect but with dataset.name: imagefolder; remove it"});
   }
-  CheckPatterns("lora.target_modules", lora.target_modules(), BlockLinears(shape), kLinears, out);
-}
-
-void CheckQuantization(const v1::ExperimentSpec& spec, const ModelShape& shape, ProblemsOut* out) {
-  const v1::Quantization& quantization = spec.quantization();
-  if (quantization.bits() == 0) return;
-  if (spec.training().method() == "full") {
-    out->push_back({"quantization.bits",
-                    "must be 0 with training.method: full, which trains the weights that would "
-                    "be frozen; or train with lora"});
-  }
-  std::vector<ModuleShape> modules = BlockLinears(shape);
-  if (std::all_of(modules.begin(), modules.end(), [&quantization](const ModuleShape& module) {
-        return ModuleMatchesAny(module.name, quantization.skip_modules());
-      })) {
-    out->push_back({"quantization.skip_modules",
-                    "leaves no module to quantize; set quantization.bits: 0 if that is meant"});
-  }
-  modules.push_back({"head"});
-  modules.push_back({"patch_embed.proj"});
-  CheckPatterns("quantization.skip_modules", quantization.skip_modules(), modules,
-                absl::StrCat("head, patch_embed.proj, ", kLinears), out);
 }
 
 void CheckWarmup(const v1::ExperimentSpec& spec, const DatasetShape& known, ProblemsOut* out) {
@@ -139,7 +107,7 @@ std::vector<SpecProblem> Problems(const v1::ExperimentSpec& spec) {
       violation = "missing; it has no default";
     if (!violation.empty()) problems.push_back({field.path, violation});
   }
-  if (spec.quantization().double_quant() && spec.quantization().bits() != 4) {
+  if (spec.quantization().double_quant() && !MayUseFourBits(spec)) {
     problems.push_back(
         {"quantization.double_quant",
          absl::StrCat("needs bits: 4, for only the scales of 4-bit blocks are quantized again; "
@@ -151,13 +119,18 @@ std::vector<SpecProblem> Problems(const v1::ExperimentSpec& spec) {
   if (shape != nullptr) {
     CheckWeights(spec.model(), *shape, &problems);
     CheckImageSize(spec.dataset(), *shape, &problems);
-    if (spec.training().method() == "lora") CheckLora(spec.lora(), *shape, &problems);
-    CheckQuantization(spec, *shape, &problems);
+    CheckModules(spec, *shape, &problems);
   } else if (!spec.model().name().empty()) {
     std::vector<std::string> names;
     for (const ModelShape& model : KnownModels()) names.push_back(model.name);
     problems.push_back({"model.name", absl::StrCat("unknown model ", Quoted(spec.model().name()),
                                                    DidYouMeanOrKnown(spec.model().name(), names))});
+  }
+  CheckPath(spec.dataset(), &problems);
+  if (spec.training().method() == "sensitivity" && !spec.model().pretrained()) {
+    problems.push_back(
+        {"model.pretrained",
+         "must be true with training.method: sensitivity: random weights say nothing"});
   }
   if (dataset != nullptr) {
     CheckClasses(spec.dataset(), *dataset, &problems);

@@ -11,6 +11,7 @@
 #include "common/proto_json.h"
 #include "common/spec/models.h"
 #include "common/spec/modules.h"
+#include "common/spec/pairs.h"
 #include "common/spec/wording.h"
 
 namespace qsweep {
@@ -80,7 +81,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadCase{R"({"lora":{"dropout":1}})", "lora.dropout: must be at least 0 and at most 0.95"},
         BadCase{R"({"seed":-1})", "seed: must be at least 0 and at most 4294967295; not -1"},
         BadCase{R"({"quantization":{"bits":5}})",
-                "quantization.bits: must be one of 0, 4, 8; not '5'"},
+                "quantization.bits: must be one of 0, 4, 8, auto; not '5'"},
         BadCase{
             R"({"training":{"lr_scheduler":"cosin"}})",
             "training.lr_scheduler: must be one of cosine, linear, constant; not 'cosin'; did you "
@@ -120,6 +121,42 @@ INSTANTIATE_TEST_SUITE_P(
                 "quantization.skip_modules: leaves no module"},
         BadCase{R"({"quantization":{"bits":4},"training":{"method":"full"}})",
                 "quantization.bits: must be 0 with training.method: full"},
+        BadCase{R"({"lora":{"rank_pattern":["qkv"]}})",
+                "lora.rank_pattern: must be PATTERN=VALUE, or a mapping {PATTERN: VALUE}"},
+        BadCase{R"({"lora":{"rank_pattern":["fc1=4"]}})",
+                "lora.rank_pattern: 'fc1' matches no module; there are those of"},
+        BadCase{R"({"lora":{"rank_pattern":["qkv=0"]}})",
+                "lora.rank_pattern: must give 'qkv' a whole number above 0, not '0'"},
+        BadCase{R"({"lora":{"rank_pattern":["qkv=193"]}})", "lora.rank_pattern: 193 is above 192"},
+        BadCase{R"({"lora":{"alpha_pattern":["qkv=inf"]}})",
+                "lora.alpha_pattern: must give 'qkv' a number above 0, not 'inf'"},
+        BadCase{R"({"lora":{"modules_to_save":["norm3"]}})",
+                "lora.modules_to_save: 'norm3' matches no module"},
+        BadCase{R"({"lora":{"modules_to_save":["blocks.0.attn.qkv"]}})",
+                "lora.modules_to_save: blocks.0.attn.qkv is in lora.target_modules too"},
+        BadCase{R"({"lora":{"init_lora_weights":"loftq"}})",
+                "lora.init_lora_weights: loftq begins"},
+        BadCase{R"({"quantization":{"overrides":["fc1=nf5"]}})",
+                "quantization.overrides: must give 'fc1' one of none, int8, nf4"},
+        BadCase{R"({"quantization":{"bits":4,"overrides":["head=int8"]}})",
+                "quantization.overrides: 'head' matches no module"},
+        BadCase{R"({"quantization":{"bits":-1},"model":{"pretrained":false}})",
+                "quantization.bits: auto measures trained weights"},
+        BadCase{R"({"quantization":{"bits":4},"lora":{"dropout":0.1},
+                    "training":{"quantization_aware":true}})",
+                "lora.dropout: must be 0 with training.quantization_aware"},
+        BadCase{R"({"lora":{"dropout":0},"training":{"quantization_aware":true}})",
+                "training.quantization_aware: needs quantization.bits"},
+        BadCase{R"({"training":{"method":"full","quantization_aware":true}})",
+                "training.quantization_aware: needs training.method: lora"},
+        BadCase{R"({"training":{"method":"sensitivity"},"quantization":{"bits":-1}})",
+                "quantization.bits: not with training.method: sensitivity"},
+        BadCase{R"({"training":{"method":"sensitivity"},"model":{"pretrained":false}})",
+                "model.pretrained: must be true with training.method: sensitivity"},
+        BadCase{R"({"dataset":{"name":"imagefolder"}})", "dataset.path: missing"},
+        BadCase{R"({"dataset":{"name":"imagefolder","path":"/data/flowers"}})",
+                "dataset.path: must be the name of a directory in the data root"},
+        BadCase{R"({"dataset":{"path":"flowers"}})", "dataset.path: has no effect"},
         // 100 images in batches of 32, the last one of 4: 4 steps an epoch.
         BadCase{R"({"dataset":{"train_limit":100},"training":{"num_epochs":2,"warmup_steps":8}})",
                 "training.warmup_steps: 8 are not fewer than the 8 steps"}));
@@ -131,6 +168,47 @@ TEST(Problems, AllAtOnce) {
   spec.mutable_quantization()->set_double_quant(true);
   spec.mutable_dataset()->set_image_size(100);
   EXPECT_EQ(Problems(spec).size(), 4u) << AllProblems(spec);
+}
+
+TEST(Problems, NoneForWhatModulesMayHaveOfTheirOwn) {
+  v1::ExperimentSpec spec = Study();
+  spec.mutable_lora()->clear_target_modules();
+  spec.mutable_lora()->add_target_modules("all-linear");
+  spec.mutable_lora()->add_rank_pattern("blocks.*.mlp.fc1=16");
+  spec.mutable_lora()->add_alpha_pattern("fc1=2.5");
+  spec.mutable_lora()->add_modules_to_save("norm");
+  spec.mutable_quantization()->add_overrides("fc1=int8");
+  spec.mutable_quantization()->add_overrides("blocks.11.*.*=none");
+  spec.mutable_quantization()->set_bits(-1);
+  spec.mutable_quantization()->set_double_quant(true);
+  EXPECT_EQ(AllProblems(spec), "");
+}
+
+// Pairs: the first pattern that matches counts, skips come before overrides.
+TEST(Pairs, GiveModulesTheirOwn) {
+  v1::Lora lora = DefaultSpec().lora();
+  lora.add_rank_pattern("blocks.0.attn.qkv=2");
+  lora.add_rank_pattern("qkv=4");
+  lora.add_alpha_pattern("fc1=2.5");
+  EXPECT_EQ(RankOf("blocks.0.attn.qkv", lora), 2);
+  EXPECT_EQ(RankOf("blocks.1.attn.qkv", lora), 4);
+  EXPECT_EQ(RankOf("blocks.1.mlp.fc1", lora), 8);
+  EXPECT_EQ(AlphaOf("blocks.1.mlp.fc1", lora), 2.5);
+
+  v1::Quantization quantization = DefaultSpec().quantization();
+  quantization.set_bits(4);
+  quantization.set_double_quant(true);
+  quantization.add_overrides("proj=int8");
+  quantization.add_overrides("blocks.0.*.*=none");
+  const auto type = [&](const char* module) {
+    return QuantTypeName(QuantizationOf(module, quantization));
+  };
+  EXPECT_EQ(type("blocks.0.attn.proj"), "int8");
+  EXPECT_EQ(type("blocks.0.attn.qkv"), "none");
+  EXPECT_EQ(type("blocks.1.attn.qkv"), "nf4");
+  EXPECT_EQ(type("patch_embed.proj"), "none");
+  EXPECT_FALSE(QuantizationOf("blocks.0.attn.proj", quantization).double_quant());
+  EXPECT_TRUE(QuantizationOf("blocks.1.attn.qkv", quantization).double_quant());
 }
 
 TEST(CanonicalJson, LeavesDefaultsOutAndKeepsTheOrderOfTheProto) {

@@ -131,6 +131,28 @@ matrix:
   EXPECT_EQ(std::set<std::string>(names.begin(), names.end()).size(), 4u);
 }
 
+TEST(SweepFile, PairsAreMappings) {
+  const SweepPlan plan = Plan(absl::StrCat(kBase, R"(
+lora: {target_modules: [qkv, fc1], rank_pattern: {qkv: 4, blocks.0.mlp.fc1: 16}}
+matrix:
+  quantization:
+    - {bits: auto}
+    - {bits: 4, overrides: {fc2: int8, blocks.0.*.*: none}}
+)"));
+  ASSERT_THAT(plan.cells, SizeIs(2));
+  const v1::ExperimentSpec& spec = plan.cells[1].spec;
+  EXPECT_THAT(spec.lora().rank_pattern(), ElementsAre("qkv=4", "blocks.0.mlp.fc1=16"));
+  EXPECT_THAT(spec.quantization().overrides(), ElementsAre("fc2=int8", "blocks.0.*.*=none"));
+  EXPECT_EQ(plan.cells[0].spec.quantization().bits(), -1);
+  EXPECT_EQ(plan.cells[0].name, "deit_tiny_patch16_224-cifar10-r8-auto-s42");
+  EXPECT_EQ(ErrorOf(absl::StrCat(kBase, "lora: {rank_pattern: {qkv: [4]}}")),
+            "a.yaml:3: lora.rank_pattern: must give each pattern a single value");
+  EXPECT_EQ(
+      ErrorOf(absl::StrCat(kBase, "quantization: {bits: 4, overrides: {fc2: int4}}")),
+      "a.yaml:3: quantization.overrides: must give 'fc2' one of none, int8, nf4, fp4, nf4_ln, "
+      "not 'int4'; did you mean int8?");
+}
+
 TEST(SweepFile, ExcludeDropsAndIncludeAdds) {
   const SweepPlan plan = Plan(absl::StrCat(kBase, R"(
 matrix:
@@ -172,7 +194,7 @@ dataset.image_size:
 a.yaml:2: prioritty: unknown key; did you mean priority?
 a.yaml:3: model.nmae: unknown key; did you mean name?
 a.yaml:3: model.pretrained: must be true or false, not 'yes'
-a.yaml:5: dataset.name: must be one of cifar10, cifar100, fashion_mnist; not 'cifar'; did you mean cifar10?
+a.yaml:5: dataset.name: must be one of cifar10, cifar100, fashion_mnist, imagefolder; not 'cifar'; did you mean cifar10?
 a.yaml:6: dataset.batch_size: must not be in quotes: '32' is text
 a.yaml:8: lora.rnak: unknown key; did you mean rank?
 a.yaml:9: lora.rank: must be at least 1 and at most 4096; not 0

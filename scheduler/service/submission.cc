@@ -8,6 +8,7 @@
 #include "absl/strings/strip.h"
 #include "common/hash.h"
 #include "common/spec/kind.h"
+#include "common/spec/datasets.h"
 #include "common/spec/memory_estimate.h"
 #include "common/spec/spec.h"
 #include "common/spec/sweep_file.h"
@@ -119,7 +120,7 @@ storage::SpecRow SpecRowOf(const v1::ExperimentSpec& spec, const std::string& we
   row.json = CanonicalJson(spec);
   row.key = Sha256Hex(row.json);  // as RunKey
   if (spec.model().pretrained() && spec.model().weights().empty()) row.model = spec.model().name();
-  row.dataset = spec.dataset().name();
+  row.dataset = DatasetOnDisk(spec.dataset());
   row.weights_key = weights_key;
   // What it can come down to: the engine fits its micro-batch to the memory it is given.
   row.memory_bytes = EstimatePeakBytes(spec, /*micro_batch=*/1);

@@ -18,6 +18,7 @@ enum class Purpose : uint32_t {
   kAugmentation = 3,
   kLoraDropout = 4,
   kBenchmark = 5,
+  kMixing = 6,
 };
 
 struct PhiloxKey {

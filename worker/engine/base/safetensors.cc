@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -103,6 +104,20 @@ absl::StatusOr<Entry> ParseEntry(const std::string& name, const json& value) {
   return entry;
 }
 
+// `duplicate` gets a key of the outermost object that is there twice: JSON allows it, but which of
+// the two tensors is meant?
+json ParseHeader(const std::string& text, std::string* duplicate) {
+  std::set<std::string> seen;
+  const auto note = [&](int depth, json::parse_event_t event, json& parsed) {
+    if (event == json::parse_event_t::key && depth == 1 &&
+        !seen.insert(parsed.get<std::string>()).second) {
+      *duplicate = parsed.get<std::string>();
+    }
+    return true;
+  };
+  return json::parse(text, note, /*allow_exceptions=*/false);
+}
+
 absl::Status ParseMetadata(const json& value, std::map<std::string, std::string>* metadata) {
   if (!value.is_object()) return absl::DataLossError("no object of strings");
   for (const auto& [key, text] : value.items()) {
@@ -175,7 +190,11 @@ absl::StatusOr<TensorFile> ReadTensorFile(const std::string& path) {
   }
   std::string text(header_bytes, '\0');
   RETURN_IF_ERROR(ReadAt(fd.get(), sizeof header_bytes, text.data(), header_bytes, path));
-  const json header = json::parse(text, nullptr, /*allow_exceptions=*/false);
+  std::string duplicate;
+  const json header = ParseHeader(text, &duplicate);
+  if (!duplicate.empty()) {
+    return absl::DataLossError(absl::StrCat(path, ": the header names ", duplicate, " twice"));
+  }
   if (!header.is_object()) {
     return absl::DataLossError(absl::StrCat(path, ": the header is no JSON object"));
   }

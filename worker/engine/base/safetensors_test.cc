@@ -104,6 +104,9 @@ TEST_F(SafetensorsTest, DamageIsNamed) {
   ExpectDataLoss(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},)"
                  R"("b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})",
                  four, "the tensor before it ends at 4");
+  ExpectDataLoss(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},)"
+                 R"("a":{"dtype":"I32","shape":[1],"data_offsets":[0,4]}})",
+                 four, "the header names a twice");
   ExpectDataLoss(R"({"__metadata__":{"a":1}})", "", "a: no string");
   ExpectDataLoss(R"({"a":{"dtype":"BOOL","shape":[1],"data_offsets":[0,1]}})", "\2", "BOOL");
   ASSERT_TRUE(WriteFileAtomic(path_, "abc").ok());

@@ -11,11 +11,13 @@
 #include "absl/strings/str_join.h"
 #include "common/file.h"
 #include "common/status.h"
+#include "worker/engine/data/image_folder.h"
 
 namespace qsweep::engine {
 namespace {
 
 constexpr int64_t kMaxFileBytes = int64_t{2} << 30;
+constexpr int64_t kMaxPictureBytes = int64_t{256} << 20;
 constexpr char kDebianFashionMnist[] = "/usr/share/datasets/fashion-mnist";
 
 // The official binary layout: label bytes, then 3 x 32 x 32 pixels, record after record.
@@ -216,7 +218,8 @@ absl::Status Select(const v1::Dataset& spec, int64_t limit, Dataset* dataset) {
     const int32_t label = renumbered[dataset->labels[i]];
     if (label < 0) continue;
     dataset->labels[kept] = label;
-    if (kept != i)
+    if (kept != i && dataset->of_files()) dataset->files[kept] = std::move(dataset->files[i]);
+    if (kept != i && !dataset->of_files())
       std::copy_n(dataset->pixels.data() + i * pixels, pixels,
                   dataset->pixels.data() + kept * pixels);
     ++kept;
@@ -226,6 +229,7 @@ absl::Status Select(const v1::Dataset& spec, int64_t limit, Dataset* dataset) {
         absl::StrCat("dataset.classes: ", spec.name(), " holds no image of them"));
   }
   dataset->labels.resize(kept);
+  if (dataset->of_files()) dataset->files.resize(kept);
   dataset->pixels.resize(kept * pixels);
   dataset->pixels.shrink_to_fit();
   if (chosen > 0) dataset->classes = chosen;
@@ -240,13 +244,29 @@ bool BothSplits(const CifarLayout& layout, const std::string& data_root) {
 
 }  // namespace
 
+Image Dataset::At(int64_t index) const {
+  QSWEEP_CHECK(index >= 0 && index < size());
+  if (!of_files()) {
+    const int64_t count = channels * height * width;
+    const uint8_t* const begin = pixels.data() + index * count;
+    return {channels, height, width, std::vector<uint8_t>(begin, begin + count)};
+  }
+  const std::string& path = files[index];
+  const absl::StatusOr<std::string> bytes = ReadFile(path, kMaxPictureBytes);
+  if (!bytes.ok()) throw ImageError(std::string(bytes.status().message()));
+  absl::StatusOr<Image> image = DecodeImage(*bytes);
+  if (!image.ok()) throw ImageError(absl::StrCat(path, ": ", image.status().message()));
+  return *std::move(image);
+}
+
 absl::StatusOr<Dataset> LoadDataset(const v1::Dataset& spec, const std::string& data_root,
                                     Split split) {
   absl::StatusOr<Dataset> dataset =
-      spec.name() == "cifar10"    ? LoadCifar(Cifar10(), data_root, split)
-      : spec.name() == "cifar100" ? LoadCifar(Cifar100(), data_root, split)
-      : spec.name() == "fashion_mnist"
-          ? LoadFashionMnist(data_root, split)
+      spec.name() == "cifar10"         ? LoadCifar(Cifar10(), data_root, split)
+      : spec.name() == "cifar100"      ? LoadCifar(Cifar100(), data_root, split)
+      : spec.name() == "fashion_mnist" ? LoadFashionMnist(data_root, split)
+      : spec.name() == "imagefolder"
+          ? LoadImageFolder(JoinPath(data_root, spec.path()), split)
           : absl::InvalidArgumentError(absl::StrCat("unknown dataset ", spec.name()));
   if (!dataset.ok()) return dataset.status();
   RETURN_IF_ERROR(
@@ -264,6 +284,9 @@ std::vector<std::string> DatasetsPresent(const std::string& data_root) {
     return PathExists(images) && PathExists(labels);
   };
   if (present(Split::kTrain) && present(Split::kTest)) names.push_back("fashion_mnist");
+  for (const std::string& name : ImageFoldersIn(data_root)) {
+    names.push_back(absl::StrCat("imagefolder:", name));
+  }
   return names;
 }
 

@@ -32,7 +32,9 @@ std::vector<float> Evaluated(const ImageTransform& transform, int64_t index) {
 std::vector<int> Augmented(const Dataset& dataset, const std::vector<std::string>& augmentation,
                            uint64_t seed, int64_t epoch, int64_t index) {
   std::vector<float> out(3 * 64);
-  ImageTransform(Mini(), 8, dataset).Training(index, augmentation, seed, epoch, out.data());
+  v1::Dataset spec;
+  spec.mutable_augmentation()->Add(augmentation.begin(), augmentation.end());
+  ImageTransform(Mini(), 8, dataset).Training(index, spec, seed, epoch, out.data());
   std::vector<int> pixels;
   for (float value : out)
     pixels.push_back(static_cast<int>(std::lround((value * 0.5f + 0.5f) * 255)));

@@ -16,6 +16,7 @@
 #include "common/status.h"
 #include "worker/engine/base/allocator.h"
 #include "worker/engine/base/random.h"
+#include "worker/engine/data/mix.h"
 
 namespace qsweep::engine {
 namespace {
@@ -40,8 +41,8 @@ Batch EvaluationBatch(const ImageTransform& transform, const Dataset& dataset, i
                       int64_t end) {
   QSWEEP_CHECK(0 <= begin && begin <= end && end <= dataset.size());
   const int64_t side = transform.image_size();
-  Batch batch{at::empty({end - begin, 3, side, side}, at::kFloat),
-              at::empty({end - begin}, at::kLong)};
+  Batch batch{
+      at::empty({end - begin, 3, side, side}, at::kFloat), at::empty({end - begin}, at::kLong), {}};
   float* const images = batch.images.data_ptr<float>();
   int64_t* const labels = batch.labels.data_ptr<int64_t>();
   at::parallel_for(0, end - begin, 1, [&](int64_t from, int64_t to) {
@@ -58,7 +59,7 @@ class TrainingLoader::Prefetcher {
   Prefetcher(const v1::ExperimentSpec& spec, const ModelShape& model, const Dataset& dataset)
       : dataset_(dataset),
         transform_(model, spec.dataset().image_size(), dataset),
-        augmentation_(spec.dataset().augmentation().begin(), spec.dataset().augmentation().end()),
+        spec_(spec.dataset()),
         seed_(static_cast<uint64_t>(spec.seed())),
         batch_size_(spec.dataset().batch_size()),
         steps_per_epoch_((dataset.size() + batch_size_ - 1) / batch_size_),
@@ -144,19 +145,22 @@ class TrainingLoader::Prefetcher {
     const int64_t size = std::min(batch_size_, dataset_.size() - begin);
     const int64_t side = transform_.image_size();
     const AccountScope scope(Account::kOther);
-    Batch batch{at::empty({size, 3, side, side}, at::kFloat), at::empty({size}, at::kLong)};
+    Batch batch{at::empty({size, 3, side, side}, at::kFloat), at::empty({size}, at::kLong), {}};
+    std::vector<int64_t> indices;
     for (int64_t i = 0; i < size; ++i) {
       const int64_t index = order_[begin + i];
-      transform_.Training(index, augmentation_, seed_, epoch,
+      indices.push_back(index);
+      transform_.Training(index, spec_, seed_, epoch,
                           batch.images.data_ptr<float>() + i * 3 * side * side);
       batch.labels.data_ptr<int64_t>()[i] = dataset_.labels[index];
     }
+    if (Mixes(spec_)) MixBatch(spec_, seed_, epoch, indices, dataset_.classes, &batch);
     return batch;
   }
 
   const Dataset& dataset_;
   const ImageTransform transform_;
-  const std::vector<std::string> augmentation_;
+  const v1::Dataset spec_;
   const uint64_t seed_;
   const int64_t batch_size_;
   const int64_t steps_per_epoch_;

@@ -18,8 +18,9 @@
 namespace qsweep::engine {
 
 struct Batch {
-  at::Tensor images;  // fp32 [B, 3, S, S]
-  at::Tensor labels;  // int64 [B]
+  at::Tensor images;   // fp32 [B, 3, S, S]
+  at::Tensor labels;   // int64 [B]
+  at::Tensor targets;  // fp32 [B, classes], of mixed images; else undefined
 };
 
 // The effective batches of training, in order. The last, smaller batch of an epoch is kept. For one
@@ -33,8 +34,8 @@ class TrainingLoader {
   // Batches from `step` (0-based, counted over all epochs) on are prefetched from now on. Call
   // before the first Next and after a resume.
   void Seek(int64_t step);
-  // The next effective batch; there is no last one. Throws what decoding threw (OutOfMemory), and
-  // then the same batch is next again.
+  // The next effective batch; there is no last one. Throws what decoding threw (OutOfMemory,
+  // ImageError), and then the same batch is next again.
   Batch Next();
 
  private:

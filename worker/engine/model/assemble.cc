@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/spec/modules.h"
+#include "common/spec/pairs.h"
 #include "common/status.h"
 #include "worker/engine/base/allocator.h"
 
@@ -52,9 +53,16 @@ class Assembler {
   // Trainable under full, else frozen in fp32.
   Parameter Base(const std::string& name, const std::string& group);
   Norm MakeNorm(const std::string& name, const std::string& group);
-  absl::StatusOr<Linear> MakeLinear(const std::string& name, const std::string& group);
-  absl::Status Freeze(const at::Tensor& weight, Linear* linear);
-  void Adapt(const std::string& group, uint32_t module, Linear* linear);
+  // `norm`: whose output it reads; empty: another's. `number`: the module's, of the adaptable ones.
+  absl::StatusOr<Linear> MakeLinear(const std::string& name, const std::string& group,
+                                    const std::string& norm = "", uint32_t number = 0);
+  bool IsSaved(const std::string& module) const;
+  bool IsAdapted(const std::string& module) const;
+  absl::Status Freeze(const at::Tensor& weight, const at::Tensor& importance, Linear* linear);
+  absl::Status Adapt(const at::Tensor& weight, const at::Tensor& importance,
+                     const std::string& group, uint32_t number, Linear* linear);
+  AdapterPair DefaultPair(const Linear& linear, int64_t in, int64_t rank, uint32_t number) const;
+  void ReportMixture();
   Linear MakeHead();
   absl::StatusOr<Block> MakeBlock(int64_t index);
   void CountHeld(int64_t bytes) { held_bytes_ += bytes; }
@@ -80,7 +88,7 @@ absl::Status Assembler::CheckSpec() const {
     }
     RETURN_IF_ERROR(CheckPatterns("lora.target_modules", spec_.lora().target_modules(), adaptable));
   }
-  if (spec_.quantization().bits() > 0) {
+  if (Quantizes(spec_.quantization())) {
     if (method() == "full") {
       return absl::InvalidArgumentError(
           "quantization.bits: training.method full trains every weight, so none is frozen to "
@@ -91,6 +99,14 @@ absl::Status Assembler::CheckSpec() const {
         CheckPatterns("quantization.skip_modules", spec_.quantization().skip_modules(), all));
   }
   return absl::OkStatus();
+}
+
+bool Assembler::IsSaved(const std::string& module) const {
+  return method() == "lora" && ModuleMatchesAny(module, spec_.lora().modules_to_save());
+}
+
+bool Assembler::IsAdapted(const std::string& module) const {
+  return method() == "lora" && ModuleMatchesAny(module, spec_.lora().target_modules());
 }
 
 Parameter Assembler::Train(const std::string& name, const std::string& group,
@@ -110,65 +126,122 @@ Parameter Assembler::Base(const std::string& name, const std::string& group) {
 
 Norm Assembler::MakeNorm(const std::string& name, const std::string& group) {
   Norm norm;
-  norm.gamma = Base(name + ".weight", group);
-  norm.beta = Base(name + ".bias", group);
   norm.eps = shape_.norm_eps;
+  if (!IsSaved(name)) {
+    norm.gamma = Base(name + ".weight", group);
+    norm.beta = Base(name + ".bias", group);
+    return norm;
+  }
+  out_.saved.push_back(name);
+  const at::Tensor& gamma = base_.at(name + ".weight");
+  CountHeld(2 * gamma.numel() * sizeof(float));
+  norm.gamma = Train(kPeftPrefix + name + ".weight", group, gamma, /*decay=*/false);
+  norm.beta = Train(kPeftPrefix + name + ".bias", group, base_.at(name + ".bias"), /*decay=*/false);
   return norm;
 }
 
-absl::Status Assembler::Freeze(const at::Tensor& weight, Linear* linear) {
-  const v1::Quantization& asked = spec_.quantization();
-  if (asked.bits() == 0 || ModuleMatchesAny(linear->name, asked.skip_modules())) {
+absl::Status Assembler::Freeze(const at::Tensor& weight, const at::Tensor& importance,
+                               Linear* linear) {
+  const v1::Quantization own = QuantizationOf(linear->name, spec_.quantization());
+  if (own.bits() == 0) {
     linear->dense = weight.to(compute_);
     CountHeld(linear->dense.numel() * static_cast<int64_t>(linear->dense.element_size()));
     return absl::OkStatus();
   }
-  absl::StatusOr<QuantizedWeight> quantized = QuantizedWeight::Quantize(weight, asked);
+  absl::StatusOr<QuantizedWeight> quantized = QuantizedWeight::Quantize(weight, own, importance);
   if (!quantized.ok()) return Annotate(quantized.status(), linear->name);
   v1::QuantizationFacts& facts = out_.quantization;
   facts.set_layers_quantized(facts.layers_quantized() + 1);
   facts.set_weights_quantized(facts.weights_quantized() + weight.numel());
-  *facts.add_layer_errors() = quantized->Error(weight, linear->name);
+  v1::LayerError& error = *facts.add_layer_errors();
+  error = quantized->Error(weight, linear->name);
+  error.set_quant_type(QuantTypeName(own));
+  error.set_bits_per_weight(quantized->bits_per_weight());
   quantized_bits_ += quantized->bits_per_weight() * static_cast<double>(weight.numel());
-  CountHeld(quantized->payload_bytes() + quantized->scale_bytes());
+  const int64_t bytes = quantized->payload_bytes() + quantized->scale_bytes();
+  if (spec_.training().quantization_aware() && linear->lora) {
+    // Of the base alone it says what the format costs; training quantizes the sum.
+    linear->lora->requantized = Requantized{weight, importance, own};
+    linear->dense = at::empty(weight.sizes(), compute_);
+    CountHeld(weight.numel() * static_cast<int64_t>(sizeof(float)));
+    return absl::OkStatus();
+  }
+  CountHeld(bytes);
   linear->quantized = *std::move(quantized);
   return absl::OkStatus();
 }
 
-absl::StatusOr<Linear> Assembler::MakeLinear(const std::string& name, const std::string& group) {
+absl::StatusOr<Linear> Assembler::MakeLinear(const std::string& name, const std::string& group,
+                                             const std::string& norm, uint32_t number) {
   Linear linear;
   linear.name = name;
   linear.compute = compute_;
   const at::Tensor& weight = base_.at(name + ".weight");
   const at::Tensor matrix = weight.view({weight.size(0), -1});
-  if (method() == "full") {
-    CountHeld(matrix.numel() * sizeof(float));
-    linear.weight = Train(name + ".weight", group, matrix, /*decay=*/true);
-  } else {
-    RETURN_IF_ERROR(Freeze(matrix, &linear));
+  const bool saved = IsSaved(name);
+  if (method() == "full" || saved) {
+    const std::string prefix = saved ? kPeftPrefix : "";
+    if (saved) out_.saved.push_back(name);
+    CountHeld((matrix.numel() + (saved ? matrix.size(0) : 0)) * sizeof(float));
+    linear.weight = Train(prefix + name + ".weight", group, matrix, /*decay=*/true);
+    linear.bias = saved ? Train(prefix + name + ".bias", group, base_.at(name + ".bias"), false)
+                        : Base(name + ".bias", group);
+    return linear;
   }
   linear.bias = Base(name + ".bias", group);
+  // What a layer reads from x = γ z + β has the mean square γ² + β², for z is normalised.
+  const at::Tensor importance =
+      norm.empty() ? at::Tensor()
+                   : base_.at(norm + ".weight").square() + base_.at(norm + ".bias").square();
+  if (IsAdapted(name)) {
+    RETURN_IF_ERROR(Adapt(matrix, importance, group, number, &linear));
+  } else {
+    RETURN_IF_ERROR(Freeze(matrix, importance, &linear));
+  }
   return linear;
 }
 
 // A ~ kaiming_uniform(a = sqrt 5), which is U(±1/sqrt(in)), and B = 0, as PEFT.
-void Assembler::Adapt(const std::string& group, uint32_t module, Linear* linear) {
+AdapterPair Assembler::DefaultPair(const Linear& linear, int64_t in, int64_t rank,
+                                   uint32_t number) const {
+  return {DrawUniform({rank, in}, 1 / std::sqrt(static_cast<double>(in)), spec_.seed(),
+                      kAdapterTensors + number),
+          at::zeros({linear.out_features(), rank}, at::kFloat)};
+}
+
+// Freezes the weight, or what the adapter's beginning leaves of it, and adds the adapter.
+absl::Status Assembler::Adapt(const at::Tensor& weight, const at::Tensor& importance,
+                              const std::string& group, uint32_t number, Linear* linear) {
   const v1::Lora& lora = spec_.lora();
-  const int64_t in = base_.at(linear->name + ".weight").size(1), rank = lora.rank();
-  const uint64_t seed = spec_.seed();
-  const std::string name = kPeftPrefix + linear->name;
-  LoraAdapter adapter;
-  const at::Tensor a = DrawUniform({rank, in}, 1 / std::sqrt(static_cast<double>(in)), seed,
-                                   kAdapterTensors + module);
-  adapter.a = Train(name + ".lora_A.weight", group, a, true);
-  adapter.b = Train(name + ".lora_B.weight", group,
-                    at::zeros({linear->out_features(), rank}, at::kFloat), true);
-  adapter.scaling =
-      lora.alpha() / (lora.use_rslora() ? std::sqrt(static_cast<double>(rank)) : rank);
-  adapter.dropout_key = MakeKey(seed, Purpose::kLoraDropout, module);
+  const int64_t rank = RankOf(linear->name, lora);
+  const std::string& init = lora.init_lora_weights();
+  linear->lora.emplace();
+  LoraAdapter& adapter = *linear->lora;
+  adapter.scaling = AlphaOf(linear->name, lora) /
+                    (lora.use_rslora() ? std::sqrt(static_cast<double>(rank)) : rank);
+  adapter.dropout_key = MakeKey(spec_.seed(), Purpose::kLoraDropout, number);
   adapter.dropout_threshold = static_cast<uint32_t>(std::lround(lora.dropout() * 65536));
-  linear->lora = std::move(adapter);
+
+  AdapterPair start = DefaultPair(*linear, weight.size(1), rank, number);
+  if (init == "pissa") {
+    start = LowRankPair(weight, rank, adapter.scaling);
+    RETURN_IF_ERROR(Freeze(weight - AdapterProduct(start, adapter.scaling), importance, linear));
+  } else {
+    RETURN_IF_ERROR(Freeze(weight, importance, linear));
+    if (init == "loftq" && linear->quantized) {
+      start =
+          LowRankPair(weight - linear->quantized->Dequantize(at::kFloat), rank, adapter.scaling);
+    }
+  }
+  const std::string name = kPeftPrefix + linear->name;
+  adapter.a = Train(name + ".lora_A.weight", group, start.a, true);
+  adapter.b = Train(name + ".lora_B.weight", group, start.b, true);
+  if (init != "default") {
+    const AccountScope scope(Account::kAdapter);
+    out_.starts[linear->name] = {start.a.clone(), start.b.clone()};
+  }
   out_.adapted.push_back(linear->name);
+  return absl::OkStatus();
 }
 
 absl::StatusOr<Block> Assembler::MakeBlock(int64_t index) {
@@ -177,13 +250,12 @@ absl::StatusOr<Block> Assembler::MakeBlock(int64_t index) {
   block.heads = shape_.heads;
   block.cls_only = index == shape_.depth - 1;
   Linear* linears[] = {&block.qkv, &block.proj, &block.fc1, &block.fc2};
+  const std::string norms[] = {prefix + "norm1", "", prefix + "norm2", ""};
   block.norm1 = MakeNorm(prefix + "norm1", group);
   block.norm2 = MakeNorm(prefix + "norm2", group);
   for (int i = 0; i < 4; ++i) {
-    ASSIGN_OR_RETURN(*linears[i], MakeLinear(prefix + kBlockLinears[i], group));
-    if (method() == "lora" && ModuleMatchesAny(linears[i]->name, spec_.lora().target_modules())) {
-      Adapt(group, static_cast<uint32_t>(4 * index + i), linears[i]);
-    }
+    ASSIGN_OR_RETURN(*linears[i], MakeLinear(prefix + kBlockLinears[i], group, norms[i],
+                                             static_cast<uint32_t>(4 * index + i)));
   }
   return block;
 }
@@ -194,6 +266,7 @@ Linear Assembler::MakeHead() {
   Linear head;
   head.name = "head";
   head.compute = at::kFloat;
+  if (method() == "lora") out_.saved.push_back("head");
   head.weight = Train(prefix + "head.weight", "head", base_.at("head.weight"), true);
   head.bias = Train(prefix + "head.bias", "head", base_.at("head.bias"), false);
   CountHeld((head.weight.value.numel() + head.bias.value.numel()) * sizeof(float));
@@ -219,26 +292,35 @@ absl::StatusOr<AssembledVit> Assembler::Run(int64_t image_size) {
   network.norm = MakeNorm("norm", "head");
   network.head = MakeHead();
 
-  const v1::Quantization& asked = spec_.quantization();
   v1::QuantizationFacts& facts = out_.quantization;
-  facts.set_bits(asked.bits());
-  facts.set_quant_type(asked.bits() == 0   ? "none"
-                       : asked.bits() == 8 ? "int8"
-                                           : asked.quant_type());
-  if (asked.bits() == 4) {
-    facts.set_double_quant(asked.double_quant());
-    facts.set_blocksize(asked.blocksize());
-  }
   facts.set_bytes_before(out_.total_parameters * static_cast<int64_t>(sizeof(float)));
   facts.set_bytes_after(held_bytes_);
-  if (asked.bits() == 0) return std::move(out_);
+  facts.set_quant_type("none");
+  if (!Quantizes(spec_.quantization())) return std::move(out_);
   if (facts.layers_quantized() == 0) {
     return absl::InvalidArgumentError(
-        absl::StrCat("quantization.bits is ", asked.bits(),
+        absl::StrCat("quantization.bits is ", spec_.quantization().bits(),
                      ", but quantization.skip_modules leaves no module to quantize"));
   }
   facts.set_bits_per_weight(quantized_bits_ / static_cast<double>(facts.weights_quantized()));
+  ReportMixture();
   return std::move(out_);
+}
+
+// The bits and type that all quantized layers share; where they differ, "mixed".
+void Assembler::ReportMixture() {
+  v1::QuantizationFacts& facts = out_.quantization;
+  const std::string& first = facts.layer_errors(0).quant_type();
+  bool mixed = false, four = false;
+  for (const v1::LayerError& error : facts.layer_errors()) {
+    mixed |= error.quant_type() != first;
+    four |= error.quant_type() != "int8";
+  }
+  facts.set_quant_type(mixed ? "mixed" : first);
+  if (!mixed) facts.set_bits(four ? 4 : 8);
+  if (!four) return;
+  facts.set_double_quant(spec_.quantization().double_quant());
+  facts.set_blocksize(spec_.quantization().blocksize());
 }
 
 }  // namespace

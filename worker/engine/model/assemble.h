@@ -4,6 +4,7 @@
 #define QSWEEP_WORKER_ENGINE_MODEL_ASSEMBLE_H_
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "common/spec/models.h"
 #include "qsweep/v1/result.pb.h"
 #include "qsweep/v1/spec.pb.h"
+#include "worker/engine/model/adapter_start.h"
 #include "worker/engine/model/base_tensors.h"
 #include "worker/engine/model/network.h"
 #include "worker/engine/model/vit.h"
@@ -21,6 +23,9 @@ struct AssembledVit {
   Network network;
   std::vector<TrainableParameter> trainable;
   std::vector<std::string> adapted;
+  std::map<std::string, AdapterPair>
+      starts;                      // by module, of adapters that began otherwise than PEFT's
+  std::vector<std::string> saved;  // modules trained in full beside adapters
   v1::QuantizationFacts quantization;
   int64_t total_parameters = 0;
 };

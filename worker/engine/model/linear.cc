@@ -1,6 +1,9 @@
 #include "worker/engine/model/linear.h"
 
+#include <cmath>
+
 #include "worker/engine/base/allocator.h"
+#include "worker/engine/model/adapter_start.h"
 
 namespace qsweep::engine {
 
@@ -26,6 +29,30 @@ at::Tensor Linear::Weights(Workspace& workspace) const {
   return panel;
 }
 
+at::Tensor Linear::Merged() const {
+  at::Tensor merged;
+  if (weight.value.defined()) return weight.value;
+  if (lora && lora->requantized) {
+    merged = lora->requantized->base;
+  } else {
+    merged = quantized ? quantized->Dequantize(at::kFloat) : dense.to(at::kFloat);
+  }
+  if (!lora) return merged;
+  return merged + AdapterProduct({lora->a.value, lora->b.value}, lora->scaling);
+}
+
+void Linear::Requantize() {
+  if (!lora || !lora->requantized) return;
+  const Requantized& from = *lora->requantized;
+  const auto merged = QuantizedWeight::Quantize(Merged(), from.spec, from.importance);
+  // Only weights that are not finite cannot be quantized; the loss will say so.
+  if (merged.ok()) {
+    merged->DequantizeInto(dense);
+  } else {
+    dense.fill_(NAN);
+  }
+}
+
 DropoutMask Linear::Mask(const Position& position) const {
   return {lora->dropout_key, position.training ? lora->dropout_threshold : 0, position.step,
           position.first_sample, position.rows_per_sample};
@@ -47,7 +74,7 @@ void Linear::ForwardAdd(const at::Tensor& x, const Position& position, const at:
   const DropoutMask mask = Mask(position);
   const at::Tensor hidden = at::empty({x.size(0), lora->a.value.size(0)}, compute);
   Matmul(mask.threshold > 0 ? Dropout(x, mask) : x, lora->a.value.to(compute).t(), hidden);
-  Matmul(hidden, ScaledB().t(), y, {{}, y});
+  if (!lora->requantized) Matmul(hidden, ScaledB().t(), y, {{}, y});
   if (lora_hidden != nullptr) *lora_hidden = hidden;
 }
 
@@ -80,8 +107,9 @@ at::Tensor Linear::Backward(const at::Tensor& dy, const at::Tensor& x, const Pos
   if (!wants_input) return {};
   const at::Tensor panel = Weights(workspace);
   const at::Tensor dx = at::empty({dy.size(0), panel.size(1)}, compute);
-  Matmul(dy, panel, dx, {{}, {}, lora ? at::Tensor() : multiply});
-  if (!lora) return dx;
+  const bool beside = lora && !lora->requantized;
+  Matmul(dy, panel, dx, {{}, {}, beside ? at::Tensor() : multiply});
+  if (!beside) return dx;
   const at::Tensor a = lora->a.value.to(compute);
   const DropoutMask mask = Mask(position);
   if (mask.threshold == 0) {

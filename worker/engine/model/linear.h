@@ -36,10 +36,21 @@ struct Position {
   int64_t rows_per_sample = 1;
 };
 
+// Training for quantization: what `dense` is made from, W + s B A, quantized and expanded.
+struct Requantized {
+  at::Tensor base;        // W, fp32
+  at::Tensor importance;  // of its columns, or undefined
+  v1::Quantization spec;
+};
+
 struct LoraAdapter {
   Parameter a;  // [rank, in]
   Parameter b;  // [out, rank]
   double scaling = 1;
+  // The adapter is in `dense` already: it adds nothing to y or dL/dx. The gradients of A and B are
+  // those of an adapter beside the weight, for the quantization's gradient is passed straight
+  // through (arXiv 1308.3432): with G = dyᵀ x, dB = s G Aᵀ and dA = s Bᵀ G.
+  std::optional<Requantized> requantized;
   PhiloxKey dropout_key;
   uint32_t dropout_threshold = 0;
 };
@@ -56,6 +67,10 @@ class Linear {
   std::optional<LoraAdapter> lora;
 
   int64_t out_features() const { return bias.value.size(0); }
+  // fp32 [out, in]: the frozen weight as it is held, or the trained one; and the adapter's s B A.
+  at::Tensor Merged() const;
+  // Makes `dense` anew from the adapter as it is now; nothing without lora->requantized.
+  void Requantize();
   bool trains() const { return weight.trains() || lora.has_value(); }
 
   // x [rows, in] in the compute type -> y [rows, out] in the compute type.

@@ -4,30 +4,60 @@
 #include <nlohmann/json.hpp>
 
 namespace qsweep::engine {
-std::string PeftConfigJson(const v1::Lora& lora, const std::vector<std::string>& modules,
+namespace {
+
+using nlohmann::ordered_json;
+
+ordered_json Number(double value) {
+  if (value == std::floor(value)) return static_cast<int64_t>(value);
+  return value;
+}
+
+// A dot stands for any character in PEFT's patterns, which are regular expressions.
+std::string Escaped(const std::string& name) {
+  std::string escaped;
+  for (const char c : name) {
+    if (c == '.') escaped += '\\';
+    escaped += c;
+  }
+  return escaped;
+}
+
+}  // namespace
+
+std::string PeftConfigJson(const v1::Lora& lora, const std::vector<AdaptedModule>& modules,
+                           const std::vector<std::string>& modules_to_save,
                            const std::string& base_model) {
-  nlohmann::ordered_json json = {
+  const AdaptedModule& first = modules.front();
+  std::vector<std::string> names;
+  ordered_json ranks = ordered_json::object(), alphas = ordered_json::object();
+  for (const AdaptedModule& module : modules) {
+    names.push_back(module.name);
+    if (module.rank != first.rank) ranks[Escaped(module.name)] = module.rank;
+    if (module.alpha != first.alpha) alphas[Escaped(module.name)] = Number(module.alpha);
+  }
+  const ordered_json json = {
+      {"alpha_pattern", alphas},
       {"auto_mapping", nullptr},
       {"base_model_name_or_path", base_model},
       {"bias", "none"},
       {"fan_in_fan_out", false},
       {"inference_mode", true},
+      // Whatever it began with, it is written as an adapter of the original weights.
       {"init_lora_weights", true},
       {"layers_pattern", nullptr},
       {"layers_to_transform", nullptr},
-      {"lora_alpha", lora.alpha()},
+      {"lora_alpha", Number(first.alpha)},
       {"lora_dropout", lora.dropout()},
-      {"modules_to_save", {"head"}},
+      {"modules_to_save", modules_to_save},
       {"peft_type", "LORA"},
-      {"r", lora.rank()},
+      {"r", first.rank},
+      {"rank_pattern", ranks},
       {"revision", nullptr},
-      {"target_modules", modules},
+      {"target_modules", names},
       {"task_type", nullptr},
       {"use_rslora", lora.use_rslora()},
   };
-  if (lora.alpha() == std::floor(lora.alpha())) {
-    json["lora_alpha"] = static_cast<int64_t>(lora.alpha());
-  }
   return json.dump(2) + "\n";
 }
 

@@ -2,6 +2,7 @@
 #ifndef QSWEEP_WORKER_ENGINE_MODEL_PEFT_H_
 #define QSWEEP_WORKER_ENGINE_MODEL_PEFT_H_
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -9,9 +10,19 @@
 
 namespace qsweep::engine {
 
-// adapter_config.json. `modules` are written by full name: PEFT lists know no `*`, and a short name
-// may match more there than was adapted here ("proj" also names the patch embedding's).
-std::string PeftConfigJson(const v1::Lora& lora, const std::vector<std::string>& modules,
+struct AdaptedModule {
+  std::string name;
+  int64_t rank = 0;
+  double alpha = 0;
+};
+
+// adapter_config.json of at least one module. Modules are written by full name: PEFT's lists know
+// no
+// `*`, and a short name may match more there than was adapted here ("proj" also names the patch
+// embedding's). Ranks and alphas other than the first module's go to rank_pattern and
+// alpha_pattern.
+std::string PeftConfigJson(const v1::Lora& lora, const std::vector<AdaptedModule>& modules,
+                           const std::vector<std::string>& modules_to_save,
                            const std::string& base_model);
 
 }  // namespace qsweep::engine

@@ -1,8 +1,11 @@
 #include "worker/engine/model/vit.h"
 
+#include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/spec/pairs.h"
 #include "common/status.h"
 #include "worker/engine/base/allocator.h"
 #include "worker/engine/model/assemble.h"
@@ -44,7 +47,9 @@ absl::StatusOr<std::unique_ptr<Vit>> Vit::Create(const v1::ExperimentSpec& spec,
   impl->spec = spec;
   impl->patch_size = shape.patch_size;
   ASSIGN_OR_RETURN(impl->parts, AssembleVit(spec, shape, image_size, options.compute, base));
-  return std::unique_ptr<Vit>(new Vit(std::move(impl)));
+  std::unique_ptr<Vit> vit(new Vit(std::move(impl)));
+  vit->Requantize();
+  return vit;
 } catch (const c10::Error& error) {
   return absl::InternalError(absl::StrCat("libtorch: ", error.what_without_backtrace()));
 }
@@ -88,6 +93,65 @@ int64_t Vit::trainable_parameters() const {
 
 const v1::QuantizationFacts& Vit::quantization() const { return impl_->parts.quantization; }
 
+void Vit::Requantize() {
+  for (Block& block : impl_->parts.network.blocks) {
+    for (Linear* linear : {&block.qkv, &block.proj, &block.fc1, &block.fc2}) linear->Requantize();
+  }
+}
+
+std::vector<std::string> Vit::DeadAdapters() const {
+  constexpr double kDead = 1e-3;
+  std::vector<std::pair<double, std::string>> changes;
+  for (const Block& block : impl_->parts.network.blocks) {
+    for (const Linear* linear : {&block.qkv, &block.proj, &block.fc1, &block.fc2}) {
+      if (!linear->lora) continue;
+      const auto start = impl_->parts.starts.find(linear->name);
+      const bool started = start != impl_->parts.starts.end();
+      changes.emplace_back(
+          AdapterChangeNorm({linear->lora->a.value, linear->lora->b.value},
+                            started ? start->second : AdapterPair(), linear->lora->scaling),
+          linear->name);
+    }
+  }
+  std::vector<std::string> dead;
+  if (changes.empty()) return dead;
+  std::vector<std::pair<double, std::string>> sorted = changes;
+  std::sort(sorted.begin(), sorted.end());
+  const double median = sorted[sorted.size() / 2].first;
+  for (const auto& [change, name] : changes) {
+    if (!(change > kDead * median)) dead.push_back(name);
+  }
+  return dead;
+}
+
+TensorFile Vit::Merged() const {
+  const Network& network = impl_->parts.network;
+  TensorFile file;
+  file.metadata["format"] = "pt";
+  const auto add = [&file](const std::string& name, const at::Tensor& weight,
+                           const at::Tensor& bias) {
+    file.tensors[name + ".weight"] = weight.clone();
+    file.tensors[name + ".bias"] = bias.clone();
+  };
+  const int64_t dim = network.pos_embed.value.size(2), patch = impl_->patch_size;
+  file.tensors["cls_token"] = network.cls_token.value.clone();
+  file.tensors["pos_embed"] = network.pos_embed.value.clone();
+  add("patch_embed.proj", network.patch_embed.Merged().view({dim, 3, patch, patch}),
+      network.patch_embed.bias.value);
+  for (size_t i = 0; i < network.blocks.size(); ++i) {
+    const Block& block = network.blocks[i];
+    const std::string prefix = absl::StrCat("blocks.", i, ".");
+    add(prefix + "norm1", block.norm1.gamma.value, block.norm1.beta.value);
+    add(prefix + "norm2", block.norm2.gamma.value, block.norm2.beta.value);
+    for (const Linear* linear : {&block.qkv, &block.proj, &block.fc1, &block.fc2}) {
+      add(linear->name, linear->Merged(), linear->bias.value);
+    }
+  }
+  add("norm", network.norm.gamma.value, network.norm.beta.value);
+  add("head", network.head.Merged(), network.head.bias.value);
+  return file;
+}
+
 TensorFile Vit::Product() const {
   TensorFile file;
   file.metadata["format"] = "pt";
@@ -98,11 +162,29 @@ TensorFile Vit::Product() const {
     }
     file.tensors[parameter.name] = value;
   }
+  if (!FromPissa()) return file;
+  for (const auto& [module, start] : impl_->parts.starts) {
+    const std::string name = absl::StrCat("base_model.model.", module);
+    at::Tensor& a = file.tensors[name + ".lora_A.weight"];
+    at::Tensor& b = file.tensors[name + ".lora_B.weight"];
+    a = at::cat({a, start.a}, 0);
+    b = at::cat({b, -start.b}, 1);
+  }
   return file;
 }
 
+bool Vit::FromPissa() const { return impl_->spec.lora().init_lora_weights() == "pissa"; }
+
 std::string Vit::PeftConfigJson(const std::string& base_model) const {
-  return engine::PeftConfigJson(impl_->spec.lora(), adapted_modules(), base_model);
+  const v1::Lora& lora = impl_->spec.lora();
+  std::vector<AdaptedModule> modules;
+  for (const std::string& name : adapted_modules()) {
+    modules.push_back({name, RankOf(name, lora), AlphaOf(name, lora)});
+    if (!FromPissa()) continue;
+    modules.back().rank *= 2;  // and alpha so that the scaling stays
+    modules.back().alpha *= lora.use_rslora() ? std::sqrt(2.0) : 2;
+  }
+  return engine::PeftConfigJson(lora, modules, impl_->parts.saved, base_model);
 }
 
 }  // namespace qsweep::engine

@@ -79,15 +79,30 @@ class Vit {
   // Everything but compute_dtype_asked; layers, bytes, bits per weight, error per layer.
   const v1::QuantizationFacts& quantization() const;
 
+  // The adapters that changed their module's weight next to nothing: by less than 1e-3 of the
+  // median adapter's change, in the Frobenius norm.
+  std::vector<std::string> DeadAdapters() const;
+
+  // Under training.quantization_aware: makes the weights that passes use from the adapters as they
+  // are. To be called when these have changed, and not while a pass runs.
+  void Requantize();
+
+  // Every weight in fp32 under timm's names, as the model holds it (quantized ones expanded),
+  // adapters merged.
+  TensorFile Merged() const;
+
   // What the method's product file holds: PEFT's names for lora (adapters and head), timm's for
   // full (every weight) and for linear_probe (head.weight, head.bias). fp32.
   TensorFile Product() const;
-  // adapter_config.json as PEFT writes it.
+  // adapter_config.json as PEFT writes it. An adapter that began as pissa's is written as one of
+  // the original weights, W + s (B A − B0 A0), which has twice the rank (PEFT does the same when it
+  // is given path_initial_model_for_weight_conversion).
   std::string PeftConfigJson(const std::string& base_model) const;
 
  private:
   struct Impl;
   explicit Vit(std::unique_ptr<Impl> impl);
+  bool FromPissa() const;
   std::unique_ptr<Impl> impl_;
 };
 

@@ -38,7 +38,9 @@ double Megabytes(int64_t bytes) { return static_cast<double>(bytes) / 1e6; }
 
 int64_t Classes(const v1::Dataset& dataset) {
   if (dataset.classes_size() > 0) return dataset.classes_size();
-  return FindDataset(dataset.name())->classes;
+  const DatasetShape* known = FindDataset(dataset.name());
+  return known != nullptr ? known->classes
+                          : 1000;  // an imagefolder's are not known before it is seen
 }
 
 Batch RandomBatch(const v1::ExperimentSpec& spec) {
@@ -65,6 +67,7 @@ absl::Status Step(const v1::ExperimentSpec& spec, Trainee& trainee, const Batch&
   RETURN_IF_ERROR(CheckGradients(optimizer.slots(), squares, step + 1));
   optimizer.Update(step + 1, LearningRate(training, step, step + 1000),
                    ClipFactor(GlobalNorm(squares), training.max_grad_norm()));
+  trainee.model->Requantize();
   return absl::OkStatus();
 }
 

@@ -1,10 +1,13 @@
-// The commands of qtrain, one a file. Each returns the program's exit code.
+// The commands of qtrain. Each returns the program's exit code.
 #ifndef QSWEEP_WORKER_ENGINE_QTRAIN_COMMANDS_H_
 #define QSWEEP_WORKER_ENGINE_QTRAIN_COMMANDS_H_
 
+#include <CLI/CLI.hpp>
 #include <cstdint>
+#include <functional>
 #include <string>
 
+#include "absl/status/status.h"
 #include "worker/engine/train/trainer.h"
 
 namespace qsweep::engine {
@@ -25,6 +28,15 @@ struct BenchOptions {
 };
 // Times whole optimizer steps on random decoded images and prints JSON of qsweep.v1.BenchReport.
 int BenchCommand(const BenchOptions& options);
+
+// Commands on weight files and models. Each adds itself to `app` and, when it is the one that was
+// named, sets `action`: what is to be done once the allocator is installed.
+using Action = std::function<absl::Status()>;
+void AddQuantize(CLI::App& app, Action* action);
+void AddDequantize(CLI::App& app, Action* action);
+void AddMerge(CLI::App& app, Action* action);
+void AddEval(CLI::App& app, Action* action);
+void AddSensitivity(CLI::App& app, Action* action);
 
 }  // namespace qsweep::engine
 

@@ -10,6 +10,7 @@
 #include "common/version.h"
 #include "worker/engine/base/allocator.h"
 #include "worker/engine/qtrain/commands.h"
+#include "worker/engine/train/blame.h"
 #include "worker/engine/train/process.h"
 
 namespace {
@@ -25,8 +26,15 @@ void LimitSpinning(char** argv) {
   ::execv("/proc/self/exe", argv);  // if it fails, training is merely slower
 }
 
+int Perform(const qsweep::engine::Action& action) {
+  const absl::Status status = qsweep::engine::CatchExceptions(action);
+  if (status.ok()) return qsweep::kExitFinished;
+  std::fprintf(stderr, "qtrain: %s\n", std::string(status.message()).c_str());
+  return qsweep::kExitFailed;
+}
+
 int Main(int argc, char** argv) {
-  CLI::App app("Trains one quantized-LoRA Vision Transformer run", "qtrain");
+  CLI::App app("Trains, quantizes and evaluates quantized-LoRA Vision Transformers", "qtrain");
   app.set_version_flag("--version", qsweep::kVersion);
   app.require_subcommand(1);
   const auto threads = CLI::Range(0, 4096);
@@ -58,6 +66,13 @@ int Main(int argc, char** argv) {
   bench->add_option("--memory-limit", options.memory_limit_bytes, "bytes; 0: none")->check(bytes);
   bench->add_option("--weights", options.weights_file, "safetensors file; default: random");
 
+  qsweep::engine::Action action;
+  qsweep::engine::AddQuantize(app, &action);
+  qsweep::engine::AddDequantize(app, &action);
+  qsweep::engine::AddMerge(app, &action);
+  qsweep::engine::AddEval(app, &action);
+  qsweep::engine::AddSensitivity(app, &action);
+
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -68,6 +83,7 @@ int Main(int argc, char** argv) {
   qsweep::engine::ConfigureMalloc();
   qsweep::engine::InstallAllocator();
   if (bench->parsed()) return qsweep::engine::BenchCommand(options);
+  if (action) return Perform(action);
   return qsweep::engine::RunCommand(spec, train);
 }
 

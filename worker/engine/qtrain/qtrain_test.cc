@@ -57,16 +57,25 @@ class QtrainTest : public testing::Test {
   ExitStatus Run(const std::string& name, const std::string& resume = "") const {
     return Wait(Start(name, Command(name, resume)));
   }
+  // What the attempt has said so far.
+  std::vector<v1::Event> EventsSoFar(const std::string& name) const {
+    if (!PathExists(JoinPath(Directory(name), kEventsFile))) return {};
+    auto chunk = ReadEventLog(JoinPath(Directory(name), kEventsFile), 0, 1 << 24);
+    return chunk.ok() ? std::move(chunk->events) : std::vector<v1::Event>();
+  }
+  int Checkpoints(const std::string& name) const {
+    int seen = 0;
+    for (const v1::Event& event : EventsSoFar(name)) seen += event.has_checkpoint();
+    return seen;
+  }
+  bool Finished(const std::string& name) const {
+    const std::vector<v1::Event> events = EventsSoFar(name);
+    return !events.empty() && events.back().has_finished();
+  }
   // Waits until the attempt has said `checkpoints` times that it wrote one.
   void AwaitCheckpoints(const std::string& name, int checkpoints) const {
     for (int tries = 0; tries < 60'000; ++tries, absl::SleepFor(absl::Milliseconds(2))) {
-      if (!PathExists(JoinPath(Directory(name), kEventsFile))) continue;
-      const auto chunk = ReadEventLog(JoinPath(Directory(name), kEventsFile), 0, 1 << 24);
-      int seen = 0;
-      if (chunk.ok()) {
-        for (const v1::Event& event : chunk->events) seen += event.has_checkpoint();
-      }
-      if (seen >= checkpoints) return;
+      if (Checkpoints(name) >= checkpoints) return;
     }
     FAIL() << "no checkpoint";
   }
@@ -120,11 +129,36 @@ TEST_F(QtrainTest, KilledAndStoppedRunsEndInTheSameBytes) {
   EXPECT_EQ(points, whole);
 }
 
+// Killed in every step: each attempt gets one checkpoint further than the one before.
+TEST_F(QtrainTest, KilledInEveryStepItEndsInTheSameBytes) {
+  SetSpec(MiniSpec(
+      R"({"dataset": {"train_limit": 80}, "training": {"num_epochs": 2, "checkpoint_interval": 1}})"));
+  ASSERT_EQ(Run("whole").exit_code, kExitFinished);
+  std::string resume;
+  int killed = 0;
+  for (int attempt = 0; attempt < 30; ++attempt) {
+    const std::string name = absl::StrCat("attempt", attempt);
+    const pid_t pid = Start(name, Command(name, resume));
+    // With everything evaluated the last attempt writes no checkpoint more.
+    for (int tries = 0; tries < 60'000 && Checkpoints(name) == 0 && !Finished(name); ++tries) {
+      absl::SleepFor(absl::Milliseconds(1));
+    }
+    if (!Finished(name)) ::kill(pid, SIGKILL);
+    if (Wait(pid).signal != SIGKILL) {
+      EXPECT_EQ(Adapter(name), Adapter("whole"));
+      break;
+    }
+    ++killed;
+    resume = LastCheckpoint(Directory(name));
+  }
+  EXPECT_GE(killed, 9);  // 2 epochs of 5 steps; the tenth may end before the signal comes
+}
+
 TEST_F(QtrainTest, ADirectoryIsTrainedInOnce) {
   const pid_t pid = Start("busy", Command("busy"));
   AwaitCheckpoints("busy", 1);
   EXPECT_EQ(FileLock::Holder(JoinPath(Directory("busy"), kLockFile)), pid);
-  ::kill(pid, SIGSTOP);  // or it might be done before the other has started
+  ::kill(pid, SIGSTOP);                          // or it might be done before the other has started
   EXPECT_EQ(Run("busy").exit_code, kExitUsage);  // held
   ::kill(pid, SIGINT);
   ::kill(pid, SIGCONT);
@@ -171,6 +205,82 @@ TEST_F(QtrainTest, ProbeSaysWhatThereIs) {
   ASSERT_TRUE(FromJson(*output, &info).ok()) << *output;
   EXPECT_GE(info.cores(), 1);
   EXPECT_THAT(info.datasets(), Contains("fashion_mnist"));
+}
+
+// The path of a user's weights: quantized with bitsandbytes' keys, merged with an adapter,
+// expanded.
+TEST_F(QtrainTest, WeightFilesAreQuantizedMergedAndExpanded) {
+  const std::string peft = QSWEEP_SOURCE_DIR "/tests/golden/peft";
+  const std::string base = JoinPath(peft, "base.safetensors");
+  const auto run = [](std::vector<std::string> argv) {
+    argv.insert(argv.begin(), kProgram);
+    return RunForOutput(argv, absl::Minutes(1));
+  };
+  const auto quantized = run(
+      {"quantize", base, Directory("q"), "--double-quant", "--blocksize", "32", "--skip", "fc1"});
+  ASSERT_TRUE(quantized.ok()) << quantized.status();
+  EXPECT_THAT(*quantized, HasSubstr("7 of 10 tensors in nf4 with double quantization"));
+  ASSERT_TRUE(run({"dequantize", Directory("q"), Directory("d")}).ok());
+  ASSERT_TRUE(run({"merge", Directory("q"), peft, Directory("merged_q")}).ok());
+  ASSERT_TRUE(run({"merge", Directory("d"), peft, Directory("merged_d")}).ok());
+  const std::string merged = ReadFile(Directory("merged_q"), 1 << 20).value_or("");
+  EXPECT_FALSE(merged.empty());
+  EXPECT_EQ(merged, ReadFile(Directory("merged_d"), 1 << 20).value_or(""));
+
+  for (const std::vector<std::string>& wrong :
+       {std::vector<std::string>{"quantize", base, Directory("x"), "--blocksize", "65"},
+        {"quantize", base, Directory("x"), "--bits", "8", "--double-quant"},
+        {"quantize", Directory("q"), Directory("x")},
+        {"dequantize", base, Directory("x")},
+        {"merge", base, Directory("nowhere"), Directory("x")}}) {
+    EXPECT_FALSE(run(wrong).ok());
+    EXPECT_FALSE(PathExists(Directory("x")));
+  }
+}
+
+// A model that was trained, as it is evaluated from its files: whole, adapted, quantized.
+TEST_F(QtrainTest, EvalAndSensitivityReadWhatRunsWrote) {
+  const std::string full =
+      R"({"training": {"method": "full", "learning_rate": 0.001},
+          "quantization": {"bits": 0, "double_quant": false}, "dataset": {"train_limit": 500}})";
+  SetSpec(MiniSpec(full));
+  ASSERT_EQ(Run("base").exit_code, kExitFinished);
+  const std::string weights = JoinPath(Directory("base"), kModelFile);
+  v1::ExperimentSpec adapted = MiniSpec(R"({"lora": {"rank_pattern": ["blocks.0.attn.qkv=2"]}})");
+  adapted.mutable_model()->set_pretrained(true);
+  adapted.mutable_model()->set_weights(weights);
+  SetSpec(adapted);
+  ASSERT_EQ(Run("lora").exit_code, kExitFinished);
+  const v1::RunResult result = EventsIn(Directory("lora")).back().finished().result();
+
+  const auto qtrain = [&](const std::string& command, std::vector<std::string> more) {
+    std::vector<std::string> argv = {kProgram, command, "--spec", spec_file_, "--threads", "1"};
+    argv.insert(argv.end(), more.begin(), more.end());
+    return RunForOutput(argv, absl::Minutes(1));
+  };
+  const auto evaluation = [&](const std::vector<std::string>& more) {
+    const auto output = qtrain("eval", more);
+    EXPECT_TRUE(output.ok()) << output.status();
+    v1::Evaluation evaluation;
+    EXPECT_TRUE(FromJson(output.value_or("{}"), &evaluation).ok());
+    return evaluation;
+  };
+  const v1::Evaluation with_adapter = evaluation({"--adapter", Directory("lora"), "--json"});
+  EXPECT_EQ(with_adapter.top1(), result.best().top1());
+  EXPECT_NEAR(with_adapter.loss(), result.best().loss(), 1e-4);
+  EXPECT_EQ(with_adapter.confusion_size(), 100);
+  EXPECT_GT(evaluation({"--json"}).loss(), with_adapter.loss());
+
+  const auto sensitivity = qtrain("sensitivity", {"--set", "dataset.eval_limit=20"});
+  ASSERT_TRUE(sensitivity.ok()) << sensitivity.status();
+  EXPECT_THAT(*sensitivity, HasSubstr("blocks.5.mlp.fc2"));
+  EXPECT_THAT(*sensitivity, HasSubstr("by the labels of the dataset"));
+
+  EXPECT_FALSE(qtrain("eval", {"--set", "dataset.classes=1,2"}).ok());  // the head has ten
+  EXPECT_TRUE(qtrain("eval", {"--set", "dataset.classes=1,2", "--head", "pretrained",
+                              "--head-labels", "1,2"})
+                  .ok());
+  EXPECT_FALSE(qtrain("eval", {"--set", "lora.rnak=3"}).ok());
 }
 
 TEST_F(QtrainTest, BenchNeedsNeitherDataNorWeights) {

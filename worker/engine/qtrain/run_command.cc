@@ -11,6 +11,7 @@
 #include "worker/engine/qtrain/commands.h"
 #include "worker/engine/train/blame.h"
 #include "worker/engine/train/reporter.h"
+#include "worker/engine/train/sensitivity.h"
 
 namespace qsweep::engine {
 namespace {
@@ -40,8 +41,9 @@ absl::StatusOr<TrainOutcome> ReadSpecAndTrain(const std::string& spec_file,
   ASSIGN_OR_RETURN(const std::string json, ReadFile(spec_file, kMaxSpecBytes));
   const absl::StatusOr<v1::ExperimentSpec> spec = ParseSpecJson(json);
   if (!spec.ok()) return Annotate(spec.status(), spec_file);
-  return Train(
-      *spec, options, [] { return stop_requested.load(); }, reporter);
+  const auto stop = [] { return stop_requested.load(); };
+  return spec->training().method() == "sensitivity" ? RunSensitivity(*spec, options, stop, reporter)
+                                                    : Train(*spec, options, stop, reporter);
 }
 
 int Usage(const absl::Status& status) {

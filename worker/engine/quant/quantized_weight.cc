@@ -17,34 +17,23 @@ constexpr int64_t kNestedBlocksize = 256;
 // Elements that a thread takes at a time: 64 KiB of bf16, well inside its L2 cache.
 constexpr int64_t kGrain = 32768;
 
-float AbsMax(const float* values, int64_t count) {
-  float most = 0;
-  for (int64_t i = 0; i < count; ++i) most = std::max(most, std::fabs(values[i]));
-  return most;
-}
-
-// numerator / absmax, or 0 where that is not finite: a block of zeros, or of nothing but numbers
-// below 1e-36, becomes zeros.
-float Factor(float numerator, float absmax) {
-  const float factor = numerator / absmax;
-  return std::isfinite(factor) ? factor : 0.0f;
-}
-
-// One block: codes two a byte, the first in the high nibble. Returns its absmax.
-float QuantizeBlock(const float* values, int64_t count, uint8_t (*code)(float), uint8_t* packed) {
-  const float absmax = AbsMax(values, count);
-  const float factor = Factor(1.0f, absmax);
+// One block: codes two a byte, the first in the high nibble. Returns its scale.
+float QuantizeBlock(const float* values, const float* importance, int64_t count,
+                    const Scheme& scheme, uint8_t* packed) {
+  const float scale = scheme.scale(values, importance, count);
+  const float factor = InverseScale(scale);
   for (int64_t i = 0; i < count; i += 2) {
-    const uint8_t high = code(values[i] * factor);
-    const uint8_t low = i + 1 < count ? code(values[i + 1] * factor) : code(0.0f);
+    const uint8_t high = scheme.code(values[i] * factor);
+    const uint8_t low = scheme.code(i + 1 < count ? values[i + 1] * factor : 0.0f);
     packed[i / 2] = static_cast<uint8_t>(high << 4 | low);
   }
-  return absmax;
+  return scale;
 }
 
 float QuantizeRow(const float* values, int64_t count, int8_t* codes) {
-  const float absmax = AbsMax(values, count);
-  const float factor = Factor(127.0f, absmax);
+  const float absmax = AbsMax(values, nullptr, count);
+  const float ratio = 127.0f / absmax;
+  const float factor = std::isfinite(ratio) ? ratio : 0.0f;
   for (int64_t i = 0; i < count; ++i) {
     codes[i] = static_cast<int8_t>(std::nearbyint(values[i] * factor));  // half to even
   }
@@ -72,62 +61,77 @@ at::Tensor Empty(at::IntArrayRef shape, at::ScalarType type, Account account) {
 }  // namespace
 
 absl::StatusOr<QuantizedWeight> QuantizedWeight::Quantize(const at::Tensor& weight,
-                                                          const v1::Quantization& spec) {
-  if (weight.dim() != 2 || !weight.is_floating_point() || weight.numel() == 0) {
-    return absl::InvalidArgumentError("only a matrix of floating point numbers can be quantized");
+                                                          const v1::Quantization& spec,
+                                                          const at::Tensor& importance) {
+  if (weight.dim() == 0 || !weight.is_floating_point() || weight.numel() == 0) {
+    return absl::InvalidArgumentError("only a tensor of floating point numbers can be quantized");
   }
-  const at::Tensor matrix = weight.detach().to(at::kCPU, at::kFloat).contiguous();
-  if (!matrix.isfinite().all().item<bool>()) {
+  const at::Tensor flat = weight.detach().to(at::kCPU, at::kFloat).contiguous();
+  if (!flat.isfinite().all().item<bool>()) {
     return absl::InvalidArgumentError("holds a number that is not finite: the weights are damaged");
   }
   QuantizedWeight result;
-  result.out_features_ = matrix.size(0);
-  result.in_features_ = matrix.size(1);
+  result.SetShape(weight.sizes());
   if (spec.bits() == 8) {
-    result.quant_type_ = "int8";
-    result.QuantizeRows(matrix.data_ptr<float>());
+    if (weight.dim() != 2) return absl::InvalidArgumentError("8 bits are for matrices");
+    result.stored_as_ = "int8";
+    result.QuantizeRows(flat.data_ptr<float>());
     return result;
   }
-  if (spec.bits() != 4 || (spec.quant_type() != "nf4" && spec.quant_type() != "fp4") ||
-      spec.blocksize() < 32 || spec.blocksize() % 32 != 0) {
+  const Scheme* const scheme = FindScheme(spec.quant_type());
+  if (spec.bits() != 4 || scheme == nullptr || spec.blocksize() < 32 ||
+      spec.blocksize() % 32 != 0) {
     return absl::InvalidArgumentError(absl::StrCat("no quantization to ", spec.bits(), " bits, ",
                                                    spec.quant_type(), ", blocksize ",
                                                    spec.blocksize()));
   }
-  result.quant_type_ = spec.quant_type();
+  QSWEEP_CHECK(!importance.defined() || (importance.scalar_type() == at::kFloat &&
+                                         importance.numel() == result.in_features()));
+  result.stored_as_ = scheme->stored_as;
+  result.scheme_ = scheme;
   result.blocksize_ = spec.blocksize();
-  result.QuantizeBlocks(matrix.data_ptr<float>());
+  const at::Tensor by_element =
+      importance.defined() ? importance.flatten().expand({result.out_features(), -1}).contiguous()
+                           : at::Tensor();
+  result.QuantizeBlocks(flat.data_ptr<float>(),
+                        importance.defined() ? by_element.data_ptr<float>() : nullptr, *scheme);
   if (spec.double_quant()) result.QuantizeScales();
   return result;
 }
 
+void QuantizedWeight::SetShape(at::IntArrayRef shape) {
+  shape_ = shape.vec();
+  elements_ = 1;
+  for (int64_t size : shape_) elements_ *= size;
+}
+
 void QuantizedWeight::QuantizeRows(const float* values) {
-  payload_ = Empty({out_features_, in_features_}, at::kChar, Account::kWeights);
-  absmax_ = Empty({out_features_}, at::kFloat, Account::kScales);
+  const int64_t out = out_features(), in = in_features();
+  payload_ = Empty({out, in}, at::kChar, Account::kWeights);
+  absmax_ = Empty({out}, at::kFloat, Account::kScales);
   int8_t* const codes = payload_.data_ptr<int8_t>();
   float* const absmax = absmax_.data_ptr<float>();
   const auto rows = [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
-      const int64_t first = row * in_features_;
-      absmax[row] = QuantizeRow(values + first, in_features_, codes + first);
+      absmax[row] = QuantizeRow(values + row * in, in, codes + row * in);
     }
   };
-  at::parallel_for(0, out_features_, std::max<int64_t>(1, kGrain / in_features_), rows);
+  at::parallel_for(0, out, std::max<int64_t>(1, kGrain / in), rows);
 }
 
-void QuantizedWeight::QuantizeBlocks(const float* values) {
-  const int64_t count = out_features_ * in_features_;
-  const int64_t blocks = (count + blocksize_ - 1) / blocksize_;
-  payload_ = Empty({(count + 1) / 2, 1}, at::kByte, Account::kWeights);
+void QuantizedWeight::QuantizeBlocks(const float* values, const float* importance,
+                                     const Scheme& scheme) {
+  const int64_t blocks = (elements_ + blocksize_ - 1) / blocksize_;
+  payload_ = Empty({(elements_ + 1) / 2, 1}, at::kByte, Account::kWeights);
   absmax_ = Empty({blocks}, at::kFloat, Account::kScales);
   uint8_t* const packed = payload_.data_ptr<uint8_t>();
   float* const absmax = absmax_.data_ptr<float>();
-  const auto code = quant_type_ == "fp4" ? &Fp4Code : &Nf4Code;
   const auto some_blocks = [&](int64_t begin, int64_t end) {
     for (int64_t block = begin; block < end; ++block) {
       const int64_t first = block * blocksize_;
-      absmax[block] = QuantizeBlock(values + first, std::min(blocksize_, count - first), code,
-                                    packed + first / 2);
+      absmax[block] =
+          QuantizeBlock(values + first, importance ? importance + first : nullptr,
+                        std::min(blocksize_, elements_ - first), scheme, packed + first / 2);
     }
   };
   at::parallel_for(0, blocks, std::max<int64_t>(1, kGrain / blocksize_), some_blocks);
@@ -144,8 +148,8 @@ void QuantizedWeight::QuantizeScales() {
   for (int64_t group = 0; group < groups; ++group) {
     const int64_t begin = group * kNestedBlocksize,
                   end = std::min(begin + kNestedBlocksize, blocks);
-    const float absmax = AbsMax(values + begin, end - begin);
-    const float factor = Factor(1.0f, absmax);
+    const float absmax = AbsMax(values + begin, nullptr, end - begin);
+    const float factor = InverseScale(absmax);
     nested_absmax_.data_ptr<float>()[group] = absmax;
     for (int64_t i = begin; i < end; ++i) {
       absmax_codes_.data_ptr<uint8_t>()[i] = DynamicCode(values[i] * factor);
@@ -171,32 +175,30 @@ at::Tensor QuantizedWeight::Scales() const {
 
 void QuantizedWeight::DequantizeInto(at::Tensor& out) const {
   const absl::StatusOr<OutType> type = ToOutType(out.scalar_type());
-  QSWEEP_CHECK(type.ok() && out.is_contiguous() && out.device().is_cpu() && out.dim() == 2 &&
-               out.size(0) == out_features_ && out.size(1) == in_features_);
+  QSWEEP_CHECK(type.ok() && out.is_contiguous() && out.device().is_cpu() && out.dim() > 0 &&
+               out.size(0) == out_features() && out.numel() == elements_);
   const DequantizeKernels& kernels = UsableDequantizeKernels().back();
   const int type_index = static_cast<int>(*type);
   char* const to = static_cast<char*>(out.data_ptr());
   const int64_t element = out.element_size();
-  if (quant_type_ == "int8") {
+  if (scheme_ == nullptr) {
+    const int64_t in = in_features();
     const int8_t* const codes = payload_.data_ptr<int8_t>();
     const float* const scales = absmax_.data_ptr<float>();
     const auto rows = [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; ++row) {
-        const int64_t first = row * in_features_;
-        kernels.eight_bit[type_index](codes + first, scales[row], in_features_,
-                                      to + first * element);
+        kernels.eight_bit[type_index](codes + row * in, scales[row], in, to + row * in * element);
       }
     };
-    at::parallel_for(0, out_features_, std::max<int64_t>(1, kGrain / in_features_), rows);
+    at::parallel_for(0, out_features(), std::max<int64_t>(1, kGrain / in), rows);
     return;
   }
   const at::Tensor absmax = Scales();
   const float* const scales = absmax.data_ptr<float>();
   const uint8_t* const packed = payload_.data_ptr<uint8_t>();
-  const float* const table = quant_type_ == "fp4" ? kFp4Values.data() : kNf4Values.data();
-  const int64_t count = out.numel();
+  const float* const table = scheme_->values.data();
   const auto blocks = [&](int64_t begin, int64_t end) {
-    const int64_t first = begin * blocksize_, last = std::min(end * blocksize_, count);
+    const int64_t first = begin * blocksize_, last = std::min(end * blocksize_, elements_);
     kernels.four_bit[type_index](packed + first / 2, scales + begin, table, last - first,
                                  blocksize_, to + first * element);
   };
@@ -204,7 +206,7 @@ void QuantizedWeight::DequantizeInto(at::Tensor& out) const {
 }
 
 at::Tensor QuantizedWeight::Dequantize(at::ScalarType dtype) const {
-  at::Tensor out = at::empty({out_features_, in_features_}, dtype);
+  at::Tensor out = at::empty(shape_, dtype);
   DequantizeInto(out);
   return out;
 }
@@ -219,7 +221,7 @@ int64_t QuantizedWeight::scale_bytes() const {
 
 double QuantizedWeight::bits_per_weight() const {
   return 8.0 * static_cast<double>(payload_bytes() + scale_bytes()) /
-         static_cast<double>(out_features_ * in_features_);
+         static_cast<double>(elements_);
 }
 
 v1::LayerError QuantizedWeight::Error(const at::Tensor& weight, const std::string& layer) const {

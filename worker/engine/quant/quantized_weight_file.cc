@@ -3,6 +3,8 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/match.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "common/status.h"
 #include "worker/engine/base/allocator.h"
@@ -18,6 +20,7 @@ constexpr char kQuantState[] = ".quant_state.bitsandbytes__";
 constexpr int kNestedBlocksize = 256;
 constexpr int64_t kMaxBlocksize = 4096;
 constexpr int64_t kMaxFeatures = int64_t{1} << 30;
+constexpr size_t kMaxDimensions = 8;
 
 template <size_t N>
 at::Tensor TableTensor(const std::array<float, N>& values) {
@@ -55,8 +58,8 @@ absl::Status CheckTable(const TensorFile& file, const std::string& name,
 }
 
 struct QuantState {
-  std::string quant_type;
-  int64_t out_features = 0, in_features = 0, blocksize = 0;
+  std::vector<int64_t> shape;
+  int64_t elements = 1, blocksize = 0;
   bool nested = false;
   float nested_offset = 0;
 };
@@ -75,16 +78,19 @@ absl::StatusOr<QuantState> ParseQuantState(const std::string& text, const std::s
   if (!integer(blocksize, kMaxBlocksize) || blocksize.get<int64_t>() % 32 != 0) {
     return absl::DataLossError("blocksize is no multiple of 32 up to 4096");
   }
-  const json shape = state.value("shape", json());
-  if (!shape.is_array() || shape.size() != 2 || !integer(shape[0], kMaxFeatures) ||
-      !integer(shape[1], kMaxFeatures)) {
-    return absl::DataLossError("shape is not that of a matrix");
-  }
-  QuantState result{.quant_type = quant_type,
-                    .out_features = shape[0].get<int64_t>(),
-                    .in_features = shape[1].get<int64_t>(),
-                    .blocksize = blocksize.get<int64_t>(),
+  QuantState result{.blocksize = blocksize.get<int64_t>(),
                     .nested = state.contains("nested_blocksize")};
+  const json shape = state.value("shape", json());
+  if (!shape.is_array() || shape.empty() || shape.size() > kMaxDimensions) {
+    return absl::DataLossError("shape is not that of a tensor");
+  }
+  for (const json& size : shape) {
+    if (!integer(size, kMaxFeatures) ||
+        __builtin_mul_overflow(result.elements, size.get<int64_t>(), &result.elements)) {
+      return absl::DataLossError("shape is not that of a tensor");
+    }
+    result.shape.push_back(size.get<int64_t>());
+  }
   if (result.nested) {
     if (state["nested_blocksize"] != kNestedBlocksize ||
         state.value("nested_dtype", json()) != "float32" ||
@@ -109,18 +115,18 @@ at::Tensor Keep(const at::Tensor& tensor, at::IntArrayRef shape, Account account
 
 void QuantizedWeight::Save(const std::string& name, TensorFile* file) const {
   file->tensors[name] = payload_;
-  if (quant_type_ == "int8") {
+  if (scheme_ == nullptr) {
     const std::string module(absl::StripSuffix(name, ".weight"));
     file->tensors[module + ".SCB"] = absmax_;
     file->tensors[module + ".weight_format"] = at::zeros({}, at::kByte);  // row-major
     return;
   }
-  json state = {{"quant_type", quant_type_},
+  json state = {{"quant_type", stored_as_},
                 {"blocksize", blocksize_},
                 {"dtype", "float32"},
-                {"shape", {out_features_, in_features_}}};
+                {"shape", shape_}};
   file->tensors[name + ".absmax"] = absmax_.defined() ? absmax_ : absmax_codes_;
-  file->tensors[name + ".quant_map"] = TableTensor(quant_type_ == "fp4" ? kFp4Values : kNf4Values);
+  file->tensors[name + ".quant_map"] = TableTensor(scheme_->values);
   if (!absmax_.defined()) {
     state["nested_blocksize"] = kNestedBlocksize;
     state["nested_dtype"] = "float32";
@@ -129,7 +135,7 @@ void QuantizedWeight::Save(const std::string& name, TensorFile* file) const {
     file->tensors[name + ".nested_quant_map"] = TableTensor(DynamicMap());
   }
   std::string text = state.dump();
-  file->tensors[name + kQuantState + quant_type_] =
+  file->tensors[name + kQuantState + stored_as_] =
       at::from_blob(text.data(), {static_cast<int64_t>(text.size())}, at::kByte).clone();
 }
 
@@ -137,52 +143,66 @@ absl::StatusOr<QuantizedWeight> QuantizedWeight::Load(const TensorFile& file,
                                                       const std::string& name) {
   const auto payload = file.tensors.find(name);
   if (payload == file.tensors.end()) return absl::DataLossError(absl::StrCat(name, ": missing"));
-  QuantizedWeight result;
-  const std::string module(absl::StripSuffix(name, ".weight"));
-  if (file.tensors.count(module + ".SCB") > 0) {
-    if (payload->second.dim() != 2 || payload->second.numel() == 0) {
-      return absl::DataLossError(absl::StrCat(name, ": not a matrix"));
-    }
-    result.quant_type_ = "int8";
-    result.out_features_ = payload->second.size(0);
-    result.in_features_ = payload->second.size(1);
-    ASSIGN_OR_RETURN(const at::Tensor codes, Find(file, name, at::kChar, payload->second.numel()));
-    ASSIGN_OR_RETURN(const at::Tensor scb,
-                     Find(file, module + ".SCB", at::kFloat, result.out_features_));
-    ASSIGN_OR_RETURN(const at::Tensor format, Find(file, module + ".weight_format", at::kByte, 1));
-    if (format.item<uint8_t>() != 0) {
-      return absl::DataLossError(
-          absl::StrCat(module, ".weight_format: only 0 (row-major) can be read"));
-    }
-    result.payload_ = Keep(codes, {result.out_features_, result.in_features_}, Account::kWeights);
-    result.absmax_ = Keep(scb, {result.out_features_}, Account::kScales);
-    return result;
+  if (file.tensors.count(std::string(absl::StripSuffix(name, ".weight")) + ".SCB") > 0) {
+    return LoadRows(file, name);
   }
+  const std::string state_prefix = name + kQuantState;
+  const auto state = file.tensors.lower_bound(state_prefix);
+  if (state == file.tensors.end() || !absl::StartsWith(state->first, state_prefix) ||
+      state->second.scalar_type() != at::kByte) {
+    return absl::DataLossError(absl::StrCat(name, ": neither .SCB nor ", kQuantState,
+                                            absl::StrJoin(SchemeNames(), "|"), " beside it"));
+  }
+  return LoadBlocks(file, name, state->first, state->first.substr(state_prefix.size()));
+}
 
-  const std::string quant_type =
-      file.tensors.count(absl::StrCat(name, kQuantState, "fp4")) ? "fp4" : "nf4";
-  const std::string state_name = absl::StrCat(name, kQuantState, quant_type);
-  const auto state_tensor = file.tensors.find(state_name);
-  if (state_tensor == file.tensors.end() || state_tensor->second.scalar_type() != at::kByte) {
-    return absl::DataLossError(
-        absl::StrCat(name, ": neither .SCB nor ", kQuantState, "nf4 or fp4 beside it"));
+absl::StatusOr<QuantizedWeight> QuantizedWeight::LoadRows(const TensorFile& file,
+                                                          const std::string& name) {
+  const at::Tensor& payload = file.tensors.at(name);
+  const std::string module(absl::StripSuffix(name, ".weight"));
+  if (payload.dim() != 2 || payload.numel() == 0) {
+    return absl::DataLossError(absl::StrCat(name, ": not a matrix"));
   }
-  const at::Tensor bytes = state_tensor->second.contiguous();
+  QuantizedWeight result;
+  result.stored_as_ = "int8";
+  result.SetShape(payload.sizes());
+  ASSIGN_OR_RETURN(const at::Tensor codes, Find(file, name, at::kChar, payload.numel()));
+  ASSIGN_OR_RETURN(const at::Tensor scb,
+                   Find(file, module + ".SCB", at::kFloat, result.out_features()));
+  ASSIGN_OR_RETURN(const at::Tensor format, Find(file, module + ".weight_format", at::kByte, 1));
+  if (format.item<uint8_t>() != 0) {
+    return absl::DataLossError(
+        absl::StrCat(module, ".weight_format: only 0 (row-major) can be read"));
+  }
+  result.payload_ = Keep(codes, result.shape_, Account::kWeights);
+  result.absmax_ = Keep(scb, {result.out_features()}, Account::kScales);
+  return result;
+}
+
+absl::StatusOr<QuantizedWeight> QuantizedWeight::LoadBlocks(const TensorFile& file,
+                                                            const std::string& name,
+                                                            const std::string& state_name,
+                                                            const std::string& quant_type) {
+  QuantizedWeight result;
+  result.stored_as_ = quant_type;
+  result.scheme_ = FindScheme(quant_type);
+  if (result.scheme_ == nullptr) {
+    return absl::DataLossError(absl::StrCat(
+        state_name, ": unknown quantization; known: ", absl::StrJoin(SchemeNames(), ", ")));
+  }
+  const at::Tensor bytes = file.tensors.at(state_name).contiguous();
   absl::StatusOr<QuantState> state = ParseQuantState(
       std::string(static_cast<const char*>(bytes.data_ptr()), bytes.numel()), quant_type);
   if (!state.ok()) return Annotate(state.status(), state_name);
-  result.quant_type_ = quant_type;
-  result.out_features_ = state->out_features;
-  result.in_features_ = state->in_features;
+  result.SetShape(state->shape);
   result.blocksize_ = state->blocksize;
-  const int64_t count = state->out_features * state->in_features;
-  const int64_t blocks = (count + state->blocksize - 1) / state->blocksize;
-  RETURN_IF_ERROR(
-      CheckTable(file, name + ".quant_map", quant_type == "fp4" ? kFp4Values : kNf4Values));
-  ASSIGN_OR_RETURN(const at::Tensor packed, Find(file, name, at::kByte, (count + 1) / 2));
+  const int64_t blocks = (state->elements + state->blocksize - 1) / state->blocksize;
+  RETURN_IF_ERROR(CheckTable(file, name + ".quant_map", result.scheme_->values));
+  const int64_t bytes_of_codes = (state->elements + 1) / 2;
+  ASSIGN_OR_RETURN(const at::Tensor packed, Find(file, name, at::kByte, bytes_of_codes));
   ASSIGN_OR_RETURN(const at::Tensor absmax,
                    Find(file, name + ".absmax", state->nested ? at::kByte : at::kFloat, blocks));
-  result.payload_ = Keep(packed, {(count + 1) / 2, 1}, Account::kWeights);
+  result.payload_ = Keep(packed, {bytes_of_codes, 1}, Account::kWeights);
   (state->nested ? result.absmax_codes_ : result.absmax_) =
       Keep(absmax, {blocks}, Account::kScales);
   if (state->nested) {

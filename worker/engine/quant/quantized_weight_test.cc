@@ -143,6 +143,23 @@ TEST(QuantizedWeight, TakesAnyFloatTypeAndStrides) {
   EXPECT_TRUE(a->Dequantize(at::kBFloat16).equal(a->Dequantize(at::kFloat).to(at::kBFloat16)));
 }
 
+// A tensor's shape is kept, and no part of what decides the codes: those of the flat order are.
+TEST(QuantizedWeight, TakesAnyShape) {
+  const at::Tensor flat = Gaussian(1, 5 * 3 * 7 * 11).flatten();  // odd, and no multiple of 64
+  const at::Tensor expected =
+      QuantizedWeight::Quantize(flat, Spec("nf4dq"))->Dequantize(at::kFloat);
+  for (const std::vector<int64_t>& shape :
+       {std::vector<int64_t>{1155}, {5, 231}, {5, 3, 7, 11}, {1155, 1, 1}, {1, 1155}}) {
+    const auto quantized = QuantizedWeight::Quantize(flat.view(shape), Spec("nf4dq"));
+    const at::Tensor back = quantized->Dequantize(at::kFloat);
+    EXPECT_EQ(back.sizes(), at::IntArrayRef(shape));
+    EXPECT_TRUE(back.flatten().equal(expected));
+    TensorFile file;
+    quantized->Save("w.weight", &file);
+    EXPECT_TRUE(QuantizedWeight::Load(file, "w.weight")->Dequantize(at::kFloat).equal(back));
+  }
+}
+
 TEST(QuantizedWeight, ThreadsDoNotChangeIt) {
   const at::Tensor weight = Gaussian(301, 1003);
   for (const std::string kind : {"nf4dq", "int8"}) {
@@ -167,7 +184,7 @@ TEST(QuantizedWeight, TinyNumbersBecomeZero) {
 
 TEST(QuantizedWeight, RefusesWhatItCannotHold) {
   at::Tensor weight = Gaussian(4, 64);
-  EXPECT_FALSE(QuantizedWeight::Quantize(weight.flatten(), Spec("nf4")).ok());
+  EXPECT_FALSE(QuantizedWeight::Quantize(weight.flatten(), Spec("int8")).ok());
   EXPECT_FALSE(QuantizedWeight::Quantize(weight.to(at::kInt), Spec("nf4")).ok());
   EXPECT_FALSE(QuantizedWeight::Quantize(at::empty({0, 4}), Spec("nf4")).ok());
   EXPECT_FALSE(QuantizedWeight::Quantize(weight, Spec("nf4", 48)).ok());
@@ -267,7 +284,7 @@ TEST(QuantizedWeightFile, BadStatesAreRefused) {
                                                  {"blocksize", 33},
                                                  {"blocksize", 1 << 20},
                                                  {"blocksize", "64"},
-                                                 {"shape", {64}},
+
                                                  {"shape", {64, -64}},
                                                  {"shape", {1 << 20, 1 << 20}},
                                                  {"shape", "64x64"},

@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
+#include "worker/engine/data/dataset.h"
 
 namespace qsweep::engine {
 namespace {
@@ -36,6 +37,8 @@ absl::Status CatchExceptions(const std::function<absl::Status()>& body) {
     return body();
   } catch (const std::bad_alloc& error) {  // OutOfMemory too
     return Blamed(absl::ResourceExhaustedError(error.what()), v1::BLAME_RESOURCES);
+  } catch (const ImageError& error) {
+    return absl::DataLossError(error.what());
   } catch (const c10::Error& error) {
     return Blamed(absl::InternalError(absl::StrCat("libtorch: ", error.what_without_backtrace())),
                   v1::BLAME_CONFIG);

@@ -12,6 +12,9 @@
 namespace qsweep::engine {
 namespace {
 
+// A table of more classes would outgrow the event it is sent in.
+constexpr int64_t kMostConfused = 256;
+
 double Ratio(double part, double whole) { return whole == 0 ? 0 : part / whole; }
 
 // log(sum(exp(x))) without overflow.
@@ -69,7 +72,9 @@ v1::Evaluation EvaluationCounts::Result(int64_t epoch) const {
   result.set_macro_precision(Ratio(precision, occurring));
   result.set_macro_recall(Ratio(recall, occurring));
   result.set_macro_f1(Ratio(f1, occurring));
-  result.mutable_confusion()->Add(confusion_.begin(), confusion_.end());
+  if (classes_ <= kMostConfused) {
+    result.mutable_confusion()->Add(confusion_.begin(), confusion_.end());
+  }
   return result;
 }
 

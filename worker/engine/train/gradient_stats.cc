@@ -107,7 +107,9 @@ void GradientStats::AddStep(const std::vector<double>& squared_norms) {
   for (size_t g = 0; g < groups.size(); ++g) {
     Add(std::sqrt(groups[g]), state_->mutable_groups(static_cast<int>(g))->mutable_window());
   }
-  Add(GlobalNorm(squared_norms), state_->mutable_window());
+  const double norm = GlobalNorm(squared_norms);
+  Add(norm, state_->mutable_window());
+  if (norm > 0) Add(std::log(norm), state_->mutable_log_norm());
 }
 
 std::string GradientStats::EndWindow(v1::Metrics* metrics) {
@@ -143,6 +145,7 @@ v1::GradientSummary GradientStats::Summary() const {
   summary.set_norm_max(state_->run().max());
   summary.set_vanishing_windows(state_->vanishing_windows());
   summary.set_exploding_windows(state_->exploding_windows());
+  summary.set_stability(std::exp(-StandardDeviation(state_->log_norm())));
   return summary;
 }
 

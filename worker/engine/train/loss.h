@@ -13,6 +13,10 @@ namespace qsweep::engine {
 at::Tensor CrossEntropyGradient(const at::Tensor& logits, const at::Tensor& labels,
                                 double label_smoothing, double scale, double* loss);
 
+// The same with the targets of mixed images in place of onehot(y): fp32 [B, C], each row's sum 1.
+at::Tensor MixedCrossEntropyGradient(const at::Tensor& logits, const at::Tensor& targets,
+                                     double label_smoothing, double scale, double* loss);
+
 }  // namespace qsweep::engine
 
 #endif  // QSWEEP_WORKER_ENGINE_TRAIN_LOSS_H_

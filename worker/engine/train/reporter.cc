@@ -83,6 +83,13 @@ absl::Status Reporter::Step(const v1::Metrics& metrics, int64_t total_steps) {
   return Append(std::move(event));
 }
 
+absl::Status Reporter::Points(const v1::Metrics& metrics, absl::string_view line) {
+  Say(line);
+  v1::Event event;
+  *event.mutable_metrics() = metrics;
+  return Append(std::move(event));
+}
+
 absl::Status Reporter::Evaluated(const v1::Evaluation& evaluation, int64_t step, bool better) {
   RETURN_IF_ERROR(Log(
       "info",
@@ -122,10 +129,14 @@ absl::Status Reporter::Log(absl::string_view level, absl::string_view text) {
 }
 
 absl::Status Reporter::Finished(const v1::RunResult& result) {
-  Say(absl::StrFormat("finished: best epoch %d of %d, top-1 %.2f %%, %.1f images/s, peak %.0f MB",
-                      result.best_epoch(), result.epochs(), 100 * result.best().top1(),
-                      result.images_per_s(),
-                      static_cast<double>(result.memory().rss_peak_bytes()) / 1e6));
+  if (result.has_sensitivity()) {
+    Say(absl::StrFormat("finished: %d measurements", result.sensitivity().layers_size()));
+  } else {
+    Say(absl::StrFormat("finished: best epoch %d of %d, top-1 %.2f %%, %.1f images/s, peak %.0f MB",
+                        result.best_epoch(), result.epochs(), 100 * result.best().top1(),
+                        result.images_per_s(),
+                        static_cast<double>(result.memory().rss_peak_bytes()) / 1e6));
+  }
   for (const v1::FileFact& file : result.files()) {
     Say(absl::StrCat("  ", file.name(), "  sha256 ", file.sha256()));
   }

@@ -23,6 +23,8 @@ class Reporter {
   absl::Status Started(const v1::Started& started);
   absl::Status Quantized(const v1::QuantizationFacts& facts);
   absl::Status Step(const v1::Metrics& metrics, int64_t total_steps);
+  // Points that are not a step's, and `line` for a person.
+  absl::Status Points(const v1::Metrics& metrics, absl::string_view line);
   // The evaluation, and its numbers as points of the step.
   absl::Status Evaluated(const v1::Evaluation& evaluation, int64_t step, bool better);
   absl::Status CheckpointWritten(const v1::CheckpointWritten& checkpoint);

@@ -6,10 +6,11 @@
 #include <optional>
 
 #include "absl/strings/str_cat.h"
+#include "common/file.h"
 #include "common/spec/models.h"
 #include "common/status.h"
 #include "worker/engine/base/allocator.h"
-#include "worker/engine/base/safetensors.h"
+#include "worker/engine/quant/weight_file.h"
 #include "worker/engine/train/blame.h"
 #include "worker/engine/train/step.h"
 
@@ -18,6 +19,16 @@ namespace {
 
 int64_t TensorBytes(int64_t process_limit_bytes, int64_t data_bytes) {
   return process_limit_bytes - kProgramBytes - data_bytes;
+}
+
+// Its name below the split's directory, and its size: reading all of them would take hours.
+std::string PictureIdentity(const std::string& path) {
+  const auto after = [&path](const char* split) {
+    const size_t at = path.rfind(split);
+    return at == std::string::npos ? size_t{0} : at + 1;
+  };
+  return absl::StrCat(path.substr(std::max(after("/train/"), after("/val/"))), ":",
+                      FileSize(path).value_or(-1), ";");
 }
 
 }  // namespace
@@ -46,6 +57,10 @@ v1::TrainingInputs DescribeInputs(const std::string& weights_sha256, const Datas
     crc = crc32_z(crc, data->pixels.data(), data->pixels.size());
     crc = crc32_z(crc, reinterpret_cast<const Bytef*>(data->labels.data()),
                   data->labels.size() * sizeof(data->labels[0]));
+    for (const std::string& path : data->files) {
+      const std::string name = PictureIdentity(path);
+      crc = crc32_z(crc, reinterpret_cast<const Bytef*>(name.data()), name.size());
+    }
   }
   v1::TrainingInputs inputs;
   inputs.set_weights_sha256(weights_sha256);
@@ -75,7 +90,7 @@ absl::StatusOr<Trainee> MakeTrainee(const v1::ExperimentSpec& spec, const Comput
   }
   std::optional<TensorFile> weights;
   if (!weights_file.empty()) {
-    ASSIGN_OR_RETURN(weights, ReadTensorFile(weights_file));
+    ASSIGN_OR_RETURN(weights, ReadWeightFile(weights_file));
   }
   Vit::Options options;
   options.compute = compute.type;

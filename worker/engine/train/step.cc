@@ -56,18 +56,26 @@ struct StepContext {
   Checkpointing checkpointing = Checkpointing::kNone;
 };
 
-// Adds the gradients of these images, images[0] being the batch's `first`th, to `sums`. Returns
-// their part of the batch's mean loss.
-double AddPass(const Vit& model, const StepContext& context, const at::Tensor& images,
-               const at::Tensor& labels, int64_t first, Gradients& sums) {
+// Adds the gradients of these images, of which the first is the whole batch's `first`th, to `sums`.
+// Returns their part of the whole batch's mean loss.
+double AddPass(const Vit& model, const StepContext& context, const Batch& batch, int64_t first,
+               Gradients& sums) {
   double loss = 0;
   const ForwardContext forward{true, context.step, first, context.checkpointing};
   const auto gradient = [&](const at::Tensor& logits) {
-    return CrossEntropyGradient(logits, labels, context.label_smoothing,
-                                1.0 / static_cast<double>(context.batch_size), &loss);
+    const double scale = 1.0 / static_cast<double>(context.batch_size);
+    return batch.targets.defined()
+               ? MixedCrossEntropyGradient(logits, batch.targets, context.label_smoothing, scale,
+                                           &loss)
+               : CrossEntropyGradient(logits, batch.labels, context.label_smoothing, scale, &loss);
   };
-  model.AddGradients(images, forward, gradient, sums);
+  model.AddGradients(batch.images, forward, gradient, sums);
   return loss;
+}
+
+Batch Part(const Batch& batch, int64_t begin, int64_t end) {
+  return {batch.images.slice(0, begin, end), batch.labels.slice(0, begin, end),
+          batch.targets.defined() ? batch.targets.slice(0, begin, end) : at::Tensor()};
 }
 
 // The first lane adds to the optimizer's gradients, the others to sums of their own, which are
@@ -83,8 +91,7 @@ double AddGradients(const Vit& model, AdamW& optimizer, const Batch& batch,
   ForLanes(lanes, context.batch_size, [&](int64_t lane, int64_t begin, int64_t end) {
     for (int64_t next; begin < end; begin = next) {
       next = std::min(begin + chunk, end);
-      losses[lane] += AddPass(model, context, batch.images.slice(0, begin, next),
-                              batch.labels.slice(0, begin, next), begin, sums[lane]);
+      losses[lane] += AddPass(model, context, Part(batch, begin, next), begin, sums[lane]);
     }
   });
   for (int64_t lane = 1; lane < lanes; ++lane) {
@@ -140,7 +147,7 @@ PeakProbe MakePeakProbe(const Vit& model, int64_t image_size, int64_t resident_b
     ForLanes(lanes, lanes, [&](int64_t lane, int64_t, int64_t) {
       if (lane > 0) return;
       Gradients sums = ZeroSums(model);
-      AddPass(model, context, batch.images, batch.labels, 0, sums);
+      AddPass(model, context, batch, 0, sums);
     });
     const int64_t of_a_lane = CurrentMemory().total_peak_bytes - before;
     const int64_t gradients = model.trainable_parameters() * static_cast<int64_t>(sizeof(float));

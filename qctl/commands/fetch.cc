@@ -1,0 +1,132 @@
+// qctl fetch model NAME, qctl fetch dataset NAME: from their public homes to where runs look for
+// them.
+#include <cstdlib>
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "common/clock.h"
+#include "common/file.h"
+#include "common/status.h"
+#include "qctl/command.h"
+#include "qctl/fetch/catalog.h"
+#include "qctl/fetch/unpack.h"
+#include "qctl/format.h"
+#include "qctl/interrupt.h"
+
+namespace qsweep::qctl {
+namespace {
+
+constexpr int64_t kMaxUnpackedBytes = int64_t{4} << 30;
+
+struct Options {
+  std::string name, root, mirror;
+  bool force = false;
+};
+
+// A line on a terminal, redrawn five times a second; else nothing until the file is there.
+class ProgressLine {
+ public:
+  explicit ProgressLine(std::string name)
+      : name_(std::move(name)), shown_(IsTerminal(stderr)), block_(stderr) {}
+  bool operator()(int64_t done, int64_t total) {
+    if (Interrupts() > 0) return false;
+    const absl::Duration now = SystemClock().Monotonic();
+    if (first_ < 0) first_ = done;
+    if (!shown_ || (drawn_ && now - last_ < absl::Milliseconds(200))) return true;
+    if (!drawn_) begin_ = now;
+    drawn_ = true;
+    last_ = now;
+    const double seconds = absl::ToDoubleSeconds(now - begin_);
+    const double rate = seconds > 0 ? static_cast<double>(done - first_) / seconds : 0;
+    block_.Draw(
+        {absl::StrFormat("%s  %.1f%s MB  %.1f MB/s", name_, Mb(done),
+                         total > 0 ? absl::StrFormat(" of %.1f", Mb(total)) : "", rate / 1e6)});
+    return true;
+  }
+
+ private:
+  static double Mb(int64_t bytes) { return static_cast<double>(bytes) / 1e6; }
+  const std::string name_;
+  const bool shown_;
+  LiveBlock block_;
+  bool drawn_ = false;
+  int64_t first_ = -1;
+  absl::Duration begin_, last_;
+};
+
+absl::Status FetchFile(const CatalogFile& file, const Options& options) {
+  const std::string place = JoinPath(options.root, file.path);
+  if (PathExists(place)) {
+    if (!options.force) {
+      PrintLine(absl::StrCat(place, ": there already; --force fetches it anew"));
+      return absl::OkStatus();
+    }
+    RETURN_IF_ERROR(RemoveTree(place));
+  }
+  const bool archive = !file.members.empty();
+  ProgressLine progress(file.path);
+  Download download;
+  download.url = file.url;
+  download.destination = archive ? place + ".tar.gz" : place;
+  download.checksum = file.checksum;
+  download.progress = [&progress](int64_t done, int64_t total) { return progress(done, total); };
+  if (!archive || !PathExists(download.destination)) {
+    ASSIGN_OR_RETURN(const Downloaded downloaded, Fetch(download));
+    PrintLine(absl::StrFormat(
+        "%s: %.1f MB, %s", download.destination, static_cast<double>(downloaded.bytes) / 1e6,
+        downloaded.checked ? "checksum right" : "no checksum known to compare it with"));
+  }
+  if (!archive) return absl::OkStatus();
+  const absl::Status unpacked =
+      UnpackMembers(download.destination, file.members, place, kMaxUnpackedBytes);
+  // Kept only if the disk or a permission is at fault.
+  if (unpacked.ok() || absl::IsDataLoss(unpacked)) {
+    RETURN_IF_ERROR(RemoveTree(download.destination));
+  }
+  RETURN_IF_ERROR(unpacked);
+  PrintLine(absl::StrCat(place, ": ", file.members.size(), " files"));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<int> FetchAll(const absl::StatusOr<std::vector<CatalogFile>>& files,
+                             const Options& options) {
+  RETURN_IF_ERROR(files.status());
+  for (const CatalogFile& file : *files) RETURN_IF_ERROR(FetchFile(file, options));
+  return kExitGood;
+}
+
+absl::StatusOr<int> FetchModel(const Options& options) {
+  const char* const endpoint = std::getenv("HF_ENDPOINT");
+  return FetchAll(FilesOfModel(options.name, endpoint == nullptr ? "" : endpoint, options.mirror),
+                  options);
+}
+
+absl::StatusOr<int> FetchDataset(const Options& options) {
+  return FetchAll(FilesOfDataset(options.name, options.mirror), options);
+}
+
+}  // namespace
+
+void AddFetch(CommandLine& line) {
+  CLI::App* fetch = line.app.add_subcommand("fetch", "download a model's weights or a dataset");
+  fetch->fallthrough();
+  fetch->require_subcommand(1);
+  const auto add = [&](const char* kind, const char* description, const char* root_option,
+                       const char* root, absl::StatusOr<int> (*work)(const Options&)) {
+    const auto o = std::make_shared<Options>();
+    o->root = root;
+    CLI::App* command = fetch->add_subcommand(kind, description);
+    command->fallthrough();
+    command->add_option("NAME", o->name, absl::StrCat("name of the ", kind))->required();
+    command->add_option(root_option, o->root, "where it is put")->capture_default_str();
+    command->add_option("--mirror", o->mirror, "http(s) address in place of its home's");
+    command->add_flag("--force", o->force, "fetch it even if it is there");
+    command->callback([&line, o, work] { line.action = [o, work] { return work(*o); }; });
+  };
+  add("model", "timm's weights, from huggingface.co or $HF_ENDPOINT", "--model-root", "./models",
+      &FetchModel);
+  add("dataset", "cifar10, cifar100 or fashion_mnist", "--data-root", "./data", &FetchDataset);
+}
+
+}  // namespace qsweep::qctl

@@ -1,0 +1,48 @@
+// One file from a web server to its place on disk: resumed where it broke off, checked, and there
+// either whole or not at all.
+#ifndef QSWEEP_QCTL_FETCH_DOWNLOAD_H_
+#define QSWEEP_QCTL_FETCH_DOWNLOAD_H_
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+
+namespace qsweep::qctl {
+
+struct Checksum {
+  enum class Kind { kNone, kMd5, kSha256 };
+  Kind kind = Kind::kNone;
+  std::string hex;
+};
+
+struct Download {
+  std::string url;          // http or https
+  std::string destination;  // its directory is made
+  // What the content must have. kNone: what a Hugging Face server says of it (X-Linked-Etag).
+  Checksum checksum;
+  int64_t max_bytes = int64_t{4} << 30;
+  // Times to go on after the connection broke off or the server was at fault, without a byte more.
+  int retries = 4;
+  absl::Duration backoff = absl::Seconds(1);  // doubled each time
+  // Called as bytes come; `total` is 0 while unknown. False: stop.
+  std::function<bool(int64_t done, int64_t total)> progress;
+};
+
+struct Downloaded {
+  int64_t bytes = 0;
+  bool checked = false;  // a checksum was known, and is right
+};
+
+// What has come is kept in DESTINATION.partial, so that the same call later goes on from there.
+// Errors: DataLoss (and nothing kept) when the content is not what it should be; NotFound;
+// ResourceExhausted when it is beyond max_bytes; Cancelled; Aborted when another process fetches
+// the same; Internal with the server's or the network's words when the retries are used up.
+absl::StatusOr<Downloaded> Fetch(const Download& download);
+
+}  // namespace qsweep::qctl
+
+#endif  // QSWEEP_QCTL_FETCH_DOWNLOAD_H_

@@ -1,0 +1,59 @@
+#include "worker/engine/qtrain/spec_options.h"
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "common/file.h"
+#include "common/proto_json.h"
+#include "common/spec/fields.h"
+#include "common/spec/patch.h"
+#include "common/spec/spec.h"
+#include "common/status.h"
+
+namespace qsweep::engine {
+namespace {
+
+constexpr int64_t kMaxSpecBytes = 1 << 20;
+
+absl::Status Set(const std::string& assignment, v1::ExperimentSpec* spec) {
+  const size_t equals = assignment.find('=');
+  if (equals == std::string::npos) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--set ", assignment, ": must be FIELD=VALUE, as quantization.bits=4"));
+  }
+  const std::string path = assignment.substr(0, equals), value = assignment.substr(equals + 1);
+  const SpecField* field = FindSpecField(path);
+  if (field == nullptr) {
+    return absl::InvalidArgumentError(absl::StrCat("--set ", path, ": ", UnknownKey(path)));
+  }
+  ClearField(*field, spec);
+  std::vector<std::string> elements = {value};
+  if (field->leaf->is_repeated()) elements = absl::StrSplit(value, ',', absl::SkipEmpty());
+  for (const std::string& element : elements) {
+    RETURN_IF_ERROR(Annotate(AddText(*field, element, spec), absl::StrCat("--set ", path)));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void SpecOptions::AddTo(CLI::App* command) {
+  command->add_option("--spec", spec_file, "ExperimentSpec as JSON; default: all defaults");
+  command->add_option("--set", sets, "FIELD=VALUE, as model.name=deit_tiny_patch16_224; repeatable")
+      ->take_all();
+  command->add_option("--data-root", data_root, "where datasets lie")->capture_default_str();
+  command->add_option("--model-root", model_root, "where weights lie")->capture_default_str();
+  command->add_option("--weights", weights_file, "safetensors file, quantized or not");
+  command->add_option("--threads", threads, "0: all cores")->check(CLI::Range(0, 4096));
+}
+
+absl::StatusOr<v1::ExperimentSpec> SpecOptions::Load() const {
+  v1::ExperimentSpec spec;
+  if (!spec_file.empty()) {
+    ASSIGN_OR_RETURN(const std::string json, ReadFile(spec_file, kMaxSpecBytes));
+    RETURN_IF_ERROR(Annotate(FromJson(json, &spec), spec_file));
+  }
+  for (const std::string& assignment : sets) RETURN_IF_ERROR(Set(assignment, &spec));
+  return CompleteSpec(spec);
+}
+
+}  // namespace qsweep::engine

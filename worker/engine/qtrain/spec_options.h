@@ -1,0 +1,29 @@
+// The options with which a command is told an ExperimentSpec and where data and weights lie.
+#ifndef QSWEEP_WORKER_ENGINE_QTRAIN_SPEC_OPTIONS_H_
+#define QSWEEP_WORKER_ENGINE_QTRAIN_SPEC_OPTIONS_H_
+
+#include <CLI/CLI.hpp>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "qsweep/v1/spec.pb.h"
+
+namespace qsweep::engine {
+
+struct SpecOptions {
+  std::string spec_file;          // empty: the defaults
+  std::vector<std::string> sets;  // FIELD=VALUE, as lora.rank=4
+  std::string data_root = "./data", model_root = "./models";
+  std::string weights_file;
+  int threads = 0;
+
+  void AddTo(CLI::App* command);
+  // The file's spec with the values set, complete and checked. A list's elements are separated by
+  // commas.
+  absl::StatusOr<v1::ExperimentSpec> Load() const;
+};
+
+}  // namespace qsweep::engine
+
+#endif  // QSWEEP_WORKER_ENGINE_QTRAIN_SPEC_OPTIONS_H_

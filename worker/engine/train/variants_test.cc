@@ -1,0 +1,239 @@
+// Real runs of what else a spec can ask for: sensitivity, bits: auto, training for quantization,
+// other adapters, mixed images, pictures on disk; each in this process.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <filesystem>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "common/attempt_dir.h"
+#include "common/file.h"
+#include "common/spec/models.h"
+#include "worker/engine/base/allocator.h"
+#include "worker/engine/model/peft_adapter.h"
+#include "worker/engine/train/blame.h"
+#include "worker/engine/train/sensitivity.h"
+#include "worker/engine/train/testing.h"
+#include "worker/engine/train/trainer.h"
+
+namespace qsweep::engine {
+namespace {
+
+using testing::HasSubstr;
+
+class VariantTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() { InstallAllocator(); }
+
+  absl::StatusOr<TrainOutcome> Run(const v1::ExperimentSpec& spec, const std::string& name,
+                                   const std::string& resume = "", int calls = -1) {
+    options_.directory = directory_.Sub(name);
+    options_.resume_file = resume;
+    absl::StatusOr<Reporter> reporter = Reporter::Create(options_.directory);
+    EXPECT_TRUE(reporter.ok()) << reporter.status();
+    int asked = 0;
+    const auto stop = [&] { return calls >= 0 && asked++ >= calls; };
+    return spec.training().method() == "sensitivity"
+               ? RunSensitivity(spec, options_, stop, *reporter)
+               : Train(spec, options_, stop, *reporter);
+  }
+  // To its end.
+  v1::RunResult Finish(const v1::ExperimentSpec& spec, const std::string& name,
+                       const std::string& resume = "") {
+    const absl::StatusOr<TrainOutcome> outcome = Run(spec, name, resume);
+    EXPECT_TRUE(outcome.ok()) << outcome.status();
+    const std::vector<v1::Event> events = EventsIn(options_.directory);
+    EXPECT_TRUE(!events.empty() && events.back().has_finished());
+    return events.empty() ? v1::RunResult() : events.back().finished().result();
+  }
+  std::string Adapter(const std::string& name) {
+    return ReadFile(JoinPath(directory_.Sub(name), kAdapterFile), 1 << 24).value_or("");
+  }
+  // A model that knows something: trained in full, its file the weights of the runs that follow.
+  void TrainBase() {
+    const v1::ExperimentSpec spec = MiniSpec(
+        R"({"training": {"method": "full", "num_epochs": 2, "learning_rate": 0.001},
+            "quantization": {"bits": 0, "double_quant": false},
+            "dataset": {"train_limit": 640, "eval_limit": 50}})");
+    Finish(spec, "base");
+    options_.weights_file = JoinPath(options_.directory, kModelFile);
+  }
+
+  TemporaryDirectory directory_;
+  TrainOptions options_{.threads = 2};
+};
+
+// MiniSpec from trained weights.
+v1::ExperimentSpec Trained(const std::string& changes) {
+  v1::ExperimentSpec spec = MiniSpec(changes);
+  spec.mutable_model()->set_pretrained(true);
+  spec.mutable_model()->set_weights("given");
+  return spec;
+}
+
+TEST_F(VariantTest, SensitivityMeasuresEveryLayerInEveryType) {
+  TrainBase();
+  const v1::ExperimentSpec spec = MiniSpec(R"({"model": {"pretrained": true, "weights": "given"},
+                   "training": {"method": "sensitivity"}, "quantization": {"bits": 0}})");
+  const v1::RunResult result = Finish(spec, "sensitivity");
+  const v1::Sensitivity& sensitivity = result.sensitivity();
+  EXPECT_EQ(sensitivity.labels(), "dataset");
+  EXPECT_EQ(sensitivity.unquantized().images(), 100);
+  EXPECT_GT(sensitivity.unquantized().top1(), 0.2);
+  ASSERT_EQ(sensitivity.layers_size(), 48);  // 6 blocks of 4 linears, int8 and nf4
+  double int8 = 0, nf4 = 0;
+  for (const v1::LayerMeasurement& layer : sensitivity.layers()) {
+    EXPECT_GE(layer.divergence(), 0);
+    EXPECT_GT(layer.relative_mse(), 0);
+    (layer.quant_type() == "int8" ? int8 : nf4) += layer.divergence();
+  }
+  EXPECT_LT(30 * int8, nf4);  // its relative MSE is some 150 times less
+  // The points of each are in the log, as data.
+  int points = 0;
+  for (const auto& [key, value] : ReproduciblePoints(EventsIn(options_.directory))) {
+    points += absl::StartsWith(key.first, "sensitivity/blocks.");
+  }
+  EXPECT_EQ(points, 4 * 48);
+  EXPECT_EQ(Finish(spec, "again").sensitivity().SerializeAsString(),
+            sensitivity.SerializeAsString());
+}
+
+TEST_F(VariantTest, BitsAutoSpendsItsBudgetOnTheSensitiveLayers) {
+  TrainBase();
+  v1::ExperimentSpec spec = Trained("{}");
+  spec.mutable_quantization()->set_bits(-1);
+  spec.mutable_quantization()->set_double_quant(false);
+  spec.mutable_quantization()->set_bits_budget(5.5);
+  const v1::QuantizationFacts facts = Finish(spec, "auto").quantization();
+  EXPECT_EQ(facts.layers_quantized(), 24);
+  EXPECT_EQ(facts.quant_type(), "mixed");
+  EXPECT_LE(facts.bits_per_weight(), 5.5);
+  EXPECT_GT(facts.bits_per_weight(), 5.2);  // the least layer is 1/48 of the weights: 0.08 bits
+  // Stopped and resumed: the same choice, the same bytes.
+  const auto stopped = Run(spec, "stopped", "", 7);
+  ASSERT_TRUE(stopped.ok()) << stopped.status();
+  Finish(spec, "resumed", LastCheckpoint(options_.directory));
+  EXPECT_EQ(Adapter("resumed"), Adapter("auto"));
+
+  spec.mutable_quantization()->set_bits_budget(4.2);
+  const absl::Status beyond = Run(spec, "beyond").status();
+  EXPECT_EQ(BlameOf(beyond), v1::BLAME_CONFIG);
+  EXPECT_THAT(std::string(beyond.message()), HasSubstr("bits_budget"));
+}
+
+TEST_F(VariantTest, TrainingForQuantizationKeepsItsAccuracyWhenMerged) {
+  TrainBase();
+  // In fp32: bf16 rounds a merged weight otherwise than the weight and the adapter.
+  const v1::ExperimentSpec exact = Trained(
+      R"({"training": {"quantization_aware": true, "use_mixed_precision": false},
+          "lora": {"dropout": 0}, "dataset": {"eval_limit": 200}})");
+  const v1::RunResult result = Finish(exact, "aware");
+  // What it trained is what is deployed, up to the order of sums.
+  EXPECT_NEAR(result.requantized().loss(), result.best().loss(), 1e-4);
+  EXPECT_EQ(result.requantized().top1(), result.best().top1());
+  EXPECT_GT(result.merged().images(), 0);
+
+  // Without, merging costs nothing and quantizing again something.
+  v1::ExperimentSpec plain = exact;
+  plain.mutable_training()->set_quantization_aware(false);
+  const v1::RunResult usual = Finish(plain, "usual");
+  EXPECT_NEAR(usual.merged().loss(), usual.best().loss(), 1e-4);
+  EXPECT_GT(std::fabs(usual.requantized().loss() - usual.best().loss()), 1e-4);
+}
+
+TEST_F(VariantTest, AdaptersOfAllKindsResumeToTheSameBytes) {
+  for (const char* changes :
+       {R"({"lora": {"init_lora_weights": "pissa", "rank_pattern": ["blocks.0.attn.qkv=2"]}})",
+        R"({"lora": {"init_lora_weights": "loftq", "alpha_pattern": ["qkv=3"]}})",
+        R"({"lora": {"modules_to_save": ["head", "norm", "blocks.5.mlp.fc2"]}})",
+        R"({"dataset": {"augmentation": ["random_resized_crop", "color_jitter", "random_erasing",
+                                         "mixup", "cutmix"]}})"}) {
+    SCOPED_TRACE(changes);
+    static int number = 0;
+    const std::string name = absl::StrCat(++number);
+    const v1::ExperimentSpec spec = MiniSpec(changes);
+    const v1::RunResult result = Finish(spec, "whole" + name);
+    EXPECT_TRUE(std::isfinite(result.final_train_loss()));
+    EXPECT_THAT(result.gradients().dead_adapters(), testing::IsEmpty());
+    EXPECT_GT(result.gradients().stability(), 0.1);
+    EXPECT_LE(result.gradients().stability(), 1);
+    EXPECT_GE(result.convergence().epochs_to_1_percent(), 1);
+    EXPECT_TRUE(ReadPeftAdapter(options_.directory).ok());
+    const auto stopped = Run(spec, "stopped" + name, "", 8);
+    ASSERT_TRUE(stopped.ok()) << stopped.status();
+    Finish(spec, "resumed" + name, LastCheckpoint(options_.directory));
+    EXPECT_EQ(Adapter("resumed" + name), Adapter("whole" + name));
+  }
+}
+
+// A short run, stopped at every question whether to stop: before, between and after its steps,
+// within its evaluations and its end.
+TEST_F(VariantTest, StoppedAnywhereItEndsTheSame) {
+  const v1::ExperimentSpec spec =
+      MiniSpec(R"({"dataset": {"train_limit": 48}, "training": {"checkpoint_interval": 2}})");
+  Finish(spec, "whole");
+  const Points points = ReproduciblePoints(EventsIn(options_.directory));
+  int calls = 0;
+  for (;; ++calls) {
+    const std::string name = absl::StrCat(calls);
+    const auto outcome = Run(spec, "stopped" + name, "", calls);
+    ASSERT_TRUE(outcome.ok()) << outcome.status();
+    if (*outcome == TrainOutcome::kFinished) break;
+    const Points before = ReproduciblePoints(EventsIn(options_.directory));
+    Finish(spec, "resumed" + name, LastCheckpoint(options_.directory));
+    ASSERT_EQ(Adapter("resumed" + name), Adapter("whole")) << calls;
+    Points both = before;
+    both.merge(ReproduciblePoints(EventsIn(options_.directory)));
+    EXPECT_EQ(both, points) << calls;
+  }
+  EXPECT_GE(calls, 10);  // 6 steps, 2 evaluations, the merged evaluations, the ends
+}
+
+class PicturesTest : public VariantTest {
+ protected:
+  // Two classes of `count` pictures each in both splits, of the colours that tell them apart.
+  void MakeFolder(int count) {
+    const std::string golden = QSWEEP_SOURCE_DIR "/tests/golden/pictures/";
+    for (const char* split : {"train", "val"}) {
+      for (const auto& [label, file] : {std::pair{"bright", "colour.jpg"}, {"dark", "cmyk.jpg"}}) {
+        const std::string place =
+            JoinPath(directory_.path(), absl::StrCat("data/pictures/", split, "/", label));
+        ASSERT_TRUE(MakeDirectories(place).ok());
+        for (int i = 0; i < count; ++i) {
+          std::filesystem::copy_file(golden + file, absl::StrCat(place, "/", i, ".jpg"));
+        }
+      }
+    }
+    options_.data_root = JoinPath(directory_.path(), "data");
+  }
+  static v1::ExperimentSpec Spec() {
+    v1::ExperimentSpec spec = MiniSpec(R"({"dataset": {"name": "imagefolder", "path": "pictures"},
+                                           "lora": {"modules_to_save": []}})");
+    spec.mutable_dataset()->clear_augmentation();
+    spec.mutable_dataset()->add_augmentation("random_resized_crop");
+    spec.mutable_dataset()->set_crop_scale(0.5);
+    return spec;
+  }
+};
+
+TEST_F(PicturesTest, AModelLearnsFromPicturesOnDisk) {
+  MakeFolder(20);
+  const v1::RunResult result = Finish(Spec(), "run");
+  EXPECT_EQ(result.best().images(), 40);
+  EXPECT_EQ(result.best().confusion_size(), 4);
+  EXPECT_EQ(result.best().top1(), 1);  // the two pictures, whatever was cut off in training
+}
+
+TEST_F(PicturesTest, ADamagedPictureIsNamedAndTheMachinesFault) {
+  MakeFolder(20);
+  const std::string bad = JoinPath(options_.data_root, "pictures/train/dark/7.jpg");
+  ASSERT_TRUE(WriteFileAtomic(bad, "\xff\xd8\xff not a picture").ok());
+  const absl::Status status = Run(Spec(), "run").status();
+  EXPECT_EQ(BlameOf(status), v1::BLAME_MACHINE) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr(bad));
+}
+
+}  // namespace
+}  // namespace qsweep::engine
