@@ -24,8 +24,8 @@ absl::StatusOr<std::string> ParseAddress(const std::string& text);
 // Whether only this machine can reach the address.
 bool IsLocalAddress(const std::string& address);
 
-// A channel with keep-alive (a silent partition is noticed within 20 s), reconnecting with a
-// back-off of 0.1 to 5 s, never through a proxy. In the clear.
+// A channel, and with it a connection of its own, with keep-alive (a silent partition is noticed
+// within 20 s), reconnecting with a back-off of 0.1 to 5 s, never through a proxy. In the clear.
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address);
 // To a scheduler whose certificate their authority has signed, the token with every call.
 std::shared_ptr<grpc::Channel> MakeSecureChannel(const v1::Credentials& credentials);

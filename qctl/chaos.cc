@@ -3,77 +3,119 @@
 #include <signal.h>
 
 #include <filesystem>
-#include <numeric>
+#include <random>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/attempt_dir.h"
 #include "common/file.h"
-#include "qctl/interrupt.h"
 
 namespace qsweep::qctl {
 namespace fs = std::filesystem;
 namespace {
 
 constexpr char kDaemonLock[] = "lock";
-// Longer than heartbeats, shorter than leases: a machine that was suspended and came back.
-constexpr absl::Duration kStopped = absl::Seconds(2);
+constexpr double kKills = 0.75;  // of all strikes; the rest are stops
+// Of scheduler, worker, trainer, a whole machine, all there is.
+const std::initializer_list<double> kWeights = {3, 3, 3, 2, 1};
+const char* const kNames[] = {"scheduler", "worker", "trainer", "worker and its trainers",
+                              "everything"};
 
 // The process that a lock file names, if it still is the program that it ought to be: never a
 // stranger who got its number. (Asking for the lock could keep a daemon from taking it.)
-pid_t Holder(const std::string& lock_path, const char* program) {
+void AddHolder(const std::string& lock_path, const char* program, std::vector<pid_t>* to) {
   const pid_t pid = FileLock::Holder(lock_path);
   std::error_code error;
   const fs::path exe = fs::read_symlink(absl::StrCat("/proc/", pid, "/exe"), error);
-  return pid > 0 && !error && exe.filename() == program ? pid : 0;
+  if (pid > 0 && !error && exe.filename() == program) to->push_back(pid);
 }
 
 }  // namespace
 
-Chaos::Chaos(std::string data_dir, uint32_t seed) : data_dir_(std::move(data_dir)), random_(seed) {}
+Chaos::Chaos(ChaosOptions options, const Clock& clock)
+    : options_(std::move(options)),
+      clock_(clock),
+      next_(MakePlan()),
+      due_(clock.Monotonic() + next_.pause) {}
 
-std::vector<pid_t> Chaos::Trainers() const {
+void Chaos::ContinueAll() {
+  for (const auto& [pid, until] : stopped_) ::kill(pid, SIGCONT);
+  stopped_.clear();
+}
+
+// Each strike has a generator of its own, so that none depends on what the ones before it met.
+Chaos::Plan Chaos::MakePlan() const {
+  std::seed_seq seed{options_.seed, static_cast<uint32_t>(strikes_)};
+  std::mt19937 random(seed);
+  std::uniform_real_distribution<double> share(0, 1);
+  Plan plan;
+  plan.victim = static_cast<Victim>(std::discrete_distribution<int>(kWeights)(random));
+  plan.which = share(random);
+  plan.kill = share(random) < kKills;
+  plan.pause = options_.pause * (0.1 + 1.8 * share(random));
+  plan.stop = options_.longest_stop * share(random);
+  return plan;
+}
+
+std::vector<pid_t> Chaos::Trainers(const std::string& worker_dir) const {
   std::vector<pid_t> pids;
-  const std::string attempts = JoinPath(data_dir_, "worker/attempts");
+  const std::string attempts = JoinPath(worker_dir, "attempts");
   for (const std::string& name : ListDirectory(attempts).value_or(std::vector<std::string>())) {
-    const pid_t pid = Holder(JoinPath(JoinPath(attempts, name), kLockFile), "qtrain");
-    if (pid != 0) pids.push_back(pid);
+    AddHolder(JoinPath(JoinPath(attempts, name), kLockFile), "qtrain", &pids);
   }
   return pids;
 }
 
-pid_t Chaos::Find(Victim victim) {
-  switch (victim) {
-    case Victim::kScheduler:
-      return Holder(JoinPath(data_dir_, kDaemonLock), "qscheduler");
-    case Victim::kWorker:
-      return Holder(JoinPath(JoinPath(data_dir_, "worker"), kDaemonLock), "qworker");
-    case Victim::kTrainer: {
-      const std::vector<pid_t> trainers = Trainers();
-      if (trainers.empty()) return 0;
-      return trainers[std::uniform_int_distribution<size_t>(0, trainers.size() - 1)(random_)];
-    }
+std::vector<pid_t> Chaos::Machine(const std::string& worker_dir) const {
+  std::vector<pid_t> pids = Trainers(worker_dir);
+  AddHolder(JoinPath(worker_dir, kDaemonLock), "qworker", &pids);
+  return pids;
+}
+
+std::vector<pid_t> Chaos::Find(const Plan& plan) const {
+  std::vector<pid_t> pids;
+  const auto one = [&plan](const auto& of) -> const auto& {
+    return of[static_cast<size_t>(plan.which * static_cast<double>(of.size()))];
+  };
+  if (plan.victim == Victim::kScheduler || plan.victim == Victim::kAll) {
+    AddHolder(JoinPath(options_.scheduler_dir, kDaemonLock), "qscheduler", &pids);
   }
-  return 0;
+  if (plan.victim == Victim::kWorker) {
+    AddHolder(JoinPath(one(options_.worker_dirs), kDaemonLock), "qworker", &pids);
+  }
+  if (plan.victim == Victim::kMachine) pids = Machine(one(options_.worker_dirs));
+  if (plan.victim != Victim::kTrainer && plan.victim != Victim::kAll) return pids;
+  for (const std::string& dir : options_.worker_dirs) {
+    const auto more = plan.victim == Victim::kAll ? Machine(dir) : Trainers(dir);
+    pids.insert(pids.end(), more.begin(), more.end());
+  }
+  if (plan.victim == Victim::kTrainer && !pids.empty()) return {one(pids)};
+  return pids;
 }
 
-void Chaos::Strike() {
-  static constexpr std::pair<Victim, const char*> kVictims[] = {{Victim::kScheduler, "scheduler"},
-                                                                {Victim::kWorker, "worker"},
-                                                                {Victim::kTrainer, "trainer"}};
-  const auto& [victim, name] = kVictims[std::uniform_int_distribution<int>(0, 2)(random_)];
-  const bool kill = std::bernoulli_distribution(0.75)(random_);
-  const pid_t pid = Find(victim);
-  if (pid == 0 || ::kill(pid, kill ? SIGKILL : SIGSTOP) != 0) return;
-  ++acts_[absl::StrCat(name, kill ? " killed" : " stopped and continued")];
-  if (kill) return;
-  SleepUnlessInterrupted(kStopped);
-  ::kill(pid, SIGCONT);
-}
-
-int Chaos::strikes() const {
-  return std::accumulate(acts_.begin(), acts_.end(), 0,
-                         [](int sum, const auto& act) { return sum + act.second; });
+void Chaos::Tick() {
+  const absl::Duration now = clock_.Monotonic();
+  for (auto it = stopped_.begin(); it != stopped_.end();) {
+    if (it->second > now) {
+      ++it;
+      continue;
+    }
+    ::kill(it->first, SIGCONT);
+    it = stopped_.erase(it);
+  }
+  if (strikes_ >= options_.strikes || now < due_) return;
+  int hit = 0;
+  for (const pid_t pid : Find(next_)) {
+    if (::kill(pid, next_.kill ? SIGKILL : SIGSTOP) != 0) continue;
+    ++hit;
+    if (!next_.kill) stopped_[pid] = now + next_.stop;
+  }
+  if (hit == 0) return;
+  ++acts_[absl::StrCat(kNames[static_cast<int>(next_.victim)],
+                       next_.kill ? " killed" : " stopped and continued")];
+  ++strikes_;
+  next_ = MakePlan();
+  due_ = now + next_.pause;
 }
 
 }  // namespace qsweep::qctl

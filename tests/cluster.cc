@@ -12,11 +12,13 @@
 #include "absl/strings/numbers.h"
 #include "absl/time/clock.h"
 #include "common/clock.h"
+#include "common/credentials.h"
 #include "common/file.h"
 #include "common/rpc.h"
 #include "common/spec/sweep_file.h"
 #include "common/status.h"
 #include "common/subprocess.h"
+#include "qsweep/v1/admin.grpc.pb.h"
 
 namespace qsweep::testing {
 namespace {
@@ -102,30 +104,53 @@ pid_t Cluster::Start(const std::string& name, const std::vector<std::string>& ar
   return pid.value_or(0);
 }
 
-void Cluster::StartScheduler() {
+void Cluster::ServeTls(const std::string& host) {
+  tls_host_ = host;
+  const auto output = RunForOutput(
+      {kBin + "/qscheduler", "init", "--data-dir", SchedulerDirectory(), "--host", host},
+      kPatience);
+  ASSERT_TRUE(output.ok()) << output.status();
+}
+
+void Cluster::StartScheduler(absl::Duration lease) {
   ASSERT_EQ(scheduler_, 0);
-  scheduler_ =
-      Start("scheduler", {kBin + "/qscheduler", "--data-dir", directory_ + "/scheduler", "--listen",
-                          address_, "--lease-ms", "3000", "--heartbeat-ms", "300"});
+  std::vector<std::string> argv = {kBin + "/qscheduler",
+                                   "--data-dir",
+                                   SchedulerDirectory(),
+                                   "--listen",
+                                   address_,
+                                   "--lease-ms",
+                                   absl::StrCat(absl::ToInt64Milliseconds(lease)),
+                                   "--heartbeat-ms",
+                                   absl::StrCat(absl::ToInt64Milliseconds(lease / 10))};
+  if (!tls_host_.empty()) argv.insert(argv.end(), {"--listen", ParseAddress(tls_host_).value()});
+  scheduler_ = Start("scheduler", argv);
 }
 
 std::string Cluster::WorkerDirectory(const std::string& name) const {
   return absl::StrCat(directory_, "/worker-", name, "/");
 }
 
-void Cluster::StartWorker(const std::string& name) {
+std::string Cluster::Invite(const std::string& name) {
+  const auto stub = v1::AdminService::NewStub(MakeChannel(address_));
+  v1::CreateTokenRequest request;
+  request.set_name(name);
+  request.set_role(v1::ROLE_WORKER);
+  return FormatInvitation(Ask<v1::CreateTokenReply>([&](auto* context, auto* reply) {
+                            return stub->CreateToken(context, request, reply);
+                          }).credentials());
+}
+
+void Cluster::StartWorker(const std::string& name, const WorkerOptions& options) {
   ASSERT_FALSE(workers_.contains(name));
-  std::vector<std::string> argv = {kBin + "/qworker",
-                                   "--scheduler",
-                                   address_,
-                                   "--state-dir",
-                                   WorkerDirectory(name),
-                                   "--slots",
-                                   "1",
-                                   "--threads",
-                                   "1",
-                                   "--name",
-                                   name};
+  std::vector<std::string> argv = options.before;
+  argv.insert(argv.end(), {kBin + "/qworker", "--state-dir", WorkerDirectory(name), "--slots",
+                           absl::StrCat(options.slots), "--threads", "1", "--name", name});
+  if (tls_host_.empty()) {
+    argv.insert(argv.end(), {"--scheduler", address_});
+  } else if (!PathExists(WorkerDirectory(name))) {
+    argv.insert(argv.end(), {"--join", Invite(name)});
+  }
   if (!trainer_.empty()) argv.insert(argv.end(), {"--qtrain", trainer_});
   workers_[name] = Start("worker-" + name, argv);
 }
@@ -135,6 +160,26 @@ void Cluster::KillScheduler() { KillAndReap(std::exchange(scheduler_, 0)); }
 void Cluster::KillWorker(const std::string& name) {
   KillAndReap(workers_.at(name));
   workers_.erase(name);
+}
+
+void Cluster::StartWhatDied() {
+  const auto killed = [](pid_t pid) {
+    if (pid == 0) return false;
+    const auto exit = PollSubprocess(pid);
+    if (!exit.ok() || !exit->has_value()) return false;
+    EXPECT_EQ((*exit)->signal, SIGKILL) << "a daemon died, exit code " << (*exit)->exit_code;
+    return true;
+  };
+  if (killed(scheduler_)) {
+    scheduler_ = 0;
+    StartScheduler();
+  }
+  const std::map<std::string, pid_t> workers = workers_;
+  for (const auto& [name, pid] : workers) {
+    if (!killed(pid)) continue;
+    workers_.erase(name);
+    StartWorker(name);
+  }
 }
 
 void Cluster::Signal(const std::string& name, int signal) {
@@ -221,6 +266,15 @@ std::vector<v1::MetricPoint> Cluster::Metrics(int64_t run_id) {
     request.set_page_token(reply.next_page_token());
   } while (!request.page_token().empty());
   return points;
+}
+
+v1::WorkerStatus Cluster::Worker(const std::string& name) {
+  const auto reply = Ask<v1::ListWorkersReply>(
+      [&](auto* context, auto* reply) { return stub_->ListWorkers(context, {}, reply); });
+  for (const v1::WorkerStatus& worker : reply.workers()) {
+    if (worker.info().name() == name) return worker;
+  }
+  return {};
 }
 
 v1::Sweep Cluster::WaitForEnd(const std::string& sweep, absl::Duration timeout) {

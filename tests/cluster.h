@@ -1,5 +1,5 @@
-// A whole set-up for tests: real daemons as real processes on a Unix socket in a directory of its own,
-// with short leases. Whatever still runs is killed on destruction.
+// A whole set-up for tests: real daemons as real processes on a Unix socket in a directory of its
+// own, with short leases. Whatever still runs is killed on destruction.
 #ifndef QSWEEP_TESTS_CLUSTER_H_
 #define QSWEEP_TESTS_CLUSTER_H_
 
@@ -16,6 +16,11 @@
 
 namespace qsweep::testing {
 
+struct WorkerOptions {
+  int slots = 1;
+  std::vector<std::string> before;  // its command line, as in nsenter ...
+};
+
 class Cluster {
  public:
   // `trainer`: what workers start for each run; empty: the qtrain beside them.
@@ -24,13 +29,17 @@ class Cluster {
   Cluster(const Cluster&) = delete;
   Cluster& operator=(const Cluster&) = delete;
 
-  void StartScheduler();
+  // Before the first start: from then on workers dial this name, over TLS, each with an invitation.
+  void ServeTls(const std::string& host);
+  void StartScheduler(absl::Duration lease = absl::Seconds(3));
   // One slot and one thread, so that every worker computes the same bytes.
-  void StartWorker(const std::string& name);
+  void StartWorker(const std::string& name, const WorkerOptions& options = {});
 
   // SIGKILL; then start again with the calls above.
   void KillScheduler();
   void KillWorker(const std::string& name);
+  // Starts again each daemon that was killed from outside; fails the test if one died of itself.
+  void StartWhatDied();
   // Every trainer that runs now; returns how many there were.
   int KillTrainers();
   // To all processes of the worker's machine: as when a laptop is suspended (SIGSTOP) and woken
@@ -54,16 +63,22 @@ class Cluster {
   // Waits until no run is pending or running; fails the test at the timeout.
   v1::Sweep WaitForEnd(const std::string& sweep, absl::Duration timeout);
 
+  // The worker of this name; empty if the scheduler knows none.
+  v1::WorkerStatus Worker(const std::string& name);
+
   v1::SweepService::Stub& stub() { return *stub_; }
   const std::string& directory() const { return directory_; }
+  std::string SchedulerDirectory() const { return directory_ + "/scheduler"; }
+  std::string WorkerDirectory(const std::string& name) const;
 
  private:
-  std::string WorkerDirectory(const std::string& name) const;
+  std::string Invite(const std::string& name);
   pid_t Start(const std::string& name, const std::vector<std::string>& argv);
 
   const std::string trainer_;
   std::string directory_;
   std::string address_;
+  std::string tls_host_;  // empty: workers use the socket
   pid_t scheduler_ = 0;
   std::map<std::string, pid_t> workers_;
   std::unique_ptr<v1::SweepService::Stub> stub_;

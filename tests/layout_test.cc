@@ -149,4 +149,21 @@ TEST(Layout, EveryTestIsRegistered) {
   }
 }
 
+// docs/control.md promises things and names the tests that hold them.
+TEST(Layout, EveryTestThatTheDocumentsNameExists) {
+  std::string all;
+  for (const SourceFile& file : SourceFiles()) {
+    if (file.path.ends_with("_test.cc")) all += file.text;
+  }
+  const std::string document = Read(kRoot / "docs/control.md");
+  static const std::regex name(R"(`([A-Z]\w+)\.([A-Z]\w+)`)");
+  int names = 0;
+  for (std::sregex_iterator it(document.begin(), document.end(), name), end; it != end; ++it) {
+    ++names;
+    EXPECT_TRUE(all.find("(" + (*it)[1].str() + ", " + (*it)[2].str() + ")") != std::string::npos)
+        << (*it)[0];
+  }
+  EXPECT_GT(names, 20);
+}
+
 }  // namespace

@@ -1,7 +1,11 @@
-// The second promise, on real processes: a crash changes nothing. Sweeps of short real runs (a small ViT
-// on Fashion-MNIST) are disturbed, and must end exactly as an undisturbed sweep does.
+// The second promise, on real processes: a crash changes nothing. Sweeps of short real runs (a
+// small ViT on Fashion-MNIST) are disturbed, and must end exactly as an undisturbed sweep does.
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <future>
 #include <map>
 #include <random>
 #include <set>
@@ -10,6 +14,7 @@
 #include "absl/strings/match.h"
 #include "absl/time/clock.h"
 #include "common/clock.h"
+#include "qctl/chaos.h"
 #include "tests/cluster.h"
 
 namespace qsweep::testing {
@@ -36,8 +41,8 @@ matrix:
 
 // What a run leaves behind that must not depend on what happened on the way.
 struct Outcome {
-  std::map<std::string, std::string> files;                         // name -> SHA-256
-  std::map<std::pair<std::string, int64_t>, double> metrics;        // (name, step) -> value
+  std::map<std::string, std::string> files;                   // name -> SHA-256
+  std::map<std::pair<std::string, int64_t>, double> metrics;  // (name, step) -> value
   friend bool operator==(const Outcome&, const Outcome&) = default;
 };
 
@@ -52,19 +57,23 @@ std::map<std::string, Outcome> Outcomes(Cluster& cluster, const std::string& swe
     EXPECT_EQ(run.state(), v1::RUN_STATE_SUCCEEDED) << run.ShortDebugString();
     Outcome& outcome = outcomes[run.name()];
     const v1::RunDetail detail = cluster.Detail(run.id());
-    for (const v1::FileFact& file : detail.result().files()) outcome.files[file.name()] = file.sha256();
+    for (const v1::FileFact& file : detail.result().files())
+      outcome.files[file.name()] = file.sha256();
     EXPECT_FALSE(outcome.files.empty()) << run.name();
     for (const v1::MetricPoint& point : cluster.Metrics(run.id())) {
-      const bool first =
-          outcome.metrics.emplace(std::pair(point.name(), point.step()),
-                                  IsMeasurement(point.name()) ? 0 : point.value()).second;
-      EXPECT_TRUE(first) << run.name() << ": two values of " << point.name() << " at " << point.step();
+      const bool first = outcome.metrics
+                             .emplace(std::pair(point.name(), point.step()),
+                                      IsMeasurement(point.name()) ? 0 : point.value())
+                             .second;
+      EXPECT_TRUE(first) << run.name() << ": two values of " << point.name() << " at "
+                         << point.step();
     }
   }
   return outcomes;
 }
 
-void ExpectSame(const std::map<std::string, Outcome>& got, const std::map<std::string, Outcome>& want) {
+void ExpectSame(const std::map<std::string, Outcome>& got,
+                const std::map<std::string, Outcome>& want) {
   ASSERT_EQ(got.size(), want.size());
   for (const auto& [name, outcome] : want) {
     ASSERT_TRUE(got.contains(name)) << name;
@@ -96,39 +105,66 @@ const std::map<std::string, Outcome>& Undisturbed() {
   return *outcomes;
 }
 
-TEST(Recovery, TwentyFourKillsChangeNothing) {
+int FromEnvironment(const char* name, int otherwise) {
+  const char* text = std::getenv(name);
+  return text == nullptr ? otherwise : std::atoi(text);
+}
+
+// Strikes at scheduler, workers and trainers until `strikes` are done or the sweep has ended;
+// returns how many there were.
+int Disturb(uint32_t seed, int strikes, std::map<std::string, int>* acts) {
   const auto& want = Undisturbed();
-  const unsigned seed = std::random_device{}();
-  SCOPED_TRACE(::testing::Message() << "seed " << seed);
-  std::mt19937 random(seed);
   Cluster cluster;
   cluster.StartScheduler();
   cluster.StartWorker("a");
-  cluster.Submit(kSweep, "disturbed");
-  int kills = 0;
-  // Each round kills one kind of process, the fourth all three at once, a random time after the last.
-  for (int round = 0; kills < 24; ++round) {
-    absl::SleepFor(absl::Milliseconds(std::uniform_int_distribution(100, 1200)(random)));
-    const v1::Sweep sweep = cluster.GetSweep("recovery");
-    ASSERT_GT(sweep.pending() + sweep.running(), 0) << "the sweep ended after only " << kills << " kills";
-    const bool all = round % 4 == 3;
-    if (all || round % 4 == 0) kills += cluster.KillTrainers();
-    if (all || round % 4 == 1) {
-      cluster.KillWorker("a");
-      ++kills;
-    }
-    if (all || round % 4 == 2) {
-      cluster.KillScheduler();
-      ++kills;
-    }
-    absl::SleepFor(absl::Milliseconds(std::uniform_int_distribution(0, 300)(random)));
-    if (!cluster.SchedulerRuns()) cluster.StartScheduler();
-    if (!cluster.WorkerRuns("a")) cluster.StartWorker("a");
+  cluster.StartWorker("b");
+  qctl::ChaosOptions options;
+  options.scheduler_dir = cluster.SchedulerDirectory();
+  options.worker_dirs = {cluster.WorkerDirectory("a"), cluster.WorkerDirectory("b")};
+  options.seed = seed;
+  options.strikes = strikes;
+  options.pause = absl::Milliseconds(700);
+  options.longest_stop = absl::Seconds(6);  // twice a lease
+  qctl::Chaos chaos(options, SystemClock());
+  std::future<v1::Sweep> end = std::async(std::launch::async, [&cluster] {
+    cluster.Submit(kSweep, "disturbed");
+    return cluster.WaitForEnd("recovery", kEndOfSweep);
+  });
+  while (end.wait_for(std::chrono::milliseconds(20)) != std::future_status::ready) {
+    chaos.Tick();
+    cluster.StartWhatDied();
   }
-  const v1::Sweep end = cluster.WaitForEnd("recovery", kEndOfSweep);
-  EXPECT_EQ(end.succeeded(), 8) << end.ShortDebugString();
+  EXPECT_EQ(end.get().succeeded(), 8);
+  chaos.ContinueAll();
+  cluster.StartWhatDied();
   ExpectSame(Outcomes(cluster, "recovery"), want);
-  EXPECT_TRUE(TrainersUnder(cluster.directory()).empty()) << "an orphan trains on";
+  // What was given up while its machine stood is told so when that is heard of again.
+  const absl::Duration deadline = SystemClock().Monotonic() + absl::Seconds(30);
+  while (!TrainersUnder(cluster.directory()).empty()) {
+    if (SystemClock().Monotonic() > deadline) {
+      ADD_FAILURE() << "an orphan trains on";
+      break;
+    }
+    absl::SleepFor(absl::Milliseconds(50));
+  }
+  for (const auto& [act, times] : chaos.acts()) (*acts)[act] += times;
+  return chaos.strikes();
+}
+
+// `QSWEEP_STRIKES=200 QSWEEP_SEED=1 recovery_test --gtest_filter=*Strikes*` for every night. The
+// sweep is begun anew until so many strikes are done; the seed decides them as far as processes let
+// it.
+TEST(Recovery, StrikesChangeNothing) {
+  const int strikes = FromEnvironment("QSWEEP_STRIKES", 24);
+  const int seed = FromEnvironment("QSWEEP_SEED", static_cast<int>(std::random_device()() >> 1));
+  std::map<std::string, int> acts;
+  int done = 0;
+  for (int round = 0; done < strikes && !HasFailure(); ++round) {
+    SCOPED_TRACE(::testing::Message() << "seed " << seed + round);
+    done += Disturb(seed + round, strikes - done, &acts);
+  }
+  std::printf("%d strikes from seed %d:\n", done, seed);
+  for (const auto& [act, times] : acts) std::printf("  %3d x %s\n", times, act.c_str());
 }
 
 TEST(Recovery, ASecondWorkerJoinsAndTheFirstLeavesForGood) {
@@ -146,7 +182,8 @@ TEST(Recovery, ASecondWorkerJoinsAndTheFirstLeavesForGood) {
     int64_t on_a = 0;
     for (const v1::Run& run : cluster.Runs("recovery")) {
       b_works |= run.worker() == "b";
-      if (run.worker() == "a" && run.state() == v1::RUN_STATE_RUNNING && run.step() >= 20) on_a = run.id();
+      if (run.worker() == "a" && run.state() == v1::RUN_STATE_RUNNING && run.step() >= 20)
+        on_a = run.id();
     }
     if (b_works) orphaned = on_a;
     absl::SleepFor(absl::Milliseconds(20));

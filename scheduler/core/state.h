@@ -41,7 +41,7 @@ struct Policy {
   // So has one that met this many faults of machines in a row without getting further.
   int32_t max_machine_faults = 10;
   // Before the next attempt after a machine's fault; doubles with each.
-  absl::Duration first_backoff = absl::Seconds(1);
+  absl::Duration first_backoff = absl::Milliseconds(500);
   absl::Duration longest_backoff = absl::Minutes(1);
   // A worker with this many faults in a row, none of whose attempts got anywhere, rests (doubling,
   // too) and is then given one run at a time until one writes a checkpoint or ends well.

@@ -24,8 +24,8 @@ constexpr char kShutdownReason[] = "the worker is shutting down";
 
 }  // namespace
 
-Agent::Agent(AgentOptions options, StateDirectory state, std::shared_ptr<grpc::Channel> channel,
-             const Clock& clock)
+Agent::Agent(AgentOptions options, StateDirectory state, std::shared_ptr<grpc::Channel> session,
+             std::shared_ptr<grpc::Channel> transfers, const Clock& clock)
     : options_(std::move(options)),
       state_(std::move(state)),
       clock_(clock),
@@ -39,15 +39,15 @@ Agent::Agent(AgentOptions options, StateDirectory state, std::shared_ptr<grpc::C
                      (transfer.direction == Direction::kUpload ? uploads_ : downloads_)
                          .Enqueue(std::move(transfer));
                    }},
-      uploads_(channel,
+      uploads_(transfers,
                [this](const Transfer& transfer, const TransferResult& result) {
                  inbox_.Put(TransferEnded{transfer, result});
                }),
-      downloads_(channel,
+      downloads_(transfers,
                  [this](const Transfer& transfer, const TransferResult& result) {
                    inbox_.Put(TransferEnded{transfer, result});
                  }),
-      session_(channel, clock, [this](SessionEvent event) { inbox_.Put(std::move(event)); }) {
+      session_(session, clock, [this](SessionEvent event) { inbox_.Put(std::move(event)); }) {
   options_.info.set_id(state_.worker_id());
 }
 

@@ -34,8 +34,10 @@ struct AgentOptions {
 
 class Agent {
  public:
-  Agent(AgentOptions options, StateDirectory state, std::shared_ptr<grpc::Channel> channel,
-        const Clock& clock);
+  // Two connections: on a slow line a file that is under way on the session's would hold up
+  // heartbeats for longer than a lease.
+  Agent(AgentOptions options, StateDirectory state, std::shared_ptr<grpc::Channel> session,
+        std::shared_ptr<grpc::Channel> transfers, const Clock& clock);
   // Leaves trainers running: only Run, after Shutdown, stops them.
   ~Agent() = default;
 

@@ -51,7 +51,8 @@ TEST_F(AgentTest, TakesNoRunsWhileItsDiskIsNearlyFullAndTakesThemAgain) {
   options.trainer.memory_limit_bytes = 64 << 20;
   options.disk_reserve_bytes = 500 << 20;
   options.free_disk_bytes = [&free] { return free.load(); };
-  Agent agent(options, *StateDirectory::Open(StatePath()), MakeChannel(address_), SystemClock());
+  Agent agent(options, *StateDirectory::Open(StatePath()), MakeChannel(address_),
+              MakeChannel(address_), SystemClock());
   std::thread loop([&agent] { EXPECT_TRUE(agent.Run().ok()); });
   EXPECT_TRUE(scheduler_->WaitFor(
       [](const State& state) { return absl::StrContains(state.refuses, "nearly full: 100 MiB"); }));

@@ -131,7 +131,7 @@ absl::StatusOr<AgentOptions> MakeOptions(const Flags& flags) {
 
 struct Dialled {
   std::string address;
-  std::shared_ptr<grpc::Channel> channel;
+  std::shared_ptr<grpc::Channel> session, transfers;
 };
 
 // The scheduler that was joined, with the credentials it gave, unless another one is named: that
@@ -153,9 +153,11 @@ absl::StatusOr<Dialled> Dial(const Flags& flags) {
     ASSIGN_OR_RETURN(address, ParseAddress(flags.scheduler));
   }
   if (joined.ok() && (address.empty() || address == joined->address())) {
-    return Dialled{joined->address(), MakeSecureChannel(*joined)};
+    return Dialled{joined->address(), MakeSecureChannel(*joined), MakeSecureChannel(*joined)};
   }
-  if (IsLocalAddress(address) || flags.insecure) return Dialled{address, MakeChannel(address)};
+  if (IsLocalAddress(address) || flags.insecure) {
+    return Dialled{address, MakeChannel(address), MakeChannel(address)};
+  }
   return absl::InvalidArgumentError(absl::StrCat(
       "--scheduler ", address,
       ": is on another machine and this worker has no credentials for it; --join INVITATION (from "
@@ -171,7 +173,8 @@ absl::Status Serve(const Flags& flags) {
                        options.info.slots(), " slots of ", options.trainer.threads, " threads and ",
                        options.trainer.memory_limit_bytes >> 20, " MiB, scheduler ",
                        scheduler.address));
-  Agent agent(std::move(options), std::move(state), scheduler.channel, SystemClock());
+  Agent agent(std::move(options), std::move(state), scheduler.session, scheduler.transfers,
+              SystemClock());
   std::unique_ptr<MetricsServer> metrics;
   if (!flags.metrics.empty()) {
     ASSIGN_OR_RETURN(metrics,

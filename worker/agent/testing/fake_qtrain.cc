@@ -5,6 +5,7 @@
 //   training.num_epochs           steps
 //   training.log_interval         milliseconds a step takes
 //   training.checkpoint_interval  steps between checkpoints
+//   dataset.eval_limit            KiB of blanks in each
 // A checkpoint's content is its step, and so is what a resume begins from.
 #include <signal.h>
 #include <unistd.h>
@@ -47,12 +48,13 @@ absl::StatusOr<v1::FileFact> WriteNamed(const std::string& directory, const std:
   return fact;
 }
 
-absl::Status WriteCheckpoint(const std::string& directory, int64_t step, EventLogWriter* log) {
+absl::Status WriteCheckpoint(const std::string& directory, int64_t step, int64_t padding_kib,
+                             EventLogWriter* log) {
   v1::Event event;
   event.mutable_checkpoint()->set_step(step);
-  ASSIGN_OR_RETURN(
-      *event.mutable_checkpoint()->mutable_file(),
-      WriteNamed(directory, absl::StrCat("checkpoint-", step, ".safetensors"), absl::StrCat(step)));
+  ASSIGN_OR_RETURN(*event.mutable_checkpoint()->mutable_file(),
+                   WriteNamed(directory, absl::StrCat("checkpoint-", step, ".safetensors"),
+                              absl::StrCat(step, std::string(padding_kib << 10, ' '))));
   return Append(event, log);
 }
 
@@ -101,7 +103,7 @@ absl::StatusOr<int> Run(const std::string& spec_path, const std::string& directo
   int64_t step = 0;
   std::string weights = "nothing";
   if (!resume_path.empty()) {
-    ASSIGN_OR_RETURN(const std::string text, ReadFile(resume_path, 64));
+    ASSIGN_OR_RETURN(const std::string text, ReadFile(resume_path, 1 << 24));
     if (!absl::SimpleAtoi(text, &step)) return absl::DataLossError("no checkpoint");
   }
   if (!weights_path.empty()) {
@@ -119,7 +121,7 @@ absl::StatusOr<int> Run(const std::string& spec_path, const std::string& directo
     RETURN_IF_ERROR(Append(event, &log));
     const int64_t interval = spec.training().checkpoint_interval();
     if (stop_asked || (interval > 0 && step % interval == 0)) {
-      RETURN_IF_ERROR(WriteCheckpoint(directory, step, &log));
+      RETURN_IF_ERROR(WriteCheckpoint(directory, step, spec.dataset().eval_limit(), &log));
     }
     if (stop_asked) return kExitStopped;
   }
