@@ -289,7 +289,8 @@ Fleet::~Fleet() {
 
 // Spread over the interval, as those of a thousand machines are.
 void Fleet::Beat() {
-  const auto pause = std::chrono::nanoseconds(kHeartbeatInterval) / static_cast<int64_t>(workers_.size());
+  const auto pause =
+      std::chrono::nanoseconds(kHeartbeatInterval) / static_cast<int64_t>(workers_.size());
   auto next = std::chrono::steady_clock::now();
   for (size_t i = 0; !ending_; i = (i + 1) % workers_.size()) {
     workers_[i]->Beat();

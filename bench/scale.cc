@@ -9,6 +9,7 @@
 // Prints a table, and JSON with --json.
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -28,6 +29,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "absl/synchronization/mutex.h"
 #include "bench/fleet.h"
 #include "common/clock.h"
 #include "common/file.h"
@@ -195,6 +197,15 @@ v1::SubmitSweepRequest SweepOf(const std::string& name, int runs, int first_seed
   return request;
 }
 
+double OwnCpuSeconds() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  const auto seconds = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec);
+  };
+  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+
 double Percentile(std::vector<double> values, double p) {
   if (values.empty()) Fail("nothing was measured");
   std::sort(values.begin(), values.end());
@@ -216,7 +227,7 @@ void Runs(const Options& options, SchedulerProcess& scheduler, Fleet& fleet, Rep
   const double submitted = Now();
   std::thread submit([&] { scheduler.Call(&v1::SweepService::Stub::SubmitSweep, request); });
   WaitUntil("the first run has ended", 300, [&] { return fleet.finished() > 0; });
-  const double begin = Now(), cpu = scheduler.CpuSeconds();
+  const double begin = Now(), cpu = scheduler.CpuSeconds(), own_cpu = OwnCpuSeconds();
   const int64_t before = fleet.finished();
   report.Add("runs: until the first of them has ended", begin - submitted, "s");
   WaitUntil("all runs have ended", 600, [&] { return fleet.finished() >= options.runs; });
@@ -224,6 +235,7 @@ void Runs(const Options& options, SchedulerProcess& scheduler, Fleet& fleet, Rep
   const auto ended = static_cast<double>(fleet.finished() - before);
   report.Add("runs: assigned, ended and recorded", ended / seconds, "runs/s");
   report.Add("runs: scheduler's CPU", 1e6 * (scheduler.CpuSeconds() - cpu) / ended, "us/run");
+  report.Add("runs: the workers' CPU", 1e6 * (OwnCpuSeconds() - own_cpu) / ended, "us/run");
   report.Add("runs: scheduler's memory", scheduler.Memory("VmRSS"), "MB");
   submit.join();
 }
@@ -367,6 +379,7 @@ int main(int argc, char** argv) {
     if (::mkdtemp(pattern.data()) == nullptr) qsweep::bench::Fail("cannot make a directory");
     options.directory = pattern;
   }
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);  // as in qscheduler
   std::atexit(qsweep::bench::KillChild);
   ::signal(SIGINT, qsweep::bench::OnSignal);
   ::signal(SIGTERM, qsweep::bench::OnSignal);
