@@ -20,17 +20,6 @@ namespace {
 constexpr int64_t kMemoryBytes = int64_t{64} << 30;
 constexpr auto kHeartbeatInterval = std::chrono::seconds(5);  // the scheduler's default
 
-// As MakeChannel's, but never shared with another worker.
-std::shared_ptr<grpc::Channel> OwnConnection(const std::string& address) {
-  grpc::ChannelArguments arguments;
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 10'000);
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
-  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
-  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
-}
-
 void AddPoint(const std::string& name, double value, v1::Metrics* metrics) {
   v1::Point* point = metrics->add_points();
   point->set_name(name);
@@ -103,7 +92,7 @@ const v1::RunResult& Result() {
 class FleetWorker : public grpc::ClientBidiReactor<v1::FromWorker, v1::ToWorker> {
  public:
   FleetWorker(Fleet& fleet, const std::string& address, const std::string& name)
-      : fleet_(fleet), stub_(v1::WorkerService::NewStub(OwnConnection(address))) {
+      : fleet_(fleet), stub_(v1::WorkerService::NewStub(MakeChannel(address))) {
     stub_->async()->Session(&context_, this);
     StartRead(&received_);
     StartCall();
