@@ -160,7 +160,9 @@ TEST_F(ReportTest, ARunsFilesSayWhatWasMeasured) {
   EXPECT_EQ(results["lora"]["scaling"], 2.0);
   EXPECT_EQ(results["curves"][5]["name"], "loss");
   EXPECT_EQ(results["curves"][5]["values"].size(), 20u);
-  EXPECT_EQ(results["convergence"]["epochs_to_90_percent"], 3);
+  EXPECT_EQ(results["convergence"]["evaluations"]["epochs_to_1_percent"], 3);
+  EXPECT_EQ(results["merged"]["images"], 1000);
+  EXPECT_EQ(results["requantized"]["images"], 1000);
   const json file = Json("deit_tiny_patch16_224-cifar10-r8-nf4-s1/quantization_analysis.json");
   EXPECT_EQ(file["memory"]["expected_bits_per_weight"], 4.5);
   EXPECT_EQ(file["verification"]["worst_layer"], "blocks.11.attn.qkv");

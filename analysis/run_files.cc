@@ -72,15 +72,7 @@ v1::Convergence MakeConvergence(const RunRecord& record) {
   if (loss != nullptr && !loss->values().empty()) {
     convergence.set_first_train_loss(loss->values(0));
   }
-  if (const v1::Curve* top1 = FindCurve(record, "eval/top1")) {
-    const auto& values = top1->values();
-    const double best = values.empty() ? 0 : *std::max_element(values.begin(), values.end());
-    const auto reached =
-        std::find_if(values.begin(), values.end(), [&](double v) { return v >= 0.9 * best; });
-    if (reached != values.end()) {
-      convergence.set_epochs_to_90_percent(reached - values.begin() + 1);
-    }
-  }
+  *convergence.mutable_evaluations() = result.convergence();
   return convergence;
 }
 
@@ -185,7 +177,8 @@ v1::TwinComparison CompareWithTwin(const RunFacts& run, const RunFacts& twin) {
   if (reached != values.end()) {
     comparison.set_epochs_to_twins_best(reached - values.begin() + 1);
   }
-  comparison.set_stability_difference(ours.gradients().stability() - theirs.gradients().stability());
+  comparison.set_stability_difference(ours.gradients().stability() -
+                                      theirs.gradients().stability());
   comparison.set_peak_bytes_ratio(Ratio(static_cast<double>(ours.memory().peak_bytes()),
                                         static_cast<double>(theirs.memory().peak_bytes())));
   comparison.set_images_per_s_ratio(Ratio(ours.images_per_s(), theirs.images_per_s()));
@@ -222,6 +215,8 @@ v1::ResultsFile MakeResultsFile(const RunRecord& record) {
   file.set_seed(detail.spec().seed());
   *file.mutable_best() = result.best();
   *file.mutable_final() = result.final();
+  if (result.has_merged()) *file.mutable_merged() = result.merged();
+  if (result.has_requantized()) *file.mutable_requantized() = result.requantized();
   *file.mutable_convergence() = MakeConvergence(record);
   file.mutable_parameters()->set_total(result.total_parameters());
   file.mutable_parameters()->set_trainable(result.trainable_parameters());

@@ -60,6 +60,8 @@ v1::RunResult Result(int rank, int kind, int64_t seed) {
   best.set_images(1000);
   for (int i = 0; i < 100; ++i) best.add_confusion(i % 11 == 0 ? 90 : 1);
   *result.mutable_final() = best;
+  if (kind > 0) *result.mutable_merged() = *result.mutable_requantized() = best;
+  result.mutable_convergence()->set_epochs_to_1_percent(3);
   v1::QuantizationFacts& facts = *result.mutable_quantization();
   facts.set_bits(kind == 0 ? 0 : kind == 1 ? 8 : 4);
   facts.set_quant_type(kind == 0 ? "none" : kind == 1 ? "int8" : "nf4");
