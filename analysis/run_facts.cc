@@ -17,7 +17,9 @@ std::string QuantizationLabel(const v1::Quantization& quantization) {
   if (quantization.bits() < 0) return "auto";
   if (!quantization.overrides().empty()) return "mixed";
   if (quantization.bits() == 0) return "none";
-  if (quantization.bits() == 8) return "int8";
+  if (quantization.bits() == 8) {
+    return quantization.int8_compute() == "dynamic" ? "int8+dyn" : "int8";
+  }
   return absl::StrCat(quantization.quant_type(), quantization.double_quant() ? "+dq" : "");
 }
 

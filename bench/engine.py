@@ -21,18 +21,20 @@ PEER_ENVIRONMENT = {"LD_PRELOAD": JEMALLOC, "MALLOC_CONF": "dirty_decay_ms:-1,mu
                     "OPENBLAS_NUM_THREADS": "1"}
 
 
-def spec(model, bits=0, double_quant=False, mixed=True, checkpointing="none"):
+def spec(model, bits=0, double_quant=False, mixed=True, checkpointing="none", int8="dequantize"):
     return {"model": {"name": f"deit_{model}_patch16_224", "pretrained": False},
             "dataset": {"name": "cifar10", "batch_size": 32, "image_size": 224},
             "lora": {"rank": 8, "alpha": 16, "dropout": 0.1},
             "training": {"use_mixed_precision": mixed, "gradient_checkpointing": checkpointing},
-            "quantization": {"bits": bits, "quant_type": "nf4", "double_quant": double_quant}}
+            "quantization": {"bits": bits, "quant_type": "nf4", "double_quant": double_quant,
+                             "int8_compute": int8}}
 
 
 # Name -> what ours runs; the first of a model and precision is what the others are compared with.
 OURS = {
     "tiny bf16": spec("tiny"),
     "tiny bf16 int8": spec("tiny", bits=8),
+    "tiny bf16 int8dyn": spec("tiny", bits=8, int8="dynamic"),
     "tiny bf16 nf4": spec("tiny", bits=4),
     "tiny bf16 nf4+dq": spec("tiny", bits=4, double_quant=True),
     "tiny bf16 selective": spec("tiny", checkpointing="selective"),

@@ -29,6 +29,7 @@ std::string StandardName(const v1::ExperimentSpec& spec) {
                       : quantization.bits() == 0 ? "fp32"
                       : quantization.bits() == 8 ? "int8"
                                                  : quantization.quant_type(),
+                      quantization.int8_compute() == "dynamic" ? "dyn" : "",
                       quantization.double_quant() ? "dq" : "");
 }
 

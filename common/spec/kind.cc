@@ -12,7 +12,7 @@ namespace {
 std::string BaseName(const v1::ExperimentSpec& spec) {
   const v1::Quantization& q = spec.quantization();
   if (q.bits() == 0 || spec.training().method() == "full") return "fp32";
-  if (q.bits() == 8) return "int8";
+  if (q.bits() == 8) return q.int8_compute() == "dynamic" ? "int8-dynamic" : "int8";
   return absl::StrCat(q.quant_type(), q.double_quant() ? "-dq" : "");
 }
 

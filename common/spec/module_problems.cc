@@ -127,6 +127,10 @@ void CheckLora(const v1::ExperimentSpec& spec, const ModelShape& shape, Problems
   if (lora.init_lora_weights() != "default") {
     out->push_back({"lora.init_lora_weights", "must be default with training.quantization_aware"});
   }
+  if (spec.quantization().int8_compute() == "dynamic") {
+    out->push_back({"quantization.int8_compute",
+                    "must be dequantize with training.quantization_aware, whose weights change"});
+  }
 }
 
 void CheckOverrides(const v1::Quantization& quantization, const Names& linears, ProblemsOut* out) {

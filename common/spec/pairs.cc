@@ -65,6 +65,15 @@ bool MayUseFourBits(const v1::ExperimentSpec& spec) {
                      });
 }
 
+bool MayUseEightBits(const v1::ExperimentSpec& spec) {
+  const v1::Quantization& quantization = spec.quantization();
+  return spec.training().method() != "sensitivity" &&
+         (quantization.bits() == 8 || quantization.bits() < 0 ||
+          std::any_of(
+              quantization.overrides().begin(), quantization.overrides().end(),
+              [](const std::string& element) { return SplitPair(element).value == "int8"; }));
+}
+
 bool Quantizes(const v1::Quantization& quantization) {
   return quantization.bits() != 0 ||
          std::any_of(quantization.overrides().begin(), quantization.overrides().end(),

@@ -35,6 +35,8 @@ bool Quantizes(const v1::Quantization& quantization);
 // Whether 4-bit layers are possible, so that block size and double quantization mean something. A
 // sensitivity run measures them unless it asks for 8 bits.
 bool MayUseFourBits(const v1::ExperimentSpec& spec);
+// Whether a run can compute with int8 layers.
+bool MayUseEightBits(const v1::ExperimentSpec& spec);
 
 // "none", "int8" or the 4-bit type of what QuantizationOf returns.
 std::string QuantTypeName(const v1::Quantization& of_module);

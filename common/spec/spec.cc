@@ -55,6 +55,10 @@ void NormalizeQuantization(v1::ExperimentSpec* spec) {
     quantization->set_quant_type(defaults.quant_type());
     quantization->set_blocksize(defaults.blocksize());
   }
+  if (!MayUseEightBits(*spec)) quantization->set_int8_compute(defaults.int8_compute());
+  if (quantization->int8_compute() != "dynamic") {
+    quantization->set_llm_int8_threshold(defaults.llm_int8_threshold());
+  }
   if (quantization->bits() >= 0) quantization->set_bits_budget(defaults.bits_budget());
   if (!Quantizes(*quantization) && spec->training().method() != "sensitivity") {
     *quantization->mutable_skip_modules() = defaults.skip_modules();

@@ -114,6 +114,10 @@ std::vector<SpecProblem> Problems(const v1::ExperimentSpec& spec) {
                       "here bits is ",
                       spec.quantization().bits())});
   }
+  if (spec.quantization().int8_compute() == "dynamic" && !MayUseEightBits(spec)) {
+    problems.push_back({"quantization.int8_compute",
+                        "dynamic needs int8 layers: bits: 8 or auto, or an override to int8"});
+  }
   const ModelShape* shape = FindModel(spec.model().name());
   const DatasetShape* dataset = FindDataset(spec.dataset().name());
   if (shape != nullptr) {

@@ -168,6 +168,8 @@ absl::Status Assembler::Freeze(const at::Tensor& weight, const at::Tensor& impor
   }
   CountHeld(bytes);
   linear->quantized = *std::move(quantized);
+  linear->int8_products = own.bits() == 8 && own.int8_compute() == "dynamic";
+  linear->int8_threshold = own.llm_int8_threshold();
   return absl::OkStatus();
 }
 

@@ -224,6 +224,35 @@ TYPED_TEST(KernelTest, DropoutMasksEqualTheScalarReference) {
   });
 }
 
+TYPED_TEST(KernelTest, Int8RowsAndTheirNumbersFollowTheFormula) {
+  using T = TypeParam;
+  const int64_t rows = 5, dim = 112;
+  at::Tensor x = at::randn({rows, dim}).to(this->kType);
+  x[1].fill_(0);
+  x[2][17] = 40;  // above the threshold: zero, and no part of the row's scale
+  const at::Tensor columns = at::rand({dim}) + 0.5;
+  const at::Tensor kept = x.to(at::kFloat).masked_fill(x.to(at::kFloat).abs() >= 9, 0) * columns;
+  const at::Tensor absmax = kept.abs().amax(1);
+  const at::Tensor factor = at::where(absmax > 0, 127 / absmax, at::zeros({rows}));
+  const at::Tensor expected = at::round(kept * factor.unsqueeze(1)).to(at::kChar);
+  const at::Tensor bias = at::randn({dim}), add = at::randn({rows, dim});
+  const at::Tensor multiply = at::randn({rows, dim}).to(this->kType);
+  const at::Tensor sums = at::randint(-100000, 100000, {rows, dim}, at::kInt);
+  this->ForEachSet([&](const Kernels<T>& kernels) {
+    const at::Tensor codes = at::empty({rows, dim}, at::kChar), scales = at::empty({rows});
+    kernels.quantize_rows(rows, dim, Data<T>(x), Data<float>(columns), 9, Data<int8_t>(codes),
+                          Data<float>(scales));
+    EXPECT_TRUE(codes.equal(expected));
+    EXPECT_TRUE(scales.equal(absmax / 127));
+    const at::Tensor y = at::empty_like(multiply);
+    kernels.finish_int8(
+        rows, dim, Data<int32_t>(sums), Data<float>(scales),
+        {Data<float>(columns), Data<float>(bias), Data<float>(add), Data<T>(multiply), Data<T>(y)});
+    const at::Tensor wide = scales.unsqueeze(1).to(at::kDouble) * sums * columns + bias + add;
+    EXPECT_LT(Distance(y, wide * multiply), this->kTolerance);
+  });
+}
+
 TEST(Ops, DropoutMasksFollowTheSampleWhateverTheBatch) {
   const at::Tensor x = at::ones({6 * 50, 96});
   DropoutMask mask{MakeKey(1, Purpose::kLoraDropout, 3), 6554, 9, 4, 50};

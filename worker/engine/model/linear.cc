@@ -4,6 +4,7 @@
 
 #include "worker/engine/base/allocator.h"
 #include "worker/engine/model/adapter_start.h"
+#include "worker/engine/model/int8_matmul.h"
 
 namespace qsweep::engine {
 
@@ -19,14 +20,17 @@ at::Tensor Workspace::Panel(int64_t rows, int64_t columns, at::ScalarType type) 
 at::Tensor Linear::Weights(Workspace& workspace) const {
   if (dense.defined()) return dense;
   if (weight.value.defined() && compute == at::kFloat) return weight.value;
-  const int64_t in = quantized ? quantized->in_features() : weight.value.size(1);
-  at::Tensor panel = workspace.Panel(out_features(), in, compute);
+  at::Tensor panel = workspace.Panel(out_features(), in_features(), compute);
   if (quantized) {
     quantized->DequantizeInto(panel);
   } else {
     panel.copy_(weight.value);
   }
   return panel;
+}
+
+int64_t Linear::in_features() const {
+  return quantized ? quantized->in_features() : (dense.defined() ? dense : weight.value).size(1);
 }
 
 at::Tensor Linear::Merged() const {
@@ -69,7 +73,11 @@ at::Tensor Linear::Forward(const at::Tensor& x, const Position& position, at::Te
 
 void Linear::ForwardAdd(const at::Tensor& x, const Position& position, const at::Tensor& add,
                         const at::Tensor& y, at::Tensor* lora_hidden, Workspace& workspace) const {
-  Matmul(x, Weights(workspace).t(), y, {bias.value, add});
+  if (int8_products) {
+    Int8Forward(x, *quantized, int8_threshold, {bias.value, add}, y);
+  } else {
+    Matmul(x, Weights(workspace).t(), y, {bias.value, add});
+  }
   if (!lora) return;
   const DropoutMask mask = Mask(position);
   const at::Tensor hidden = at::empty({x.size(0), lora->a.value.size(0)}, compute);
@@ -105,10 +113,14 @@ at::Tensor Linear::Backward(const at::Tensor& dy, const at::Tensor& x, const Pos
   at::Tensor d_hidden;
   if (lora) d_hidden = BackwardLora(dy, x, position, lora_hidden, gradients);
   if (!wants_input) return {};
-  const at::Tensor panel = Weights(workspace);
-  const at::Tensor dx = at::empty({dy.size(0), panel.size(1)}, compute);
   const bool beside = lora && !lora->requantized;
-  Matmul(dy, panel, dx, {{}, {}, beside ? at::Tensor() : multiply});
+  const Epilogue epilogue = {{}, {}, beside ? at::Tensor() : multiply};
+  const at::Tensor dx = at::empty({dy.size(0), in_features()}, compute);
+  if (int8_products) {
+    Int8Backward(dy, *quantized, epilogue, dx);
+  } else {
+    Matmul(dy, Weights(workspace), dx, epilogue);
+  }
   if (!beside) return dx;
   const at::Tensor a = lora->a.value.to(compute);
   const DropoutMask mask = Mask(position);

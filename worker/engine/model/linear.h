@@ -62,11 +62,14 @@ class Linear {
   // One of the three is set.
   at::Tensor dense;                          // frozen, [out, in] in the compute type
   std::optional<QuantizedWeight> quantized;  // frozen
-  Parameter weight;                          // trainable, fp32
-  Parameter bias;                            // [out], trainable with the weight
+  bool int8_products = false;                // of `quantized`: int8_matmul.h, not dequantized
+  double int8_threshold = 0;
+  Parameter weight;  // trainable, fp32
+  Parameter bias;    // [out], trainable with the weight
   std::optional<LoraAdapter> lora;
 
   int64_t out_features() const { return bias.value.size(0); }
+  int64_t in_features() const;
   // fp32 [out, in]: the frozen weight as it is held, or the trained one; and the adapter's s B A.
   at::Tensor Merged() const;
   // Makes `dense` anew from the adapter as it is now; nothing without lora->requantized.

@@ -24,10 +24,22 @@ const dn::engine& Cpu() {
   return engine;
 }
 
+dn::memory::data_type TypeIn(at::ScalarType type) {
+  switch (type) {
+    case at::kFloat:
+      return dn::memory::data_type::f32;
+    case at::kChar:
+      return dn::memory::data_type::s8;
+    case at::kInt:
+      return dn::memory::data_type::s32;
+    default:
+      QSWEEP_CHECK(type == at::kBFloat16);
+      return dn::memory::data_type::bf16;
+  }
+}
+
 dn::memory::desc Describe(const at::Tensor& t) {
-  const auto type =
-      t.scalar_type() == at::kFloat ? dn::memory::data_type::f32 : dn::memory::data_type::bf16;
-  return {t.sizes().vec(), type, t.strides().vec()};
+  return {t.sizes().vec(), TypeIn(t.scalar_type()), t.strides().vec()};
 }
 
 dn::memory::desc DescribeBias(const at::Tensor& bias) {
@@ -111,10 +123,12 @@ const Product* FindProduct(const at::Tensor& a, const at::Tensor& b, const at::T
   return found->second ? &*found->second : nullptr;
 }
 
-// Slow and right: for processors on which oneDNN has no bf16.
+// Slow and right: for processors on which oneDNN has no bf16 (or int8, whose sums float64 holds
+// exactly).
 void MatmulByTorch(const at::Tensor& a, const at::Tensor& b, const at::Tensor& c,
                    const Epilogue& e) {
-  at::Tensor product = at::mm(a.to(at::kFloat), b.to(at::kFloat));
+  const at::ScalarType type = a.scalar_type() == at::kChar ? at::kDouble : at::kFloat;
+  at::Tensor product = at::mm(a.to(type), b.to(type));
   if (e.bias.defined()) product += e.bias;
   if (e.add.defined()) product += e.add;
   if (e.multiply.defined()) product *= e.multiply;

@@ -239,4 +239,37 @@ void DropoutAdd(const at::Tensor& x, const DropoutMask& mask, const at::Tensor& 
   ForPieces(x, mask, to, [](const auto& kernels) { return kernels.dropout_add; });
 }
 
+QuantizedRows QuantizeRows(const at::Tensor& x, const at::Tensor& columns, double threshold) {
+  const int64_t rows = x.size(0), dim = x.size(1);
+  const QuantizedRows to{at::empty({rows, dim}, at::kChar), at::empty({rows}, at::kFloat)};
+  WithType(x.scalar_type(), [&](auto t) {
+    using T = decltype(t);
+    ForRows(rows, dim, [&](int64_t begin, int64_t end) {
+      BestKernels<T>().quantize_rows(end - begin, dim, Data<T>(x) + begin * dim,
+                                     Data<float>(columns), static_cast<float>(threshold),
+                                     Data<int8_t>(to.codes) + begin * dim,
+                                     Data<float>(to.scales) + begin);
+    });
+  });
+  return to;
+}
+
+void FinishInt8(const at::Tensor& sums, const at::Tensor& row_scales, const at::Tensor& columns,
+                const Epilogue& e, const at::Tensor& y) {
+  const int64_t rows = sums.size(0), dim = sums.size(1);
+  QSWEEP_CHECK(y.is_contiguous());
+  QSWEEP_CHECK(!e.add.defined() || e.add.scalar_type() == at::kFloat);
+  QSWEEP_CHECK(!e.multiply.defined() || e.multiply.scalar_type() == y.scalar_type());
+  WithType(y.scalar_type(), [&](auto t) {
+    using T = decltype(t);
+    ForRows(rows, dim, [&](int64_t begin, int64_t end) {
+      const auto from = [&](auto* p) { return p == nullptr ? nullptr : p + begin * dim; };
+      BestKernels<T>().finish_int8(
+          end - begin, dim, Data<int32_t>(sums) + begin * dim, Data<float>(row_scales) + begin,
+          {Data<float>(columns), Data<float>(e.bias), from(Data<float>(e.add)),
+           from(Data<T>(e.multiply)), Data<T>(y) + begin * dim});
+    });
+  });
+}
+
 }  // namespace qsweep::engine

@@ -11,6 +11,7 @@
 #include <cstdint>
 
 #include "worker/engine/base/random.h"
+#include "worker/engine/model/matmul.h"
 
 namespace qsweep::engine {
 
@@ -83,6 +84,21 @@ struct DropoutMask {
 at::Tensor Dropout(const at::Tensor& x, const DropoutMask& mask);
 // to += mask · x · scale.
 void DropoutAdd(const at::Tensor& x, const DropoutMask& mask, const at::Tensor& to);
+
+// --- What stands around a product of int8 codes (int8_matmul.h)
+
+struct QuantizedRows {
+  at::Tensor codes;   // [rows, dim], int8
+  at::Tensor scales;  // [rows], fp32: a row's largest magnitude / 127
+};
+
+// x · columns (fp32 [dim]; undefined: 1) in codes. Elements of at least `threshold` (0: none) in
+// magnitude count as zero.
+QuantizedRows QuantizeRows(const at::Tensor& x, const at::Tensor& columns, double threshold);
+// y = epilogue(sums · row_scales · columns), sums int32 [rows, dim], `columns` as above. e.add is
+// fp32, e.multiply of y's dtype.
+void FinishInt8(const at::Tensor& sums, const at::Tensor& row_scales, const at::Tensor& columns,
+                const Epilogue& e, const at::Tensor& y);
 
 }  // namespace qsweep::engine
 

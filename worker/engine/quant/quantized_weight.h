@@ -42,6 +42,9 @@ class QuantizedWeight {
   int64_t payload_bytes() const;  // codes
   int64_t scale_bytes() const;    // absmax or SCB, nested scales, offset; code tables not counted
   double bits_per_weight() const;
+  // Of "int8": W = codes · row_absmax / 127; int8 [out, in] and fp32 [out].
+  const at::Tensor& codes() const { return payload_; }
+  const at::Tensor& row_absmax() const { return absmax_; }
 
   // Against the matrix it was made from.
   v1::LayerError Error(const at::Tensor& weight, const std::string& layer) const;

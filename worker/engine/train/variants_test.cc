@@ -147,6 +147,8 @@ TEST_F(VariantTest, AdaptersOfAllKindsResumeToTheSameBytes) {
   for (const char* changes :
        {R"({"lora": {"init_lora_weights": "pissa", "rank_pattern": ["blocks.0.attn.qkv=2"]}})",
         R"({"lora": {"init_lora_weights": "loftq", "alpha_pattern": ["qkv=3"]}})",
+        R"({"quantization": {"bits": 8, "double_quant": false, "int8_compute": "dynamic",
+                             "llm_int8_threshold": 3}})",
         R"({"lora": {"modules_to_save": ["head", "norm", "blocks.5.mlp.fc2"]}})",
         R"({"dataset": {"augmentation": ["random_resized_crop", "color_jitter", "random_erasing",
                                          "mixup", "cutmix"]}})"}) {

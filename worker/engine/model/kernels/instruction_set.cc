@@ -3,6 +3,7 @@
 #include "worker/engine/model/kernels/attention.h"
 #include "worker/engine/model/kernels/dropout.h"
 #include "worker/engine/model/kernels/gelu.h"
+#include "worker/engine/model/kernels/int8.h"
 #include "worker/engine/model/kernels/kernels.h"
 #include "worker/engine/model/kernels/layer_norm.h"
 
@@ -16,7 +17,8 @@ constexpr Kernels<T> Table() {
   return {QSWEEP_STRING(QSWEEP_ISA), LayerNorm<T>,           LayerNormOutput<T>,
           LayerNormBackward<T>,      LayerNormParameters<T>, Gelu<T>,
           AttentionScratch<T>,       AttentionSaved<T>,      Attention<T>,
-          AttentionBackward<T>,      Dropout<T, false>,      Dropout<T, true>};
+          AttentionBackward<T>,      Dropout<T, false>,      Dropout<T, true>,
+          QuantizeRows<T>,           FinishInt8<T>};
 }
 
 extern const Kernels<float> kFloatKernels;

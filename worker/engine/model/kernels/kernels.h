@@ -40,6 +40,17 @@ struct MaskSource {
   float scale;
 };
 
+// From sums of products of codes to numbers: ((sum · row scale · column) + bias + add) · multiply.
+// Null pointers: nothing.
+template <typename T>
+struct Int8Finish {
+  const float* columns = nullptr;  // [dim]
+  const float* bias = nullptr;     // [dim]
+  const float* add = nullptr;      // [rows, dim], may be `y`
+  const T* multiply = nullptr;     // [rows, dim]
+  T* y = nullptr;                  // [rows, dim]
+};
+
 // T is the compute type: float or Bf16.
 template <typename T>
 struct Kernels {
@@ -75,6 +86,13 @@ struct Kernels {
   // mask · x.
   void (*dropout)(const MaskSource& source, int64_t first, int64_t n, const T* x, T* y);
   void (*dropout_add)(const MaskSource& source, int64_t first, int64_t n, const T* x, T* y);
+
+  // int8.h. Codes of x · columns (null: 1), and scales: a row's largest magnitude / 127. Elements
+  // of at least `threshold` (0: none) in magnitude count as zero.
+  void (*quantize_rows)(int64_t rows, int64_t dim, const T* x, const float* columns,
+                        float threshold, int8_t* codes, float* scales);
+  void (*finish_int8)(int64_t rows, int64_t dim, const int32_t* sums, const float* row_scales,
+                      const Int8Finish<T>& finish);
 };
 
 // The best set this processor has.

@@ -1,0 +1,47 @@
+#include "worker/engine/model/int8_matmul.h"
+
+#include <algorithm>
+
+#include "common/status.h"
+#include "worker/engine/model/ops.h"
+
+namespace qsweep::engine {
+namespace {
+
+constexpr float kCodes = 127;
+
+// sums · scales, to y.
+void Multiply(const QuantizedRows& rows, const at::Tensor& codes, const at::Tensor& columns,
+              const Epilogue& e, const at::Tensor& y) {
+  const at::Tensor sums = at::empty({rows.codes.size(0), codes.size(1)}, at::kInt);
+  Matmul(rows.codes, codes, sums);
+  FinishInt8(sums, rows.scales, columns, e, y);
+}
+
+// What the threshold kept out of the codes: a few columns, and in them a few elements.
+void AddOutliers(const at::Tensor& x, const QuantizedWeight& weight, double threshold,
+                 const at::Tensor& multiply, const at::Tensor& y) {
+  const at::Tensor large = x.to(at::kFloat).abs() >= threshold;
+  const at::Tensor columns = large.any(0).nonzero().flatten();
+  if (columns.numel() == 0) return;
+  QSWEEP_CHECK(!multiply.defined());
+  const at::Tensor outliers = x.masked_fill(~large, 0).index_select(1, columns);
+  const at::Tensor weights = weight.codes().index_select(1, columns).to(at::kFloat) *
+                             (weight.row_absmax() / kCodes).unsqueeze(1);
+  Matmul(outliers, weights.to(x.scalar_type()).t(), y, {{}, y});
+}
+
+}  // namespace
+
+void Int8Forward(const at::Tensor& x, const QuantizedWeight& weight, double threshold,
+                 const Epilogue& e, const at::Tensor& y) {
+  Multiply(QuantizeRows(x, {}, threshold), weight.codes().t(), weight.row_absmax() / kCodes, e, y);
+  if (threshold > 0) AddOutliers(x, weight, threshold, e.multiply, y);
+}
+
+void Int8Backward(const at::Tensor& dy, const QuantizedWeight& weight, const Epilogue& e,
+                  const at::Tensor& dx) {
+  Multiply(QuantizeRows(dy, weight.row_absmax() / kCodes, 0), weight.codes(), {}, e, dx);
+}
+
+}  // namespace qsweep::engine

@@ -1,0 +1,70 @@
+// What stands around a product of int8 codes: rows are quantized to codes (row-wise absmax, arXiv
+// 2208.07339, section 3), and the int32 sums become numbers again.
+#ifndef QSWEEP_WORKER_ENGINE_MODEL_KERNELS_INT8_H_
+#define QSWEEP_WORKER_ENGINE_MODEL_KERNELS_INT8_H_
+
+#include <cmath>
+
+#include "worker/engine/model/kernels/simd.h"
+
+namespace qsweep::engine::QSWEEP_ISA {
+
+typedef int8_t C __attribute__((vector_size(kWidth)));
+
+inline F AsFloat(I x) { return __builtin_convertvector(x, F); }
+
+// To the nearest, ties to even, for |x| < 2^22.
+inline I Nearest(F x) {
+  const F magic = Splat(12582912.0f);  // 1.5 * 2^23
+  return reinterpret_cast<I>(x + magic) - reinterpret_cast<I>(magic);
+}
+
+// The part of `x` that is below the threshold, times the column's scale.
+template <typename T>
+inline F Moderate(const T* x, const float* columns, F threshold) {
+  const F value = Load(x);
+  const F kept = Max(value, -value) < threshold ? value : Splat(0);
+  return columns != nullptr ? kept * Load(columns) : kept;
+}
+
+template <typename T>
+void QuantizeRows(int64_t rows, int64_t dim, const T* x, const float* columns, float threshold,
+                  int8_t* codes, float* scales) {
+  const F limit = Splat(threshold > 0 ? threshold : INFINITY);
+  for (int64_t row = 0; row < rows; ++row, x += dim, codes += dim) {
+    F most = Splat(0);
+    for (int64_t i = 0; i < dim; i += kWidth) {
+      const F value = Moderate(x + i, columns ? columns + i : nullptr, limit);
+      most = Max(most, Max(value, -value));
+    }
+    const float absmax = MaxOf(most);
+    scales[row] = absmax / 127.0f;
+    const F factor = Splat(absmax > 0 ? 127.0f / absmax : 0.0f);
+    for (int64_t i = 0; i < dim; i += kWidth) {
+      const F value = Moderate(x + i, columns ? columns + i : nullptr, limit);
+      const C code = __builtin_convertvector(Nearest(value * factor), C);
+      std::memcpy(codes + i, &code, sizeof(code));
+    }
+  }
+}
+
+template <typename T>
+void FinishInt8(int64_t rows, int64_t dim, const int32_t* sums, const float* row_scales,
+                const Int8Finish<T>& finish) {
+  for (int64_t row = 0; row < rows; ++row) {
+    const F scale = Splat(row_scales[row]);
+    for (int64_t i = 0; i < dim; i += kWidth) {
+      const int64_t at = row * dim + i;
+      F y = AsFloat(LoadBits<I>(sums + at)) * scale;
+      if (finish.columns != nullptr) y *= Load(finish.columns + i);
+      if (finish.bias != nullptr) y += Load(finish.bias + i);
+      if (finish.add != nullptr) y += Load(finish.add + at);
+      if (finish.multiply != nullptr) y *= Load(finish.multiply + at);
+      Store(finish.y + at, y);
+    }
+  }
+}
+
+}  // namespace qsweep::engine::QSWEEP_ISA
+
+#endif  // QSWEEP_WORKER_ENGINE_MODEL_KERNELS_INT8_H_
