@@ -1,7 +1,5 @@
 #include "worker/engine/model/int8_matmul.h"
 
-#include <algorithm>
-
 #include "common/status.h"
 #include "worker/engine/model/ops.h"
 
@@ -20,11 +18,10 @@ void Multiply(const QuantizedRows& rows, const at::Tensor& codes, const at::Tens
 
 // What the threshold kept out of the codes: a few columns, and in them a few elements.
 void AddOutliers(const at::Tensor& x, const QuantizedWeight& weight, double threshold,
-                 const at::Tensor& multiply, const at::Tensor& y) {
+                 const at::Tensor& y) {
   const at::Tensor large = x.to(at::kFloat).abs() >= threshold;
   const at::Tensor columns = large.any(0).nonzero().flatten();
   if (columns.numel() == 0) return;
-  QSWEEP_CHECK(!multiply.defined());
   const at::Tensor outliers = x.masked_fill(~large, 0).index_select(1, columns);
   const at::Tensor weights = weight.codes().index_select(1, columns).to(at::kFloat) *
                              (weight.row_absmax() / kCodes).unsqueeze(1);
@@ -35,8 +32,9 @@ void AddOutliers(const at::Tensor& x, const QuantizedWeight& weight, double thre
 
 void Int8Forward(const at::Tensor& x, const QuantizedWeight& weight, double threshold,
                  const Epilogue& e, const at::Tensor& y) {
+  QSWEEP_CHECK(!e.multiply.defined());
   Multiply(QuantizeRows(x, {}, threshold), weight.codes().t(), weight.row_absmax() / kCodes, e, y);
-  if (threshold > 0) AddOutliers(x, weight, threshold, e.multiply, y);
+  if (threshold > 0) AddOutliers(x, weight, threshold, y);
 }
 
 void Int8Backward(const at::Tensor& dy, const QuantizedWeight& weight, const Epilogue& e,

@@ -12,7 +12,8 @@
 
 namespace qsweep::engine {
 
-// y = epilogue(x Wᵀ), x [rows, in] fp32 or bf16, y [rows, out] of x's dtype or fp32; e.add is fp32.
+// y = epilogue(x Wᵀ), x [rows, in] fp32 or bf16, y [rows, out] of x's dtype or fp32; e.add is fp32,
+// e.multiply undefined. A row with a number that is not finite gives NaN.
 // Elements of x of at least `threshold` (0: none) in magnitude are multiplied in x's dtype, for one
 // of them would coarsen its whole row. LLM.int8 so treats whole columns.
 void Int8Forward(const at::Tensor& x, const QuantizedWeight& weight, double threshold,

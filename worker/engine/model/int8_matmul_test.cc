@@ -90,6 +90,24 @@ TEST_P(Int8MatmulTest, ARowDoesNotDependOnTheOthers) {
   }
 }
 
+// Or training would go on, on zeros.
+TEST_P(Int8MatmulTest, WhatIsNotFiniteIsNotLost) {
+  const at::Tensor y = at::empty({35, 48}, at::kFloat), dx = at::empty({35, 96}, at::kFloat);
+  for (const float bad : {NAN, INFINITY, -INFINITY}) {
+    const at::Tensor x = Random(96), dy = Random(48);
+    x[3][7] = bad;
+    dy[4][9] = bad;
+    for (const double threshold : {0.0, 6.0}) {
+      Int8Forward(x, *weight_, threshold, {}, y);
+      EXPECT_FALSE(y[3].isfinite().any().item<bool>()) << bad << ", threshold " << threshold;
+      EXPECT_TRUE(y[2].isfinite().all().item<bool>());
+    }
+    Int8Backward(dy, *weight_, {}, dx);
+    EXPECT_FALSE(dx[4].isfinite().any().item<bool>()) << bad;
+    EXPECT_TRUE(dx[5].isfinite().all().item<bool>());
+  }
+}
+
 TEST_P(Int8MatmulTest, ARowOfZerosGivesTheBias) {
   const at::Tensor y = at::empty({2, 48}, at::kFloat), bias = at::randn({48});
   Int8Forward(at::zeros({2, 96}).to(GetParam()), *weight_, 0, {bias}, y);

@@ -19,25 +19,26 @@ inline I Nearest(F x) {
   return reinterpret_cast<I>(x + magic) - reinterpret_cast<I>(magic);
 }
 
-// The part of `x` that is below the threshold, times the column's scale.
+// The part of `x` that is below the threshold (NaN: all of it), times the column's scale.
 template <typename T>
 inline F Moderate(const T* x, const float* columns, F threshold) {
   const F value = Load(x);
-  const F kept = Max(value, -value) < threshold ? value : Splat(0);
+  const F kept = Max(value, -value) >= threshold ? Splat(0) : value;
   return columns != nullptr ? kept * Load(columns) : kept;
 }
 
 template <typename T>
 void QuantizeRows(int64_t rows, int64_t dim, const T* x, const float* columns, float threshold,
                   int8_t* codes, float* scales) {
-  const F limit = Splat(threshold > 0 ? threshold : INFINITY);
+  const F limit = Splat(threshold > 0 ? threshold : NAN);
   for (int64_t row = 0; row < rows; ++row, x += dim, codes += dim) {
-    F most = Splat(0);
+    F most = Splat(0), zero = Splat(0);  // or NaN, after a number that is not finite
     for (int64_t i = 0; i < dim; i += kWidth) {
       const F value = Moderate(x + i, columns ? columns + i : nullptr, limit);
       most = Max(most, Max(value, -value));
+      zero += value - value;
     }
-    const float absmax = MaxOf(most);
+    const float absmax = MaxOf(most) + Sum(zero);
     scales[row] = absmax / 127.0f;
     const F factor = Splat(absmax > 0 ? 127.0f / absmax : 0.0f);
     for (int64_t i = 0; i < dim; i += kWidth) {

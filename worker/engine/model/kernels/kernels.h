@@ -88,7 +88,8 @@ struct Kernels {
   void (*dropout_add)(const MaskSource& source, int64_t first, int64_t n, const T* x, T* y);
 
   // int8.h. Codes of x · columns (null: 1), and scales: a row's largest magnitude / 127. Elements
-  // of at least `threshold` (0: none) in magnitude count as zero.
+  // of at least `threshold` (0: none) in magnitude count as zero. A row with one that is not finite
+  // has NaN for its scale.
   void (*quantize_rows)(int64_t rows, int64_t dim, const T* x, const float* columns,
                         float threshold, int8_t* codes, float* scales);
   void (*finish_int8)(int64_t rows, int64_t dim, const int32_t* sums, const float* row_scales,
