@@ -30,14 +30,7 @@ struct CommandLine {
 
   // A subcommand, of qctl or of another one; the global options are allowed behind its name too.
   CLI::App* Add(const std::string& name, const std::string& description, Action work,
-                CLI::App* parent = nullptr) {
-    CLI::App* command = (parent == nullptr ? app : *parent).add_subcommand(name, description);
-    command->fallthrough();
-    command->callback([this, command, work = std::move(work)] {
-      if (command->get_subcommands().empty()) action = work;
-    });
-    return command;
-  }
+                CLI::App* parent = nullptr);
 };
 
 // One for each file in qctl/commands.

@@ -2,7 +2,7 @@
 #ifndef QSWEEP_WORKER_ENGINE_MODEL_BASE_TENSORS_H_
 #define QSWEEP_WORKER_ENGINE_MODEL_BASE_TENSORS_H_
 
-#include <torch/torch.h>
+#include <ATen/ATen.h>
 
 #include <cstdint>
 #include <map>

@@ -5,7 +5,7 @@
 #ifndef QSWEEP_WORKER_ENGINE_MODEL_INT8_MATMUL_H_
 #define QSWEEP_WORKER_ENGINE_MODEL_INT8_MATMUL_H_
 
-#include <torch/torch.h>
+#include <ATen/ATen.h>
 
 #include "worker/engine/model/matmul.h"
 #include "worker/engine/quant/quantized_weight.h"

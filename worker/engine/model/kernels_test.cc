@@ -2,7 +2,7 @@
 #include "worker/engine/model/kernels/kernels.h"
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <ATen/ATen.h>
 
 #include <array>
 #include <cmath>

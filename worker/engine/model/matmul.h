@@ -3,7 +3,7 @@
 #ifndef QSWEEP_WORKER_ENGINE_MODEL_MATMUL_H_
 #define QSWEEP_WORKER_ENGINE_MODEL_MATMUL_H_
 
-#include <torch/torch.h>
+#include <ATen/ATen.h>
 
 namespace qsweep::engine {
 

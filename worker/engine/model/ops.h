@@ -6,7 +6,7 @@
 #ifndef QSWEEP_WORKER_ENGINE_MODEL_OPS_H_
 #define QSWEEP_WORKER_ENGINE_MODEL_OPS_H_
 
-#include <torch/torch.h>
+#include <ATen/ATen.h>
 
 #include <cstdint>
 

@@ -4,7 +4,7 @@
 #ifndef QSWEEP_WORKER_ENGINE_MODEL_VIT_H_
 #define QSWEEP_WORKER_ENGINE_MODEL_VIT_H_
 
-#include <torch/torch.h>
+#include <ATen/ATen.h>
 
 #include <cstdint>
 #include <functional>

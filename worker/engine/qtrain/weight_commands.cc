@@ -1,5 +1,5 @@
 // qtrain quantize, dequantize and merge: from weight files to weight files.
-#include <torch/torch.h>
+#include <ATen/ATen.h>
 
 #include <cstdio>
 #include <memory>

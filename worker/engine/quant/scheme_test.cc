@@ -2,7 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <ATen/ATen.h>
 
 #include "worker/engine/base/random.h"
 #include "worker/engine/quant/quantized_weight.h"

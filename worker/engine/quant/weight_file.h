@@ -2,7 +2,7 @@
 #ifndef QSWEEP_WORKER_ENGINE_QUANT_WEIGHT_FILE_H_
 #define QSWEEP_WORKER_ENGINE_QUANT_WEIGHT_FILE_H_
 
-#include <torch/torch.h>
+#include <ATen/ATen.h>
 
 #include <string>
 #include <vector>

@@ -1,8 +1,8 @@
 #include "worker/engine/train/blame.h"
 
+#include <ATen/ATen.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
 
 #include "common/status.h"
 #include "worker/engine/base/allocator.h"
@@ -26,7 +26,7 @@ TEST(BlameTest, ExceptionsEndHere) {
       CatchExceptions([]() -> absl::Status { throw OutOfMemory(10, 20, 25); });
   EXPECT_EQ(BlameOf(memory), v1::BLAME_RESOURCES);
   const absl::Status torch_error = CatchExceptions([]() -> absl::Status {
-    at::mm(torch::ones({2, 3}), torch::ones({2, 3}));
+    at::mm(at::ones({2, 3}), at::ones({2, 3}));
     return absl::OkStatus();
   });
   EXPECT_EQ(BlameOf(torch_error), v1::BLAME_CONFIG);

@@ -16,7 +16,7 @@ using testing::HasSubstr;
 class CheckpointTest : public testing::Test {
  protected:
   CheckpointTest() {
-    torch::manual_seed(1);
+    at::manual_seed(1);
     std::string directory = JoinPath(testing::TempDir(), "checkpoint-XXXXXX");
     directory_ = ::mkdtemp(directory.data());
     state_.set_run_key("key");
@@ -27,7 +27,7 @@ class CheckpointTest : public testing::Test {
     for (const AdamW::Slot& slot : optimizer_.slots()) {
       slot.first_moment.normal_();
       slot.second_moment.normal_();
-      best_.push_back(torch::randn(slot.gradient.sizes()));
+      best_.push_back(at::randn(slot.gradient.sizes()));
     }
   }
   ~CheckpointTest() override { (void)RemoveTree(directory_); }
@@ -35,9 +35,9 @@ class CheckpointTest : public testing::Test {
   static std::vector<TrainableParameter> Parameters() {
     std::vector<TrainableParameter> parameters(2);
     parameters[0].name = "a";
-    parameters[0].value = torch::randn({3, 5});
+    parameters[0].value = at::randn({3, 5});
     parameters[1].name = "b";
-    parameters[1].value = torch::randn({4});
+    parameters[1].value = at::randn({4});
     return parameters;
   }
 
@@ -113,7 +113,7 @@ TEST_F(CheckpointTest, RefusesTensorsOfAnotherModel) {
   const auto checkpoint = ReadCheckpoint(Write(), "key");
   ASSERT_TRUE(checkpoint.ok());
   std::vector<TrainableParameter> parameters = Parameters();
-  parameters[1].value = torch::zeros({5});
+  parameters[1].value = at::zeros({5});
   const AdamW other(parameters, 0);
   BestValues best;
   const absl::Status status = RestoreTensors(*checkpoint, other.slots(), &best);

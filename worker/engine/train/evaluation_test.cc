@@ -7,7 +7,7 @@
 namespace qsweep::engine {
 namespace {
 
-at::Tensor Labels(std::vector<int64_t> labels) { return torch::tensor(labels, at::kLong); }
+at::Tensor Labels(std::vector<int64_t> labels) { return at::tensor(labels, at::kLong); }
 
 // Logits of which class p is the largest.
 at::Tensor Predicting(std::vector<int64_t> predictions, int64_t classes) {
@@ -32,7 +32,7 @@ TEST(EvaluationCountsTest, MacroScoresAreThoseOfScikitLearn) {
 }
 
 TEST(EvaluationCountsTest, TopFiveCountsTheFiveLargestLogits) {
-  const at::Tensor logits = torch::tensor({{7.f, 6.f, 5.f, 4.f, 3.f, 2.f, 1.f}}).repeat({7, 1});
+  const at::Tensor logits = at::tensor({7.f, 6.f, 5.f, 4.f, 3.f, 2.f, 1.f}).repeat({7, 1});
   EvaluationCounts counts(7);
   counts.Add(logits, Labels({0, 1, 2, 3, 4, 5, 6}));
   EXPECT_DOUBLE_EQ(counts.Result(1).top1(), 1. / 7);
@@ -41,15 +41,15 @@ TEST(EvaluationCountsTest, TopFiveCountsTheFiveLargestLogits) {
 
 TEST(EvaluationCountsTest, EqualLogitsAreTakenInTheOrderOfTheClasses) {
   EvaluationCounts counts(7);
-  counts.Add(torch::zeros({7, 7}), Labels({0, 1, 2, 3, 4, 5, 6}));
+  counts.Add(at::zeros({7, 7}), Labels({0, 1, 2, 3, 4, 5, 6}));
   EXPECT_DOUBLE_EQ(counts.Result(1).top1(), 1. / 7);
   EXPECT_DOUBLE_EQ(counts.Result(1).top5(), 5. / 7);
   EXPECT_NEAR(counts.Result(1).loss(), std::log(7.), 1e-12);
 }
 
 TEST(EvaluationCountsTest, LossIsTheMeanCrossEntropyAlsoOfLargeLogits) {
-  torch::manual_seed(1);
-  const at::Tensor logits = 300 * torch::randn({9, 4}), labels = at::randint(4, {9}, at::kLong);
+  at::manual_seed(1);
+  const at::Tensor logits = 300 * at::randn({9, 4}), labels = at::randint(4, {9}, at::kLong);
   EvaluationCounts counts(4);
   counts.Add(logits, labels);
   const double expected = at::cross_entropy_loss(logits.to(at::kDouble), labels).item<double>();

@@ -26,11 +26,10 @@ AdamW::Slot Slot(const std::string& name, const std::string& group, const at::Te
 
 // An adapter and a head, with gradients of norms 3, 4 and 12.
 std::vector<AdamW::Slot> Slots() {
-  return {Slot("blocks.0.attn.qkv.lora_A.weight", "blocks.0", torch::tensor({3.f, 0.f}),
-               torch::ones({2})),
-          Slot("blocks.0.attn.qkv.lora_B.weight", "blocks.0", torch::tensor({0.f, 4.f}),
-               torch::ones({2})),
-          Slot("head.weight", "head", torch::tensor({12.f}), torch::ones({1}))};
+  return {
+      Slot("blocks.0.attn.qkv.lora_A.weight", "blocks.0", at::tensor({3.f, 0.f}), at::ones({2})),
+      Slot("blocks.0.attn.qkv.lora_B.weight", "blocks.0", at::tensor({0.f, 4.f}), at::ones({2})),
+      Slot("head.weight", "head", at::tensor({12.f}), at::ones({1}))};
 }
 
 std::map<std::string, double> Points(const v1::Metrics& metrics) {
@@ -55,8 +54,8 @@ TEST(StatisticsTest, AgreesWithTheDefinitionsAlsoWhenMerged) {
 
 TEST(GradientStatsTest, NormsAreThoseOfTheDefinition) {
   EXPECT_DOUBLE_EQ(GlobalNorm(SquaredGradientNorms(Slots())), 13);
-  torch::manual_seed(1);
-  const at::Tensor large = torch::randn({12345});
+  at::manual_seed(1);
+  const at::Tensor large = at::randn({12345});
   const std::vector<AdamW::Slot> slots = {Slot("w", "g", large, large)};
   const double expected = large.to(at::kDouble).square().sum().item<double>();
   // 64 additions in a float lane: each may round by 2^-24 of the sum.
@@ -118,7 +117,7 @@ TEST(CheckGradientsTest, PassesWhatLearns) {
   std::vector<AdamW::Slot> slots = Slots();
   EXPECT_TRUE(CheckGradients(slots, {9, 16, 144}, 5).ok());
   // lora_B is still zero, so lora_A has no gradient yet.
-  slots[1].parameter.value = torch::zeros({2});
+  slots[1].parameter.value = at::zeros({2});
   EXPECT_TRUE(CheckGradients(slots, {0, 16, 144}, 1).ok());
   // The loss is exactly zero.
   EXPECT_TRUE(CheckGradients(slots, {0, 0, 0}, 5).ok());

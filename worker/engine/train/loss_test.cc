@@ -7,7 +7,7 @@ namespace {
 
 // Beside torch's own, in fp32: both round each of a few hundred terms once.
 TEST(CrossEntropyGradientTest, IsTorchs) {
-  torch::manual_seed(1);
+  at::manual_seed(1);
   const at::Tensor logits = 5 * at::randn({7, 10});
   const at::Tensor labels = at::randint(10, {7}, at::kLong);
   for (const double smoothing : {0.0, 0.1, 1.0}) {

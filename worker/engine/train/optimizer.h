@@ -3,7 +3,7 @@
 #ifndef QSWEEP_WORKER_ENGINE_TRAIN_OPTIMIZER_H_
 #define QSWEEP_WORKER_ENGINE_TRAIN_OPTIMIZER_H_
 
-#include <torch/torch.h>
+#include <ATen/ATen.h>
 
 #include <cstdint>
 #include <vector>

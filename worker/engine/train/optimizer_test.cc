@@ -1,6 +1,7 @@
 #include "worker/engine/train/optimizer.h"
 
 #include <gtest/gtest.h>
+#include <torch/optim/adamw.h>
 
 namespace qsweep::engine {
 namespace {
@@ -16,13 +17,13 @@ TrainableParameter Parameter(const std::string& name, const at::Tensor& value, b
 
 class OptimizerTest : public testing::Test {
  protected:
-  void SetUp() override { torch::manual_seed(1); }
+  void SetUp() override { at::manual_seed(1); }
 };
 
 // 50 steps with a rate that changes, beside torch's own. The two round differently in the last bit
 // of a step; 1e-6 of values of order 1 is some ten such bits.
 TEST_F(OptimizerTest, StepsAsTorchDoes) {
-  const at::Tensor decayed = torch::randn({33, 7}), plain = torch::randn({5});
+  const at::Tensor decayed = at::randn({33, 7}), plain = at::randn({5});
   AdamW ours({Parameter("decayed", decayed, true), Parameter("plain", plain, false)}, 0.1);
   std::vector<at::Tensor> theirs = {decayed.clone().set_requires_grad(true),
                                     plain.clone().set_requires_grad(true)};
@@ -34,7 +35,7 @@ TEST_F(OptimizerTest, StepsAsTorchDoes) {
   for (int step = 1; step <= 50; ++step) {
     const double learning_rate = 1e-2 / step;
     for (size_t i = 0; i < theirs.size(); ++i) {
-      const at::Tensor gradient = torch::randn(theirs[i].sizes());
+      const at::Tensor gradient = at::randn(theirs[i].sizes());
       ours.slots()[i].gradient.copy_(gradient);
       theirs[i].mutable_grad() = 0.5 * gradient;
     }

@@ -2,7 +2,7 @@
 #ifndef QSWEEP_WORKER_ENGINE_TRAIN_PROCESS_H_
 #define QSWEEP_WORKER_ENGINE_TRAIN_PROCESS_H_
 
-#include <torch/torch.h>
+#include <ATen/ATen.h>
 
 #include <cstdint>
 #include <string>

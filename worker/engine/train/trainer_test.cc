@@ -264,12 +264,12 @@ class StepTest : public TrainTest {
   StepTest() {
     spec_ = MiniSpec(R"({"training": {"use_mixed_precision": false}})");
     trainee_ = *MakeTrainee(spec_, ComputeType(), 10, "");
-    torch::manual_seed(1);
-    batch_ = {torch::randn({16, 3, 28, 28}), at::randint(10, {16}, at::kLong)};
+    at::manual_seed(1);
+    batch_ = {at::randn({16, 3, 28, 28}), at::randint(10, {16}, at::kLong)};
     plan_.set_gradient_checkpointing("none");
     // Past the point at which lora_B is zero.
     for (const AdamW::Slot& slot : trainee_.optimizer->slots()) {
-      slot.parameter.value.add_(0.02 * torch::randn(slot.gradient.sizes()));
+      slot.parameter.value.add_(0.02 * at::randn(slot.gradient.sizes()));
     }
   }
   absl::StatusOr<double> Compute(int64_t micro_batch) {
@@ -317,8 +317,8 @@ TEST_F(StepTest, RecomputationDoesNotChangeTheGradient) {
   }
 }
 
-// What the plan trusts in. Two lanes need not be at their peaks at the same time: what they may need
-// together, they seldom do.
+// What the plan trusts in. Two lanes need not be at their peaks at the same time: what they may
+// need together, they seldom do.
 TEST_F(StepTest, ProbesTellThePeak) {
   for (const int threads : {1, 2}) {
     at::set_num_threads(threads);
