@@ -8,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "analysis/statistics.h"
 #include "analysis/summary.h"
+#include "common/spec/pairs.h"
 
 namespace qsweep {
 namespace {
@@ -61,19 +62,21 @@ void CorrectForFamily(std::vector<v1::Comparison>* comparisons) {
 }  // namespace
 
 double ExpectedLoss(const v1::Quantization& quantization) {
-  return quantization.bits() == 0 ? 0 : quantization.bits() == 8 ? 0.02 : 0.05;
+  if (!Quantizes(quantization)) return 0;
+  return quantization.bits() == 8 && quantization.overrides().empty() ? 0.02 : 0.05;
 }
 
 std::vector<std::optional<size_t>> UnquantizedTwins(const std::vector<RunFacts>& runs) {
   absl::flat_hash_map<std::string, size_t> unquantized;
   for (size_t i = 0; i < runs.size(); ++i) {
-    if (runs[i].result.has_value() && runs[i].spec.quantization().bits() == 0) {
-      unquantized.emplace(TwinKey(runs[i].spec), i);
+    const v1::ExperimentSpec& spec = runs[i].spec;
+    if (runs[i].result.has_value() && Trains(spec) && !TrainsQuantized(spec)) {
+      unquantized.emplace(TwinKey(spec), i);
     }
   }
   std::vector<std::optional<size_t>> twins(runs.size());
   for (size_t i = 0; i < runs.size(); ++i) {
-    if (!runs[i].result.has_value() || runs[i].spec.quantization().bits() == 0) continue;
+    if (!runs[i].result.has_value() || !TrainsQuantized(runs[i].spec)) continue;
     const auto twin = unquantized.find(TwinKey(runs[i].spec));
     if (twin != unquantized.end()) twins[i] = twin->second;
   }
@@ -86,7 +89,7 @@ std::vector<v1::Comparison> CompareWithUnquantized(const std::vector<RunFacts>& 
   std::vector<Pairs> all;
   absl::flat_hash_map<std::string, size_t> index;
   for (size_t i = 0; i < runs.size(); ++i) {
-    if (runs[i].spec.quantization().bits() == 0) continue;
+    if (!TrainsQuantized(runs[i].spec)) continue;
     v1::ExperimentSpec scope = Scope(runs[i].spec, pooling);
     const auto [it, added] = index.try_emplace(scope.SerializeAsString(), all.size());
     if (added) all.push_back({std::move(scope), runs[i].spec, {}});

@@ -7,6 +7,7 @@
 #include "absl/strings/str_join.h"
 #include "analysis/run_files.h"
 #include "analysis/statistics.h"
+#include "analysis/summary.h"
 
 namespace qsweep {
 namespace {
@@ -40,9 +41,19 @@ struct Mean {
 };
 
 struct EffectSums {
+  v1::ExperimentSpec scope;  // what the runs share
   v1::QuantizationEffect effect;
-  Mean bits, reduction, efficiency, peak, top1, speed, stability;
+  Mean bits, reduction, efficiency, peak, top1, speed, stability, merged, requantized;
 };
+
+// What effects are told apart by.
+v1::ExperimentSpec EffectScope(const v1::ExperimentSpec& spec) {
+  v1::ExperimentSpec scope;
+  scope.mutable_model()->set_name(spec.model().name());
+  scope.mutable_dataset()->set_name(spec.dataset().name());
+  *scope.mutable_quantization() = spec.quantization();
+  return scope;
+}
 
 // Of the bytes that the quantized layers could save at the expected bits, the share that was saved.
 double Efficiency(const v1::QuantizationFacts& facts, double expected_bits) {
@@ -65,6 +76,10 @@ void AddRun(const RunFacts& run, const RunFacts* twin, EffectSums* sums) {
   sums->reduction.Add(1 - static_cast<double>(facts.bytes_after()) /
                               static_cast<double>(facts.bytes_before()));
   sums->efficiency.Add(Efficiency(facts, effect.expected_bits_per_weight()));
+  if (result.has_merged()) sums->merged.Add(result.merged().top1() - result.best().top1());
+  if (result.has_requantized()) {
+    sums->requantized.Add(result.requantized().top1() - result.best().top1());
+  }
   if (twin == nullptr) return;
   const v1::RunResult& base = *twin->result;
   sums->peak.Add(1 - static_cast<double>(result.memory().peak_bytes()) /
@@ -80,15 +95,19 @@ std::vector<v1::QuantizationEffect> QuantizationEffects(
     const std::vector<RunFacts>& runs, const std::vector<std::optional<size_t>>& twins) {
   Ordered<EffectSums> all;
   for (size_t i = 0; i < runs.size(); ++i) {
-    const v1::ExperimentSpec& spec = runs[i].spec;
-    if (!runs[i].result.has_value() || spec.quantization().bits() == 0) continue;
-    AddRun(
-        runs[i], twins[i].has_value() ? &runs[*twins[i]] : nullptr,
-        &all[{spec.model().name(), spec.dataset().name(), QuantizationLabel(spec.quantization())}]);
+    if (!runs[i].result.has_value() || !TrainsQuantized(runs[i].spec)) continue;
+    v1::ExperimentSpec scope = EffectScope(runs[i].spec);
+    EffectSums& sums = all[{scope.SerializeAsString()}];
+    sums.scope = std::move(scope);
+    AddRun(runs[i], twins[i].has_value() ? &runs[*twins[i]] : nullptr, &sums);
   }
+  std::vector<v1::ExperimentSpec> scopes;
+  for (const EffectSums& sums : all.values()) scopes.push_back(sums.scope);
+  const std::vector<std::string> differs = Differences(scopes);
   std::vector<v1::QuantizationEffect> effects;
   for (const EffectSums& sums : all.values()) {
     v1::QuantizationEffect& effect = effects.emplace_back(sums.effect);
+    effect.set_differs(differs[effects.size() - 1]);
     effect.set_bits_per_weight(sums.bits.value());
     if (sums.reduction.n > 0) effect.set_weights_reduction(sums.reduction.value());
     if (sums.efficiency.n > 0) effect.set_memory_efficiency(sums.efficiency.value());
@@ -96,6 +115,8 @@ std::vector<v1::QuantizationEffect> QuantizationEffects(
     if (sums.top1.n > 0) effect.set_top1_difference(sums.top1.value());
     if (sums.speed.n > 0) effect.set_images_per_s_ratio(sums.speed.value());
     if (sums.stability.n > 0) effect.set_stability_ratio(sums.stability.value());
+    if (sums.merged.n > 0) effect.set_merged_difference(sums.merged.value());
+    if (sums.requantized.n > 0) effect.set_requantized_difference(sums.requantized.value());
   }
   return effects;
 }
@@ -103,21 +124,34 @@ std::vector<v1::QuantizationEffect> QuantizationEffects(
 std::vector<v1::LayerSensitivity> LayerSensitivities(const std::vector<RunFacts>& runs) {
   struct Sums {
     v1::LayerSensitivity layer;
-    Mean relative_mse, sqnr, max_abs;
+    Mean relative_mse, sqnr, max_abs, loss, top1;
   };
   Ordered<Sums> all;
+  const auto sums_of = [&all](const std::string& model, const std::string& quantization,
+                              const std::string& layer) -> Sums& {
+    Sums& sums = all[{model, quantization, layer}];
+    sums.layer.set_model(model);
+    sums.layer.set_quantization(quantization);
+    sums.layer.set_layer(layer);
+    sums.layer.set_runs(sums.layer.runs() + 1);
+    return sums;
+  };
   for (const RunFacts& run : runs) {
     if (!run.result.has_value()) continue;
+    const std::string& model = run.spec.model().name();
     for (const v1::LayerError& error : run.result->quantization().layer_errors()) {
-      const std::string quantization = QuantizationLabel(run.spec.quantization());
-      Sums& sums = all[{run.spec.model().name(), quantization, error.layer()}];
-      sums.layer.set_model(run.spec.model().name());
-      sums.layer.set_quantization(quantization);
-      sums.layer.set_layer(error.layer());
-      sums.layer.set_runs(sums.layer.runs() + 1);
+      Sums& sums = sums_of(model, QuantizationLabel(run.spec.quantization()), error.layer());
       sums.relative_mse.Add(error.relative_mse());
       sums.sqnr.Add(error.sqnr_db());
       sums.max_abs.Add(error.max_abs_error());
+    }
+    for (const v1::LayerMeasurement& alone : run.result->sensitivity().layers()) {
+      const bool dq = alone.quant_type() != "int8" && run.spec.quantization().double_quant();
+      Sums& sums = sums_of(model, alone.quant_type() + (dq ? "+dq" : ""), alone.layer());
+      sums.relative_mse.Add(alone.relative_mse());
+      sums.sqnr.Add(-10 * std::log10(alone.relative_mse()));
+      sums.loss.Add(alone.loss_change());
+      sums.top1.Add(alone.top1_change());
     }
   }
   std::vector<v1::LayerSensitivity> layers;
@@ -125,7 +159,9 @@ std::vector<v1::LayerSensitivity> LayerSensitivities(const std::vector<RunFacts>
     v1::LayerSensitivity& layer = layers.emplace_back(sums.layer);
     layer.set_relative_mse(sums.relative_mse.value());
     layer.set_sqnr_db(sums.sqnr.value());
-    layer.set_max_abs_error(sums.max_abs.value());
+    if (sums.max_abs.n > 0) layer.set_max_abs_error(sums.max_abs.value());
+    if (sums.loss.n > 0) layer.set_loss_change(sums.loss.value());
+    if (sums.top1.n > 0) layer.set_top1_change(sums.top1.value());
   }
   return layers;
 }

@@ -20,6 +20,11 @@ std::string BitsLabel(const v1::Quantization& quantization) {
   return quantization.bits() == 8 ? "8-bit" : "4-bit";
 }
 
+// The study expects nothing of a mixture.
+bool IsOneKind(const v1::Quantization& quantization) {
+  return quantization.bits() > 0 && quantization.overrides().empty();
+}
+
 // A range of values and how it is told.
 struct Expected {
   double low = -kInfinity, high = kInfinity;
@@ -66,16 +71,18 @@ void JudgeStatistic(const Expected& expected, const v1::Statistic& statistic,
 void AddMemory(const std::vector<Group>& groups, bool peak, std::vector<v1::Expectation>* out) {
   struct Seen {
     v1::Quantization quantization;
+    Expected expected;
     double low = kInfinity, high = -kInfinity, sum = 0;
     int n = 0;
   };
   std::vector<std::pair<std::string, Seen>> all;  // by model and quantization
   for (const Group& group : groups) {
     const v1::GroupSummary& summary = group.summary;
-    if (summary.quantization() == "none") continue;
+    Expected expected{.unit = "share"};
+    if (!ExpectedReduction(group.spec.quantization(), &expected.low, &expected.high)) continue;
     const std::string scope = absl::StrCat(summary.model(), ", ", summary.quantization());
     auto it = std::find_if(all.begin(), all.end(), [&](const auto& e) { return e.first == scope; });
-    if (it == all.end()) it = all.insert(all.end(), {scope, {group.spec.quantization()}});
+    if (it == all.end()) it = all.insert(all.end(), {scope, {group.spec.quantization(), expected}});
     if (summary.top1().n() == 0 || (peak && !summary.has_peak_reduction())) continue;
     const double reduction = peak ? summary.peak_reduction() : summary.weights_reduction();
     it->second.low = std::min(it->second.low, reduction);
@@ -84,8 +91,7 @@ void AddMemory(const std::vector<Group>& groups, bool peak, std::vector<v1::Expe
     ++it->second.n;
   }
   for (const auto& [scope, seen] : all) {
-    Expected expected{.unit = "share"};
-    ExpectedReduction(seen.quantization, &expected.low, &expected.high);
+    const Expected& expected = seen.expected;
     v1::Expectation& e = out->emplace_back();
     e.set_claim(absl::StrCat(
         BitsLabel(seen.quantization),
@@ -122,7 +128,7 @@ std::vector<PairValues> CollectPairs(const std::vector<RunFacts>& runs,
   std::map<std::string, size_t> index;
   for (size_t i = 0; i < runs.size(); ++i) {
     const v1::ExperimentSpec& spec = runs[i].spec;
-    if (spec.quantization().bits() == 0) continue;
+    if (!TrainsQuantized(spec) || !IsOneKind(spec.quantization())) continue;
     const auto [it, added] =
         index.try_emplace(absl::StrCat(spec.model().name(), "\n", spec.dataset().name(), "\n",
                                        QuantizationLabel(spec.quantization())),

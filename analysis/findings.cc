@@ -121,7 +121,7 @@ std::vector<std::string> Findings(const v1::ExperimentsSummary& summary) {
   bool single = false;
   for (const v1::GroupSummary& group : summary.groups()) single |= group.top1().n() == 1;
   if (single) {
-    findings.push_back(
+    findings.emplace_back(
         "Where a configuration has one seed only there is no interval, and nothing "
         "is said about significance.");
   }

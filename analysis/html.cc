@@ -170,12 +170,13 @@ std::string LiteratureTable(const v1::DetailedAnalysis& details) {
 std::string EffectTable(const v1::DetailedAnalysis& details) {
   std::string out = TableHead({"quantization|t", "parameters", "bits a weight", "expected",
                                "of the saving expected %", "weights %", "peak %", "Δ top-1, points",
-                               "speed", "stability"});
+                               "merged", "and quantized again", "speed", "stability"});
   const auto optional = [](bool has, const std::string& text) { return Cell(has ? text : "–"); };
   for (const v1::QuantizationEffect& e : details.effects()) {
     absl::StrAppend(
         &out, "<tr>",
-        Cell(HtmlText(absl::StrCat(e.quantization(), " · ", e.model(), " · ", e.dataset()))),
+        Cell(HtmlText(absl::StrCat(e.quantization(), " · ", e.model(), " · ", e.dataset(),
+                                   e.differs().empty() ? "" : absl::StrCat(" · ", e.differs())))),
         Cell(absl::StrFormat("%.2f M", static_cast<double>(e.parameters()) / 1e6)),
         Cell(absl::StrFormat("%.3f", e.bits_per_weight())),
         Cell(absl::StrFormat("%.3f", e.expected_bits_per_weight())),
@@ -183,14 +184,45 @@ std::string EffectTable(const v1::DetailedAnalysis& details) {
         Cell(Percent(-e.weights_reduction(), 1)),
         optional(e.has_peak_reduction(), Percent(-e.peak_reduction(), 1)),
         optional(e.has_top1_difference(), Percent(e.top1_difference())),
+        optional(e.has_merged_difference(), Percent(e.merged_difference())),
+        optional(e.has_requantized_difference(), Percent(e.requantized_difference())),
         optional(e.has_images_per_s_ratio(), absl::StrFormat("× %.2f", e.images_per_s_ratio())),
         optional(e.has_stability_ratio(), absl::StrFormat("× %.2f", e.stability_ratio())), "\n");
   }
-  return out + kTableEnd;
+  return out + kTableEnd +
+         "<p class=\"note\">Merged: the change of top-1, in points, when the adapters are merged "
+         "into the base as it was held for training; and when that is quantized again.</p>\n";
 }
 
 std::string Fact(const char* name, const std::string& html) {
   return html.empty() ? "" : absl::StrCat("<dt>", name, "</dt><dd>", html, "</dd>");
+}
+
+std::string MergedText(const v1::RunResult& result) {
+  if (!result.has_merged()) return "";
+  std::string text = absl::StrCat("top-1 ", Percent(result.merged().top1()), " %");
+  if (result.has_requantized()) {
+    absl::StrAppend(&text, ", quantized again ", Percent(result.requantized().top1()), " %");
+  }
+  return text;
+}
+
+std::string SensitivityFacts(const v1::RunResult& result) {
+  const auto& layers = result.sensitivity().layers();
+  const auto worst = std::max_element(
+      layers.begin(), layers.end(),
+      [](const auto& a, const auto& b) { return a.loss_change() < b.loss_change(); });
+  const v1::Evaluation& unquantized = result.sensitivity().unquantized();
+  return absl::StrCat(
+      "sensitivity</summary><dl>",
+      Fact("unquantized", absl::StrFormat("top-1 %s %%, loss %.4f", Percent(unquantized.top1()),
+                                          unquantized.loss())),
+      Fact("measured", absl::StrCat(layers.size(), " layers and types, one at a time")),
+      worst == layers.end()
+          ? ""
+          : Fact("costliest", HtmlText(absl::StrFormat("%s in %s: loss %+.4f", worst->layer(),
+                                                       worst->quant_type(), worst->loss_change()))),
+      "</dl></details>\n");
 }
 
 std::string RunBlock(const RunFacts& run) {
@@ -202,6 +234,7 @@ std::string RunBlock(const RunFacts& run) {
                         Fact("waits", HtmlText(run.run.waiting())), "</dl></details>\n");
   }
   const v1::RunResult& r = *run.result;
+  if (!Trains(run.spec)) return out + SensitivityFacts(r);
   absl::StrAppend(
       &out, "<b>", Percent(r.best().top1()), " %</b></summary><dl>",
       Fact("best",
@@ -211,6 +244,7 @@ std::string RunBlock(const RunFacts& run) {
       Fact("final", absl::StrFormat("epoch %d: top-1 %s %%, loss %.4f%s", r.final().epoch(),
                                     Percent(r.final().top1()), r.final().loss(),
                                     r.stopped_early() ? " (stopped early)" : "")),
+      Fact("merged", MergedText(r)),
       Fact("parameters",
            absl::StrFormat("%d trained of %d (%.2f %%)", r.trainable_parameters(),
                            r.total_parameters(),

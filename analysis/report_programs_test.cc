@@ -51,6 +51,7 @@ class ReportProgramsTest : public ::testing::Test {
   // With hostile names wherever a user may choose one.
   testing::TestSweep Nasty() const {
     testing::TestSweep test = testing::MakeSweep({4, 8}, 3, 30);
+    testing::AddSensitivityRun(&test);
     test.sweep.set_name(kNasty);
     for (RunRecord& record : test.records) {
       record.detail.mutable_run()->set_name(absl::StrCat(kNasty, record.detail.run().id()));
@@ -78,7 +79,7 @@ TEST_F(ReportProgramsTest, FiguresInAllFormatsAndSizes) {
   const absl::Status written = Write(Nasty());
   ASSERT_TRUE(written.ok()) << written;
   for (const char* name : {"pareto", "difference", "convergence", "memory", "throughput",
-                           "gradients", "sensitivity", "layers", "literature"}) {
+                           "gradients", "block-gradients", "sensitivity", "layers", "literature"}) {
     for (const char* suffix : {"", "-single"}) {
       const std::string path = absl::StrCat("figures/", name, suffix);
       EXPECT_EQ(Text(path + ".pdf").substr(0, 5), "%PDF-") << path;

@@ -170,6 +170,55 @@ TEST_F(ReportTest, ARunsFilesSayWhatWasMeasured) {
   EXPECT_EQ(file["gradient_flow"]["layers"].size(), 2u);
   EXPECT_FALSE(
       Json("deit_tiny_patch16_224-cifar10-r8-fp32-s1/quantization_analysis.json").contains("twin"));
+  EXPECT_EQ(Json("quantization_detailed_analysis.json")["effects"][0]["requantized_difference"], 0);
+  EXPECT_THAT(Text("report.html"), HasSubstr("<dt>merged</dt><dd>top-1 "));
+}
+
+TEST_F(ReportTest, ASensitivityRunIsShownAndComparedWithNothing) {
+  testing::TestSweep test = testing::MakeSweep({8}, 2, 20);
+  ASSERT_TRUE(Write(test).ok());
+  const json before = Json("quantization_experiments_summary.json");
+  testing::AddSensitivityRun(&test);
+  ASSERT_TRUE(Write(test).ok());
+  const json after = Json("quantization_experiments_summary.json");
+  EXPECT_EQ(after["runs"]["succeeded"], 9);
+  for (const char* part : {"groups", "comparisons", "expectations"}) {
+    EXPECT_EQ(after[part], before[part]) << part;
+  }
+  const json details = Json("quantization_detailed_analysis.json");
+  EXPECT_EQ(details["effects"].size(), 3u);
+  const json& layers = details["layers"];
+  const auto fc2 = std::find_if(layers.begin(), layers.end(), [](const json& layer) {
+    return layer["layer"] == "blocks.11.mlp.fc2" && layer["quantization"] == "int8";
+  });
+  ASSERT_NE(fc2, layers.end());
+  EXPECT_DOUBLE_EQ((*fc2)["loss_change"].get<double>(), 12e-4);
+  EXPECT_EQ((*fc2)["runs"], 3);  // two trained on it
+  EXPECT_THAT(Text("report.html"), HasSubstr("blocks.11.mlp.fc2 in nf4: loss +0.1200"));
+}
+
+TEST_F(ReportTest, AMixtureHasNoExpectationAndAMarginOfFourBits) {
+  testing::TestSweep test = testing::MakeSweep({8}, 2, 20);
+  for (RunRecord& record : test.records) {
+    v1::Quantization& quantization = *record.detail.mutable_spec()->mutable_quantization();
+    if (quantization.bits() == 8) {  // int8 becomes: some layers int8, the others not quantized
+      quantization.set_bits(0);
+      quantization.add_overrides("mlp=8");
+    } else if (quantization.double_quant()) {
+      quantization.set_bits(-1);
+      quantization.set_bits_budget(5);
+    }
+  }
+  ASSERT_TRUE(Write(test).ok());
+  const json summary = Json("quantization_experiments_summary.json");
+  ASSERT_EQ(summary["comparisons"].size(), 3u);
+  EXPECT_EQ(summary["comparisons"][0]["quantization"], "mixed");
+  EXPECT_EQ(summary["comparisons"][0]["margin"], 0.05);
+  EXPECT_EQ(summary["comparisons"][2]["quantization"], "auto-5b");
+  for (const json& expectation : summary["expectations"]) {
+    EXPECT_THAT(expectation["scope"].get<std::string>(), HasSubstr("nf4"));
+  }
+  EXPECT_EQ(Json("quantization_detailed_analysis.json")["effects"].size(), 3u);
 }
 
 TEST_F(ReportTest, TheSameDataGivesTheSameBytes) {

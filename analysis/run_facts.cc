@@ -3,6 +3,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "common/spec/pairs.h"
 
 namespace qsweep {
 namespace {
@@ -14,13 +15,19 @@ std::string EnumText(absl::string_view name, size_t prefix) {
 }  // namespace
 
 std::string QuantizationLabel(const v1::Quantization& quantization) {
-  if (quantization.bits() < 0) return "auto";
+  if (quantization.bits() < 0) return absl::StrCat("auto-", quantization.bits_budget(), "b");
   if (!quantization.overrides().empty()) return "mixed";
   if (quantization.bits() == 0) return "none";
   if (quantization.bits() == 8) {
     return quantization.int8_compute() == "dynamic" ? "int8+dyn" : "int8";
   }
   return absl::StrCat(quantization.quant_type(), quantization.double_quant() ? "+dq" : "");
+}
+
+bool Trains(const v1::ExperimentSpec& spec) { return spec.training().method() != "sensitivity"; }
+
+bool TrainsQuantized(const v1::ExperimentSpec& spec) {
+  return Trains(spec) && Quantizes(spec.quantization());
 }
 
 std::string SeedlessKey(const v1::ExperimentSpec& spec) {

@@ -30,8 +30,12 @@ struct RunFacts {
   std::vector<v1::LayerGradient> layers;
 };
 
-// none, int8, nf4, nf4+dq, fp4, fp4+dq.
+// none, int8, nf4, nf4+dq, fp4, fp4+dq; mixed with overrides; auto-5b of five bits a weight.
 std::string QuantizationLabel(const v1::Quantization& quantization);
+
+// Method sensitivity measures layers one by one and trains nothing: it has no accuracy to compare.
+bool Trains(const v1::ExperimentSpec& spec);
+bool TrainsQuantized(const v1::ExperimentSpec& spec);
 
 // Equal for specs that differ in the seed only.
 std::string SeedlessKey(const v1::ExperimentSpec& spec);

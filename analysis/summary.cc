@@ -149,6 +149,7 @@ std::vector<Group> GroupBySeed(const std::vector<RunFacts>& runs) {
   std::vector<Group> groups;
   absl::flat_hash_map<std::string, size_t> index;
   for (size_t i = 0; i < runs.size(); ++i) {
+    if (!Trains(runs[i].spec)) continue;
     const auto [it, added] = index.try_emplace(SeedlessKey(runs[i].spec), groups.size());
     if (added) {
       groups.emplace_back().spec = runs[i].spec;

@@ -151,6 +151,30 @@ TestSweep MakeSweep(const std::vector<int>& ranks, int seeds, int points) {
   return test;
 }
 
+void AddSensitivityRun(TestSweep* test) {
+  RunRecord& record = test->records.emplace_back();
+  v1::Run& run = *record.detail.mutable_run();
+  run.set_id(static_cast<int64_t>(test->records.size()));
+  run.set_name("deit_tiny_patch16_224-cifar10-sensitivity-nf4-s1");
+  run.set_state(v1::RUN_STATE_SUCCEEDED);
+  *record.detail.mutable_spec() = Spec(/*rank=*/8, /*kind=*/2, /*seed=*/1);
+  record.detail.mutable_spec()->mutable_training()->set_method("sensitivity");
+  v1::RunResult& result = *record.detail.mutable_result();
+  result.set_method("sensitivity");
+  v1::Sensitivity& sensitivity = *result.mutable_sensitivity();
+  sensitivity.mutable_unquantized()->set_top1(0.7);
+  for (int block = 0; block < 12; ++block) {
+    for (const char* type : {"int8", "nf4"}) {
+      v1::LayerMeasurement& layer = *sensitivity.add_layers();
+      layer.set_layer(absl::StrCat("blocks.", block, ".mlp.fc2"));
+      layer.set_quant_type(type);
+      layer.set_relative_mse(type[0] == 'i' ? 1e-4 : 1e-2);
+      layer.set_loss_change((block + 1) * layer.relative_mse());
+      layer.set_top1_change(-0.1 * layer.loss_change());
+    }
+  }
+}
+
 TestSweep MakeUnfinishedSweep() {
   TestSweep test = MakeSweep({8}, 2, 20);
   RunRecord& failed = test.records.back();

@@ -23,6 +23,9 @@ TestSweep MakeSweep(const std::vector<int>& ranks, int seeds, int points);
 // The last run failed, the one before it has not begun.
 TestSweep MakeUnfinishedSweep();
 
+// A run of method sensitivity: int8 and nf4, each worse in later blocks.
+void AddSensitivityRun(TestSweep* test);
+
 }  // namespace qsweep::testing
 
 #endif  // QSWEEP_ANALYSIS_TESTING_H_

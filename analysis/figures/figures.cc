@@ -38,7 +38,8 @@ std::vector<Figure> MakeFigures(const Analysis& analysis) {
   std::vector<Figure> figures;
   for (Figure (*make)(const Analysis&) :
        {ParetoFigure, DifferenceFigure, ConvergenceFigure, MemoryFigure, ThroughputFigure,
-        GradientFigure, BlockGradientFigure, LayerErrorFigure, LiteratureComparison}) {
+        GradientFigure, BlockGradientFigure, LayerErrorFigure, SensitivityFigure,
+        LiteratureComparison}) {
     Figure figure = make(analysis);
     if (!figure.panels.empty()) figures.push_back(std::move(figure));
   }

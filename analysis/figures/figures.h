@@ -25,6 +25,7 @@ Figure MemoryFigure(const Analysis& analysis);
 Figure ThroughputFigure(const Analysis& analysis);
 Figure GradientFigure(const Analysis& analysis);
 Figure LayerErrorFigure(const Analysis& analysis);
+Figure SensitivityFigure(const Analysis& analysis);
 Figure BlockGradientFigure(const Analysis& analysis);
 
 // Groups that differ in the quantization only, in the order of their first runs; those without a

@@ -8,6 +8,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
 #include "analysis/figures/figures.h"
 
@@ -30,6 +31,7 @@ constexpr AccountLine kAccounts[] = {
     {"optimizer", "#E69F00", &v1::MemoryAccount::optimizer_bytes},
     {"activations", "#D55E00", &v1::MemoryAccount::activation_bytes},
     {"workspace", "#CC79A7", &v1::MemoryAccount::workspace_bytes},
+    {"data", "#999999", &v1::MemoryAccount::data_bytes},
 };
 
 const v1::RunResult* FirstResult(const Analysis& analysis, const Group& group) {
@@ -93,6 +95,29 @@ struct HeatMap {
         "plot ",
         name, " using 1:2:3 with image pixels\n");
   }
+};
+
+// Some, told apart by their titles.
+class HeatMaps {
+ public:
+  HeatMap& At(const std::string& title) {
+    const auto it =
+        std::find_if(maps_.begin(), maps_.end(), [&](const auto& m) { return m.first == title; });
+    return it != maps_.end() ? it->second : maps_.emplace_back(title, HeatMap()).second;
+  }
+  void DrawIn(Figure* figure, const std::string& unit, const std::string& caption) const {
+    const size_t shown = std::min(maps_.size(), kMaxPanels);
+    for (size_t i = 0; i < shown; ++i) {
+      const std::string block =
+          absl::StrCat("$", absl::StrReplaceAll(figure->name, {{"-", "_"}}), i);
+      absl::StrAppend(&figure->data, maps_[i].second.Data(block));
+      figure->panels.push_back(maps_[i].second.Panel(block, maps_[i].first, unit));
+    }
+    figure->caption = absl::StrCat(caption, LeftOut(shown, maps_.size()));
+  }
+
+ private:
+  std::vector<std::pair<std::string, HeatMap>> maps_;
 };
 
 }  // namespace
@@ -198,52 +223,48 @@ Figure ThroughputFigure(const Analysis& analysis) {
 Figure LayerErrorFigure(const Analysis& analysis) {
   Figure figure{
       .name = "layers", .title = "Quantization error of each layer", .panel_height_in = 1.7};
-  std::vector<std::pair<std::string, HeatMap>> maps;
+  HeatMaps maps;
   for (const v1::LayerSensitivity& layer : analysis.details.layers()) {
     const LayerPlace place = PlaceOf(layer.layer());
     if (place.block < 0) continue;
-    const std::string title = absl::StrCat(layer.model(), " · ", layer.quantization());
-    auto it =
-        std::find_if(maps.begin(), maps.end(), [&](const auto& m) { return m.first == title; });
-    if (it == maps.end()) it = maps.insert(maps.end(), {title, HeatMap()});
-    it->second.Add(place.part, place.block, layer.sqnr_db());
+    maps.At(absl::StrCat(layer.model(), " · ", layer.quantization()))
+        .Add(place.part, place.block, layer.sqnr_db());
   }
-  const size_t shown = std::min(maps.size(), kMaxPanels);
-  for (size_t i = 0; i < shown; ++i) {
-    const std::string block = absl::StrCat("$layers", i);
-    absl::StrAppend(&figure.data, maps[i].second.Data(block));
-    figure.panels.push_back(maps[i].second.Panel(block, maps[i].first, "SQNR (dB)"));
+  maps.DrawIn(&figure, "SQNR (dB)",
+              "Signal-to-quantization-noise ratio of each quantized weight matrix: darker layers "
+              "lose more.");
+  return figure;
+}
+
+Figure SensitivityFigure(const Analysis& analysis) {
+  Figure figure{
+      .name = "sensitivity", .title = "What quantizing one layer costs", .panel_height_in = 1.7};
+  HeatMaps maps;
+  for (const v1::LayerSensitivity& layer : analysis.details.layers()) {
+    const LayerPlace place = PlaceOf(layer.layer());
+    if (place.block < 0 || !layer.has_loss_change()) continue;
+    maps.At(absl::StrCat(layer.model(), " · ", layer.quantization()))
+        .Add(place.part, place.block, layer.loss_change());
   }
-  figure.caption = absl::StrCat(
-      "Signal-to-quantization-noise ratio of each quantized weight matrix: darker layers lose "
-      "more.",
-      LeftOut(shown, maps.size()));
+  maps.DrawIn(&figure, "change of loss",
+              "Change of the evaluation loss when this layer alone is quantized and all others are "
+              "not (runs of method sensitivity): brighter layers cost more.");
   return figure;
 }
 
 Figure BlockGradientFigure(const Analysis& analysis) {
-  Figure figure{.name = "sensitivity", .title = "Gradient of each block", .panel_height_in = 1.7};
-  std::vector<std::pair<std::string, HeatMap>> maps;
+  Figure figure{
+      .name = "block-gradients", .title = "Gradient of each block", .panel_height_in = 1.7};
+  HeatMaps maps;
   for (const v1::BlockGradient& gradient : analysis.details.gradients()) {
     const LayerPlace place = PlaceOf(gradient.layer());
     if (place.block < 0) continue;
-    const std::string title = absl::StrCat(gradient.model(), " · ", gradient.dataset());
-    auto it =
-        std::find_if(maps.begin(), maps.end(), [&](const auto& m) { return m.first == title; });
-    if (it == maps.end()) it = maps.insert(maps.end(), {title, HeatMap()});
-    it->second.Add(gradient.quantization(), place.block, gradient.norm().mean());
+    maps.At(absl::StrCat(gradient.model(), " · ", gradient.dataset()))
+        .Add(gradient.quantization(), place.block, gradient.norm().mean());
   }
-  const size_t shown = std::min(maps.size(), kMaxPanels);
-  for (size_t i = 0; i < shown; ++i) {
-    const std::string block = absl::StrCat("$sensitivity", i);
-    absl::StrAppend(&figure.data, maps[i].second.Data(block));
-    figure.panels.push_back(maps[i].second.Panel(block, maps[i].first, "gradient norm"));
-  }
-  figure.caption = absl::StrCat(
-      "L2 norm of the gradient of each block's trained parameters, mean over training and runs: "
-      "how strongly the loss "
-      "responds to that block's adapters.",
-      LeftOut(shown, maps.size()));
+  maps.DrawIn(&figure, "gradient norm",
+              "L2 norm of the gradient of each block's trained parameters, mean over training and "
+              "runs: how strongly the loss responds to that block's adapters.");
   return figure;
 }
 

@@ -100,6 +100,11 @@ void PrintResult(const v1::RunResult& result) {
   PrintFacts({
       {"best", Evaluated(result.best())},
       {"final", Evaluated(result.final())},
+      {"merged",
+       result.has_merged()
+           ? absl::StrCat("top-1 ", FormatPercent(result.merged().top1(), 2), ", quantized again ",
+                          FormatPercent(result.requantized().top1(), 2))
+           : ""},
       {"trained",
        absl::StrCat(FormatCount(result.steps()), " steps, ", Plural(result.epochs(), "epoch"),
                     result.stopped_early() ? " (stopped early)" : "", ", ",
