@@ -104,6 +104,7 @@ class CachingAllocator final : public TorchAllocator {
     std::lock_guard lock(mutex_);
     use_.peak_bytes = use_.live_bytes;
     use_.total_peak_bytes = use_.total_bytes;
+    use_.held_peak_bytes = use_.held_bytes;
   }
 
   void ReleaseCached() {
@@ -146,6 +147,8 @@ class CachingAllocator final : public TorchAllocator {
         throw OutOfMemory(static_cast<int64_t>(asked), use_.total_bytes, limit_bytes_);
       }
       block = new (memory) Block;
+      use_.held_bytes += bytes;
+      use_.held_peak_bytes = std::max(use_.held_peak_bytes, use_.held_bytes);
     }
     *block = {asked, size_class, current_account, nullptr};
     Charge(*block, static_cast<int64_t>(asked));
@@ -176,6 +179,7 @@ class CachingAllocator final : public TorchAllocator {
       while (head != nullptr) {
         Block* const block = head;
         head = block->next_free;
+        use_.held_bytes -= static_cast<int64_t>(ClassBytes(block->size_class));
         GiveToSystem(block);
       }
     }

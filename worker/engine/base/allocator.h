@@ -43,6 +43,9 @@ struct MemoryUse {
   int64_t total_bytes = 0;                      // live, all accounts
   int64_t total_peak_bytes = 0;                 // highest total since ResetPeak
   int64_t cached_bytes = 0;                     // freed, kept for reuse
+  // Taken from the system: live and cached blocks, rounded up. What the process grows by.
+  int64_t held_bytes = 0;
+  int64_t held_peak_bytes = 0;  // highest since ResetPeak
   int64_t operator[](Account a) const { return live_bytes[static_cast<int>(a)]; }
 };
 

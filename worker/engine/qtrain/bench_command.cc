@@ -101,7 +101,7 @@ absl::StatusOr<v1::BenchReport> Bench(const BenchOptions& options) {
                    MakeTrainee(spec, compute, Classes(spec.dataset()), options.weights_file));
   ASSIGN_OR_RETURN(v1::StepPlan plan, MakePlan(spec, trainee, options.memory_limit_bytes, 0));
   const Batch batch = RandomBatch(spec);
-  const int64_t rss_before = ResidentBytes();
+  const int64_t rss_before = ResidentBytes(), held_before = CurrentMemory().held_bytes;
   ResetPeak();
   ASSIGN_OR_RETURN(const double step_seconds, MedianSeconds(options.steps, [&](int64_t step) {
                      return Step(spec, trainee, batch, step, &plan);
@@ -116,6 +116,7 @@ absl::StatusOr<v1::BenchReport> Bench(const BenchOptions& options) {
   report.set_rss_peak_mb(Megabytes(PeakResidentBytes()));
   *report.mutable_memory() = CurrentMemoryAccount(spec, plan);
   report.mutable_memory()->set_rss_before_bytes(rss_before);
+  report.mutable_memory()->set_held_before_bytes(held_before);
   report.set_compute_dtype_asked(compute.asked);
   report.set_compute_dtype_used(compute.used);
   report.set_model(spec.model().name());

@@ -17,7 +17,9 @@ v1::MemoryAccount AllocatorAccount() {
   account.set_optimizer_bytes(use[Account::kOptimizer]);
   account.set_activation_bytes(use.peak_bytes[static_cast<int>(Account::kActivations)]);
   account.set_workspace_bytes(use.peak_bytes[static_cast<int>(Account::kWorkspace)]);
+  account.set_data_bytes(use.peak_bytes[static_cast<int>(Account::kOther)]);
   account.set_peak_bytes(use.total_peak_bytes);
+  account.set_held_bytes(use.held_peak_bytes);
   return account;
 }
 
@@ -46,7 +48,9 @@ void AddMemoryPoints(v1::Metrics* metrics) {
   add("memory/optimizer_bytes", account.optimizer_bytes());
   add("memory/activation_bytes", account.activation_bytes());
   add("memory/workspace_bytes", account.workspace_bytes());
+  add("memory/data_bytes", account.data_bytes());
   add("memory/peak_bytes", account.peak_bytes());
+  add("memory/held_bytes", account.held_bytes());
   add("memory/rss_bytes", ResidentBytes());
 }
 

@@ -97,7 +97,7 @@ class Trainer {
   std::optional<GradientStats> gradients_;
 
   // Of this attempt alone.
-  int64_t rss_before_bytes_ = 0;
+  int64_t rss_before_bytes_ = 0, held_before_bytes_ = 0;
   bool unsaved_ = true;
   std::vector<std::string> checkpoints_;
   std::vector<double> step_rates_;  // images per second
@@ -139,6 +139,7 @@ absl::Status Trainer::Prepare() {
   RETURN_IF_ERROR(Announce());
   ResetPeak();
   rss_before_bytes_ = ResidentBytes();
+  held_before_bytes_ = CurrentMemory().held_bytes;
   run_->loader->Seek(state().step());
   return absl::OkStatus();
 }
@@ -345,6 +346,7 @@ v1::RunResult Trainer::MakeResult() const {
   v1::MemoryAccount& memory = *result.mutable_memory();
   memory = CurrentMemoryAccount(spec_, state().plan());
   memory.set_rss_before_bytes(rss_before_bytes_);
+  memory.set_held_before_bytes(held_before_bytes_);
   *result.mutable_gradients() = gradients_->Summary();
   for (const std::string& module : run_->trainee.model->DeadAdapters()) {
     result.mutable_gradients()->add_dead_adapters(module);
