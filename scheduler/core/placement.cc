@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <queue>
 #include <utility>
 #include <vector>
 
@@ -28,9 +29,16 @@ class Placement {
       : state_(state), now_(now), effects_(effects) {}
 
   void Run() {
+    if (state_.queue.empty()) return;
+    for (auto& [id, worker] : state_.workers) {
+      const int64_t slots = FreeSlots(state_, now_, worker);
+      if (slots <= 0) continue;
+      roomy_.push_back({&id, &worker});
+      free_slots_ += slots;
+    }
     for (const auto& [line, positions] : state_.queue) heads_.insert(HeadOf(line, positions));
     std::vector<Head> unplaced;
-    while (!heads_.empty() && AnySlot()) {
+    while (!heads_.empty() && free_slots_ > 0) {
       const Head head = *heads_.begin();
       heads_.erase(heads_.begin());
       const int32_t running = RunningOf(*head.line);
@@ -38,7 +46,7 @@ class Placement {
         heads_.insert({head.negated_priority, running, head.run, head.line});
         continue;
       }
-      if (Worker* worker = Choose(*head.line, -head.negated_priority)) {
+      if (Worker* worker = Choose(head)) {
         Start(head, *worker);
       } else {
         unplaced.push_back(head);
@@ -50,54 +58,91 @@ class Placement {
   }
 
  private:
+  struct Roomy {
+    const WorkerId* id;
+    Worker* worker;
+  };
+  // A worker that fits, as it stood when it was last looked at: others may have used it since.
+  struct Candidate {
+    int64_t free_slots;
+    double rate;
+    Roomy at;
+    // The best is the greatest: the emptiest, then the fastest, then by id.
+    bool operator<(const Candidate& other) const {
+      if (free_slots != other.free_slots) return free_slots < other.free_slots;
+      if (rate != other.rate) return rate < other.rate;
+      return *other.at.id < *at.id;
+    }
+  };
+  struct Candidates {
+    std::priority_queue<Candidate> heap;
+    std::vector<WorkerId> short_of_memory;
+  };
+
   int32_t RunningOf(const Line& line) const {
     return state_.sweeps.at(line.sweep).count[v1::RUN_STATE_RUNNING];
   }
   Head HeadOf(const Line& line, const std::set<Position>& positions) const {
     return {positions.begin()->negated_priority, RunningOf(line), positions.begin()->run, &line};
   }
-  bool AnySlot() const {
-    return std::any_of(state_.workers.begin(), state_.workers.end(), [this](const auto& worker) {
-      return FreeSlots(state_, now_, worker.second) > 0;
-    });
-  }
 
   void Start(const Head& head, Worker& worker) {
     const auto& positions = state_.queue.at(*head.line);
     const bool last = positions.size() == 1;  // then the line goes with it
     StartAttempt(state_, now_, state_.runs.at(head.run), worker, effects_);
+    --free_slots_;
     if (!last) heads_.insert(HeadOf(*head.line, positions));
   }
 
-  Worker* Choose(const Line& line, int32_t priority) {
-    Worker* best = nullptr;
-    std::pair<int64_t, double> best_score;  // free slots, then speed
-    std::vector<WorkerId> short_of_memory;
-    for (auto& [id, worker] : state_.workers) {
-      const int64_t slots = FreeSlots(state_, now_, worker);
-      if (slots <= 0 || !IsCapable(worker, line.needs) || !MayUse(state_, line, id)) continue;
-      const auto kept = kept_for_.find(id);
-      if (kept != kept_for_.end() && kept->second > priority) continue;
-      if (!HasMemoryNow(worker, line.needs)) {
-        short_of_memory.push_back(id);
+  // While runs are placed, workers only become fuller: who is out of question once remains so.
+  Worker* Choose(const Head& head) {
+    Candidates& candidates = CandidatesFor(head);
+    auto& heap = candidates.heap;
+    while (!heap.empty()) {
+      Candidate best = heap.top();
+      const int64_t slots = FreeSlots(state_, now_, *best.at.worker);
+      if (slots == best.free_slots) {
+        const auto kept = kept_for_.find(*best.at.id);
+        const bool kept_for_others =
+            kept != kept_for_.end() && kept->second > -head.negated_priority;
+        if (!kept_for_others && HasMemoryNow(*best.at.worker, head.line->needs)) {
+          return best.at.worker;
+        }
+        if (!kept_for_others) candidates.short_of_memory.push_back(*best.at.id);
+        heap.pop();
         continue;
       }
-      const std::pair<int64_t, double> score{slots, RateOf(line, id)};
-      if (best == nullptr || score > best_score) {
-        best = &worker;
-        best_score = score;
-      }
+      heap.pop();
+      best.free_slots = slots;
+      if (slots > 0) heap.push(best);
     }
-    if (best == nullptr) {
-      for (const WorkerId& id : short_of_memory) kept_for_.emplace(id, priority);
+    for (const WorkerId& id : candidates.short_of_memory) {
+      kept_for_.emplace(id, -head.negated_priority);
     }
-    return best;
+    return nullptr;
   }
 
-  // Images per second that a run like the line's first has made there; 0: unknown.
-  double RateOf(const Line& line, const WorkerId& worker) const {
-    const RunId first = state_.queue.at(line).begin()->run;
-    const auto rate = state_.rates.find({state_.runs.at(first).kind, worker});
+  Candidates& CandidatesFor(const Head& head) {
+    const std::string& kind = state_.runs.at(head.run).kind;  // runs of a line may differ in it
+    const auto [known, fresh] = candidates_.try_emplace({head.line, kind});
+    if (fresh) {
+      std::vector<Candidate> fit;
+      for (const Roomy& at : roomy_) {
+        const int64_t slots = FreeSlots(state_, now_, *at.worker);
+        if (slots <= 0 || !IsCapable(*at.worker, head.line->needs) ||
+            !MayUse(state_, *head.line, *at.id)) {
+          continue;
+        }
+        fit.push_back({slots, RateOf(kind, *at.id), at});
+      }
+      known->second.heap = std::priority_queue<Candidate>({}, std::move(fit));
+    }
+    return known->second;
+  }
+
+  // Images per second that a run of this kind has made there; 0: unknown.
+  double RateOf(const std::string& kind, const WorkerId& worker) const {
+    const auto rate = state_.rates.find({kind, worker});
     return rate == state_.rates.end() ? 0 : rate->second;
   }
 
@@ -110,7 +155,8 @@ class Placement {
   // --- Preemption
 
   void Preempt(std::vector<Head> waiting) {
-    if (waiting.empty()) return;
+    std::sort(waiting.begin(), waiting.end());
+    if (waiting.empty() || !AnyRunsBelow(-waiting.front().negated_priority)) return;
     std::optional<int32_t> lowest;  // priority of what could be stopped
     int64_t coming = 0;             // slots that earlier stops will free
     for (const auto& [id, worker] : state_.workers) {
@@ -122,7 +168,6 @@ class Placement {
         }
       }
     }
-    std::sort(waiting.begin(), waiting.end());
     for (const Head& head : waiting) {
       if (!lowest || -head.negated_priority <= *lowest) return;
       for (const Position& position : state_.queue.at(*head.line)) {
@@ -133,6 +178,12 @@ class Placement {
         }
       }
     }
+  }
+
+  bool AnyRunsBelow(int32_t priority) const {
+    return std::any_of(state_.sweeps.begin(), state_.sweeps.end(), [&](const auto& entry) {
+      return entry.second.count[v1::RUN_STATE_RUNNING] > 0 && entry.second.priority < priority;
+    });
   }
 
   // Stops as few runs of lower priority as make room for this one; false if that cannot be.
@@ -186,7 +237,10 @@ class Placement {
   State& state_;
   const Time now_;
   Effects& effects_;
+  std::vector<Roomy> roomy_;  // with a free slot at first
+  int64_t free_slots_ = 0;    // of all
   std::set<Head> heads_;
+  std::map<std::pair<const Line*, std::string>, Candidates> candidates_;
   std::map<WorkerId, int32_t> kept_for_;  // the priority of a run that waits for memory there
 };
 

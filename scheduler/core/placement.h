@@ -11,7 +11,7 @@ namespace qsweep::core {
 // one with the fewest running; within a sweep in the order of ids. Of the workers that fit, the
 // emptiest. A run that only waits for memory keeps runs of lower priority off the workers it could
 // have. A run that finds no room has runs of lower priority stopped for it, after a checkpoint.
-// Costs (lines of the queue + runs placed) x workers.
+// Costs lines of the queue x workers + runs placed x log(workers).
 void Place(State& state, Time now, Effects& effects);
 
 }  // namespace qsweep::core
