@@ -177,6 +177,8 @@ struct State {
   absl::flat_hash_map<std::string, int64_t> excess_bytes;
   std::map<std::pair<std::string, WorkerId>, double> rates;  // images/s, by kind and worker
   Time last_tick = absl::ZeroDuration();
+  // Before it no lease ends, no run hangs or has had its time to stop, and no worker's rest ends.
+  Time next_deadline = -absl::InfiniteDuration();
 };
 
 // nullptr: there is none.

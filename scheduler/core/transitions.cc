@@ -95,6 +95,7 @@ void CountFault(State& state, Time now, const WorkerId& id, bool got_somewhere, 
                     worker.faults - policy.quarantine_after);
   }
   worker.rests_until = now + rest;
+  state.next_deadline = std::min(state.next_deadline, worker.rests_until);
   effects.changes.emplace_back(WorkerFaults{id, worker.faults, rest});
 }
 

@@ -80,6 +80,26 @@ void StopHung(State& state, Time now, Effects& effects) {
   }
 }
 
+// Deadlines that are set later are at least the shortest of the policy's times away, or lower it
+// themselves.
+Time NextDeadline(const State& state, Time now) {
+  const Policy& policy = state.policy;
+  Time next = now + std::min({policy.lease, policy.stop_patience, policy.hung_after});
+  for (const auto& [id, worker] : state.workers) {
+    if (worker.session != 0 || !worker.running.empty()) next = std::min(next, worker.lease_end);
+    if (worker.rests_until > now) next = std::min(next, worker.rests_until);
+    for (const RunId run_id : worker.running) {
+      const Run& run = state.runs.at(run_id);
+      next = std::min(next, run.last_progress + policy.hung_after);
+      // Without a session it is not killed before it says hello.
+      if (run.stop != StopCause::kNone && worker.session != 0) {
+        next = std::min(next, run.stop_deadline);
+      }
+    }
+  }
+  return next;
+}
+
 void EndDelays(State& state, Time now) {
   while (!state.delayed.empty() && state.delayed.begin()->first <= now) {
     Run& run = state.runs.at(state.delayed.begin()->second);
@@ -96,6 +116,7 @@ void OnHello(State& state, Time now, SessionNumber session, const v1::Hello& hel
   CloseSession(state, worker, effects);
   worker.info = hello.info();
   worker.session = session;
+  state.next_deadline = now;  // it may have runs whose time to stop is over
   state.sessions[session] = WorkerId(hello.info().id());
   OnContact(state, now, session);
   while (!worker.stopping.empty()) ForgetStopping(worker, worker.stopping.begin()->first);
@@ -257,18 +278,18 @@ void OnTick(State& state, Time now, Effects& effects) {
     }
   }
   state.last_tick = now;
-  ExpireLeases(state, now, effects);
-  StopHung(state, now, effects);
+  if (state.next_deadline <= now) {
+    ExpireLeases(state, now, effects);
+    StopHung(state, now, effects);
+    state.next_deadline = NextDeadline(state, now);
+  }
   EndDelays(state, now);
   Place(state, now, effects);
 }
 
 Time NextTick(const State& state) {
   Time next = state.last_tick + state.policy.lease / 6;  // or its own standstill would go unnoticed
-  for (const auto& [id, worker] : state.workers) {
-    if (!worker.running.empty()) next = std::min(next, worker.lease_end);
-    if (worker.rests_until > state.last_tick) next = std::min(next, worker.rests_until);
-  }
+  next = std::min(next, state.next_deadline);
   if (!state.delayed.empty()) next = std::min(next, state.delayed.begin()->first);
   return next;
 }
