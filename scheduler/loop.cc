@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <future>
+#include <vector>
 
 #include "common/log.h"
 #include "common/status.h"
@@ -9,24 +10,29 @@
 namespace qsweep {
 namespace {
 
-// So many requests at most share a commit: none waits long for the others.
-constexpr size_t kMaxBatch = 1000;
+// So many requests at most share a commit, and workers' messages only for so long: whoever asks for
+// something waits for two rounds at most.
+constexpr int kMaxRequests = 1000;
+constexpr absl::Duration kMessageTime = absl::Milliseconds(10);
 
 }  // namespace
 
 Loop::Loop(storage::Database& database, ArtifactStore& artifacts, const Clock& clock,
            core::State state, int64_t heartbeat_ms)
-    : rounds_(database, artifacts, clock, std::move(state), heartbeat_ms) {
+    : clock_(clock), rounds_(database, artifacts, clock, std::move(state), heartbeat_ms) {
   inbox_.push_back(Rounds::ResumeWork());
   thread_ = std::thread([this] { Run(); });
 }
 
 Loop::~Loop() { Stop(); }
 
-void Loop::Post(Work work) {
+void Loop::Post(Work work) { PostTo(inbox_, std::move(work)); }
+void Loop::PostMessage(Work work) { PostTo(messages_, std::move(work)); }
+
+void Loop::PostTo(std::deque<Work>& inbox, Work work) {
   std::lock_guard<std::mutex> lock(mutex_);
   if (stopping_) return;
-  inbox_.push_back(std::move(work));
+  inbox.push_back(std::move(work));
   posted_.notify_one();  // holding the lock: the loop may be gone as soon as it has done this
 }
 
@@ -59,20 +65,24 @@ absl::Status Loop::status() const {
   return status_;
 }
 
+Work Loop::Take(std::deque<Work>& inbox) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (inbox.empty()) return nullptr;
+  Work work = std::move(inbox.front());
+  inbox.pop_front();
+  return work;
+}
+
 void Loop::Run() {
   while (true) {
-    std::vector<Work> batch;
     {
       std::unique_lock<std::mutex> lock(mutex_);
+      const auto anything = [this] { return !inbox_.empty() || !messages_.empty(); };
       posted_.wait_for(lock, absl::ToChronoNanoseconds(rounds_.UntilNextRound()),
-                       [this] { return stopping_ || !inbox_.empty(); });
-      if (stopping_ && inbox_.empty()) return;
-      while (!inbox_.empty() && batch.size() < kMaxBatch) {
-        batch.push_back(std::move(inbox_.front()));
-        inbox_.pop_front();
-      }
+                       [&] { return stopping_ || anything(); });
+      if (stopping_ && !anything()) return;
     }
-    if (const absl::Status status = RunBatch(batch); !status.ok()) {
+    if (const absl::Status status = RunRound(); !status.ok()) {
       LogError(absl::StrCat("stopped: ", status.message()));
       std::lock_guard<std::mutex> lock(mutex_);
       status_ = status;
@@ -82,9 +92,19 @@ void Loop::Run() {
   }
 }
 
-absl::Status Loop::RunBatch(const std::vector<Work>& batch) {
+absl::Status Loop::RunRound() {
+  std::vector<Work> done;  // kept to the end: what waits for a work's release waits for the commit
   Round round(rounds_);
-  for (const Work& work : batch) round.Do(work);
+  const auto take = [&](std::deque<Work>& inbox) {
+    Work work = Take(inbox);
+    if (work == nullptr) return false;
+    round.Do(work);
+    done.push_back(std::move(work));
+    return true;
+  };
+  for (int i = 0; i < kMaxRequests && take(inbox_); ++i) continue;
+  const absl::Duration end = clock_.Monotonic() + kMessageTime;
+  while (clock_.Monotonic() < end && take(messages_)) continue;
   RETURN_IF_ERROR(round.Conclude());
   RETURN_IF_ERROR(round.Commit());
   round.Release();

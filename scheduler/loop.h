@@ -9,7 +9,6 @@
 #include <functional>
 #include <mutex>
 #include <thread>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "common/clock.h"
@@ -28,6 +27,9 @@ class Loop {
 
   // Thread-safe. Work given after Stop is dropped.
   void Post(Work work);
+  // The same for what workers send, which may be more than is done at once: it waits its turn, in
+  // order, while what is Posted goes into the next round.
+  void PostMessage(Work work);
   // Waits for its turn and the commit; Unavailable if the loop has ended. Not from the loop's
   // thread.
   absl::Status Do(const std::function<absl::Status(Turn&)>& work);
@@ -38,14 +40,19 @@ class Loop {
 
  private:
   void Run();
-  absl::Status RunBatch(const std::vector<Work>& batch);
+  absl::Status RunRound();
+  void PostTo(std::deque<Work>& inbox, Work work);
+  // The oldest; empty if there is none.
+  Work Take(std::deque<Work>& inbox);
 
+  const Clock& clock_;
   Rounds rounds_;  // the loop's thread only
 
   mutable std::mutex mutex_;
   std::condition_variable posted_;
   // Guarded by mutex_.
   std::deque<Work> inbox_;
+  std::deque<Work> messages_;
   bool stopping_ = false;
   absl::Status status_;
 

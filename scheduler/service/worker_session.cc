@@ -42,7 +42,7 @@ void WorkerSession::Close(const absl::Status& reason) {
 
 void WorkerSession::OnReadDone(bool ok) {
   if (!ok) return Close(absl::OkStatus());  // the worker has closed its side, or is gone
-  loop_.Post([self = shared_from_this()](Turn& turn) {
+  loop_.PostMessage([self = shared_from_this()](Turn& turn) {
     if (const absl::Status status = self->Take(turn); !status.ok()) {
       LogWarning(absl::StrCat("session ", self->number_, ": ", status.message()));
       turn.AfterCommit([self, status] { self->Close(status); });
@@ -98,7 +98,7 @@ void WorkerSession::End(const absl::Status& reason) {
 }
 
 void WorkerSession::OnDone() {
-  loop_.Post([number = number_](Turn& turn) { TakeDisconnect(turn, number); });
+  loop_.PostMessage([number = number_](Turn& turn) { TakeDisconnect(turn, number); });
   const std::shared_ptr<WorkerSession> self = std::move(self_);  // goes when this function does
 }
 
