@@ -22,6 +22,8 @@ namespace {
 // A trainer is our own program; these keep a damaged one from filling the disk.
 constexpr size_t kMaxNameBytes = 200;
 constexpr size_t kMaxTextBytes = 16 << 10;
+// Runs so short teach nothing new each.
+constexpr int64_t kMeasuredAnewUs = 60'000'000;
 constexpr int64_t kKeptCheckpoints = 2;  // should the newest be damaged on the way
 
 bool InStore(Turn& turn, const std::string& sha256) {
@@ -113,15 +115,21 @@ class EventWriter {
   // What the run has measured, for the next ones of its kind.
   absl::Status Learn(const v1::RunResult& result) {
     const v1::MemoryAccount& memory = result.memory();
-    ASSIGN_OR_RETURN(const auto row, storage::ReadSpec(turn_.database(), run_.key));
-    if (!row.has_value() || row->kind.empty() || memory.rss_peak_bytes() <= 0 ||
-        memory.micro_batch() <= 0 || result.train_seconds() <= 0) {
+    if (run_.kind.empty() || memory.rss_peak_bytes() <= 0 || memory.micro_batch() <= 0 ||
+        result.train_seconds() <= 0) {
       return absl::OkStatus();
     }
+    ASSIGN_OR_RETURN(
+        const bool known,
+        storage::IsMeasured(turn_.database(), run_.kind, run_.worker, memory.micro_batch(),
+                            memory.rss_peak_bytes(), turn_.unix_us - kMeasuredAnewUs));
+    if (known) return absl::OkStatus();
+    ASSIGN_OR_RETURN(const auto row, storage::ReadSpec(turn_.database(), run_.key));
+    if (!row.has_value()) return absl::OkStatus();
     ASSIGN_OR_RETURN(v1::ExperimentSpec spec, ParseSpecJson(row->json));
     spec.mutable_training()->set_gradient_checkpointing(memory.gradient_checkpointing());
     const double images = static_cast<double>(result.steps()) * spec.dataset().batch_size();
-    const storage::MeasurementRow measured{row->kind,
+    const storage::MeasurementRow measured{run_.kind,
                                            run_.worker,
                                            memory.micro_batch(),
                                            memory.rss_peak_bytes(),

@@ -4,6 +4,15 @@
 
 namespace qsweep::storage {
 
+absl::StatusOr<bool> IsMeasured(Database& database, const std::string& kind, const WorkerId& worker,
+                                int64_t micro_batch, int64_t peak_bytes, int64_t since_us) {
+  Statement query(database,
+                  "SELECT 1 FROM measurements WHERE kind = ? AND worker_id = ? AND micro_batch = ? "
+                  "AND peak_bytes >= ? AND at_us > ?",
+                  kind, worker, micro_batch, peak_bytes, since_us);
+  return query.Step();
+}
+
 absl::Status PutMeasurement(Transaction& transaction, const MeasurementRow& row, int64_t at_us) {
   return transaction.ExecuteOne(
       "INSERT OR REPLACE INTO measurements (kind, worker_id, micro_batch, peak_bytes, "

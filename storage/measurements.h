@@ -20,6 +20,9 @@ struct MeasurementRow {
   double images_per_s = 0;      // over all the run, evaluations too
 };
 
+// Whether a run of the kind was measured there after `since_us`, with no smaller a peak.
+absl::StatusOr<bool> IsMeasured(Database& database, const std::string& kind, const WorkerId& worker,
+                                int64_t micro_batch, int64_t peak_bytes, int64_t since_us);
 absl::Status PutMeasurement(Transaction& transaction, const MeasurementRow& row, int64_t at_us);
 absl::StatusOr<std::vector<MeasurementRow>> ListMeasurements(Database& database);
 

@@ -7,6 +7,7 @@
 #include "storage/artifacts.h"
 #include "storage/attempts.h"
 #include "storage/logs.h"
+#include "storage/measurements.h"
 #include "storage/metrics.h"
 #include "storage/results.h"
 #include "storage/runs.h"
@@ -227,6 +228,19 @@ TEST_F(Repositories, LinesKeepTheirOrder) {
   const auto logs = ReadLogs(database(), run_, 1, 10).value();
   ASSERT_EQ(logs.size(), 2u);
   EXPECT_EQ(logs[1].text, "three");
+}
+
+TEST_F(Repositories, WhatWasMeasuredLatelyAndNoSmallerIsKnown) {
+  const MeasurementRow row{"kind", WorkerId("w1"), 32, 1000, 900, 40.0};
+  ASSERT_TRUE(Do([&](Transaction& t) { return PutMeasurement(t, row, 50); }).ok());
+  const auto known = [&](const char* worker, int64_t micro_batch, int64_t peak, int64_t since) {
+    return IsMeasured(database(), "kind", WorkerId(worker), micro_batch, peak, since).value();
+  };
+  EXPECT_TRUE(known("w1", 32, 1000, 49));
+  EXPECT_FALSE(known("w1", 32, 1001, 49));
+  EXPECT_FALSE(known("w1", 32, 1000, 50));
+  EXPECT_FALSE(known("w1", 16, 1000, 49));
+  EXPECT_FALSE(known("w2", 32, 1000, 49));
 }
 
 }  // namespace
