@@ -128,34 +128,38 @@ storage::SpecRow SpecRowOf(const v1::ExperimentSpec& spec, const std::string& we
   return row;
 }
 
+SubmittedCell CellOf(const std::string& name, const v1::ExperimentSpec& spec,
+                     const std::string& weights_key) {
+  return {name, SpecRowOf(spec, weights_key), ImagesToTrain(spec), EstimateStoredBytes(spec)};
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<SubmittedCell>> PrepareSubmission(
     Loop& loop, const v1::SubmitSweepRequest& request) {
   RETURN_IF_ERROR(CheckRequest(request));
   Complaints complaints;
-  std::vector<v1::ExperimentSpec> specs;
-  std::map<std::string, std::string> producers;  // as named, and their keys
+  std::vector<SubmittedCell> cells;
+  std::map<size_t, v1::ExperimentSpec> consumers;  // cells whose weights another run produces
+  std::map<std::string, std::string> producers;    // as named, and their keys
   for (const v1::Cell& cell : request.cells()) {
     absl::StatusOr<v1::ExperimentSpec> spec = CompleteSpec(cell.spec());
     complaints.Add(Annotate(spec.status(), absl::StrCat("cell '", cell.name(), "'")));
     if (!spec.ok()) continue;
-    if (!NamedRun(*spec).empty()) producers.emplace(std::string(NamedRun(*spec)), "");
-    specs.push_back(*std::move(spec));
+    if (NamedRun(*spec).empty()) {
+      cells.push_back(CellOf(cell.name(), *spec, /*weights_key=*/""));
+      continue;
+    }
+    producers.emplace(std::string(NamedRun(*spec)), "");
+    consumers.emplace(cells.size(), *std::move(spec));
+    cells.emplace_back();
   }
   RETURN_IF_ERROR(complaints.status());
   RETURN_IF_ERROR(ResolveProducers(loop, producers));
-
-  std::vector<SubmittedCell> cells;
-  for (int i = 0; i < request.cells_size(); ++i) {
-    v1::ExperimentSpec& spec = specs[i];
-    std::string weights_key;
-    if (!NamedRun(spec).empty()) {
-      weights_key = producers.at(std::string(NamedRun(spec)));
-      spec.mutable_model()->set_weights(absl::StrCat(kRunPrefix, weights_key));
-    }
-    cells.push_back({request.cells(i).name(), SpecRowOf(spec, weights_key), ImagesToTrain(spec),
-                     EstimateStoredBytes(spec)});
+  for (auto& [index, spec] : consumers) {
+    const std::string& key = producers.at(std::string(NamedRun(spec)));
+    spec.mutable_model()->set_weights(absl::StrCat(kRunPrefix, key));
+    cells[index] = CellOf(request.cells(static_cast<int>(index)).name(), spec, key);
   }
   return cells;
 }
