@@ -131,7 +131,7 @@ int Check(const Flags& flags) {
 }
 
 void AddOptions(CLI::App& app, Flags& flags) {
-  app.set_version_flag("--version", kVersion);
+  app.set_version_flag("--version", absl::StrCat("qscheduler ", kVersion));
   app.add_option("--data-dir", flags.data_directory, "database and artifacts; made if missing");
   app.add_option("--listen", flags.listen,
                  "HOST:PORT (port 0: any that is free) or unix:PATH; may be given again")

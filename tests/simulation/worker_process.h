@@ -1,5 +1,6 @@
 // A worker's machine: its agent, its trainers, and the attempt directories that outlive both. The
-// agent is a short copy of worker/agent/attempt.cc without files, around the same decisions.
+// agent is a short copy of worker/agent/attempt.cc without files, around the same decisions. Faults
+// and the session are in worker_process.cc, attempts and their trainers in worker_attempts.cc.
 #ifndef QSWEEP_TESTS_SIMULATION_WORKER_PROCESS_H_
 #define QSWEEP_TESTS_SIMULATION_WORKER_PROCESS_H_
 
@@ -10,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/time/time.h"
 #include "common/ids.h"
 #include "qsweep/v1/worker.pb.h"
 #include "tests/simulation/scheduler_process.h"
@@ -20,8 +22,15 @@ namespace qsweep::simulation {
 // Of a run and, at least, of every worker.
 inline constexpr int64_t kLargestMemory = 1000;
 
+// Of an event in the log, as offsets count it.
+inline constexpr uint64_t kRecordBytes = 16;
+inline constexpr absl::Duration kPoll = absl::Milliseconds(100);
+
+AttemptId IdOf(const v1::Attempt& attempt);
+
 // What every machine computes for a run: a function of its key alone.
 int64_t TotalSteps(const std::string& key);
+int64_t CheckpointInterval(const std::string& key);
 double Loss(const std::string& key, int64_t step);
 std::string CheckpointContent(const std::string& key, int64_t step);
 std::string ProductContent(const std::string& key);

@@ -51,7 +51,7 @@ std::string HostName() {
 }
 
 void AddOptions(CLI::App* app, Flags* flags) {
-  app->set_version_flag("--version", kVersion);
+  app->set_version_flag("--version", absl::StrCat("qworker ", kVersion));
   app->add_option("--scheduler", flags->scheduler,
                   "The scheduler: HOST[:PORT] or unix:PATH (default: the one joined)")
       ->envname("QSWEEP_SCHEDULER");

@@ -35,7 +35,7 @@ int Perform(const qsweep::engine::Action& action) {
 
 int Main(int argc, char** argv) {
   CLI::App app("Trains, quantizes and evaluates quantized-LoRA Vision Transformers", "qtrain");
-  app.set_version_flag("--version", qsweep::kVersion);
+  app.set_version_flag("--version", std::string("qtrain ") + qsweep::kVersion);
   app.require_subcommand(1);
   const auto threads = CLI::Range(0, 4096);
   const auto bytes = CLI::Range(int64_t{0}, int64_t{1} << 50);
