@@ -168,9 +168,9 @@ std::string LiteratureTable(const v1::DetailedAnalysis& details) {
 }
 
 std::string EffectTable(const v1::DetailedAnalysis& details) {
-  std::string out = TableHead({"quantization|t", "parameters", "bits a weight", "expected",
-                               "of the saving expected %", "weights %", "peak %", "Δ top-1, points",
-                               "merged", "and quantized again", "speed", "stability"});
+  std::string out =
+      TableHead({"quantization|t", "parameters", "bits a weight", "expected", "saving reached %",
+                 "weights %", "peak %", "Δ top-1", "merged", "requantized", "speed", "stability"});
   const auto optional = [](bool has, const std::string& text) { return Cell(has ? text : "–"); };
   for (const v1::QuantizationEffect& e : details.effects()) {
     absl::StrAppend(
@@ -190,7 +190,9 @@ std::string EffectTable(const v1::DetailedAnalysis& details) {
         optional(e.has_stability_ratio(), absl::StrFormat("× %.2f", e.stability_ratio())), "\n");
   }
   return out + kTableEnd +
-         "<p class=\"note\">Merged: the change of top-1, in points, when the adapters are merged "
+         "<p class=\"note\">Saving reached: of what the expected bits would save. Top-1 in points; "
+         "merged: its "
+         "change when the adapters are merged "
          "into the base as it was held for training; and when that is quantized again.</p>\n";
 }
 
