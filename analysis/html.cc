@@ -219,6 +219,9 @@ std::string SensitivityFacts(const v1::RunResult& result) {
       "sensitivity</summary><dl>",
       Fact("unquantized", absl::StrFormat("top-1 %s %%, loss %.4f", Percent(unquantized.top1()),
                                           unquantized.loss())),
+      Fact("labels", result.sensitivity().labels() == "model"
+                         ? "those that the unquantized model gives"
+                         : "the images' own"),
       Fact("measured", absl::StrCat(layers.size(), " layers and types, one at a time")),
       worst == layers.end()
           ? ""
