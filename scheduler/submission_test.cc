@@ -83,15 +83,16 @@ TEST_F(ServiceTest, WeightsOfAnotherRunAreWaitedForAndHandedOver) {
 }
 
 TEST_F(ServiceTest, AHundredThousandCellsTakeSeconds) {
-  // In processor time, so that a busy machine changes nothing: measured 4 s for both together, and
-  // the limit is there to catch work for each run that grows with the number of runs.
+  // In processor time, so that a busy machine changes nothing: measured 4 s for both together, 44 s
+  // under ThreadSanitizer; the limit is there to catch work for each run that grows with the number
+  // of runs.
   const auto request = Request("large", 100'000);
   const std::clock_t start = std::clock();
   EXPECT_EQ(Submit(request).runs(), 100'000);
   EXPECT_EQ(GetSweep("large").pending(), 100'000);
   Reopen();
   EXPECT_EQ(GetSweep("large").pending(), 100'000);
-  EXPECT_LT(std::clock() - start, 40 * CLOCKS_PER_SEC);
+  EXPECT_LT(std::clock() - start, 100 * CLOCKS_PER_SEC);
 }
 
 }  // namespace

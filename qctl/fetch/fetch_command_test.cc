@@ -40,9 +40,9 @@ class FetchCommandTest : public CliTest {
 };
 
 TEST_F(FetchCommandTest, AModelGoesWhereRunsLookForIt) {
+  most_ = 30'000;  // breaks off three times
   const TestServer server([&](const Request& request) { return HuggingFace(request); });
   const std::vector<std::string> endpoint = {"HF_ENDPOINT=" + server.url()};
-  most_ = 30'000;  // breaks off three times
   const Outcome fetched = Qctl({"fetch", "model", kModel}, endpoint);
   EXPECT_EQ(fetched.exit_code, 0) << fetched.err;
   EXPECT_THAT(fetched.out, HasSubstr("0.1 MB, checksum right"));
