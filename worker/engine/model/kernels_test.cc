@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 
 #include <array>
 #include <cmath>
@@ -91,7 +92,7 @@ TYPED_TEST(KernelTest, LayerNormBackward) {
   at::Tensor beta = at::randn({dim}, at::kDouble).requires_grad_();
   const at::Tensor dy = at::randn({rows, dim}).to(this->kType), add = at::randn({rows, dim});
   at::layer_norm(x, {dim}, gamma, beta, 1e-6).backward(dy.to(at::kDouble));
-  at::NoGradGuard no_grad;
+  c10::NoGradGuard no_grad;
   const at::Tensor rstd = x.var(1, false).add(1e-6).rsqrt();
   const at::Tensor xhat = ((x - x.mean(1, true)) * rstd.unsqueeze(1)).to(this->kType);
   const at::Tensor scales = rstd.to(at::kFloat), weight = gamma.to(at::kFloat);
