@@ -1,7 +1,7 @@
 #include "worker/engine/base/allocator.h"
 
-#include <gtest/gtest.h>
 #include <ATen/ATen.h>
+#include <gtest/gtest.h>
 
 #include <algorithm>
 #include <string>

@@ -1,5 +1,5 @@
-// An adapter_config.json of any bytes beside good tensors: an error, or an adapter whose scalings are
-// numbers.
+// An adapter_config.json of any bytes beside good tensors: an error, or an adapter whose scalings
+// are numbers.
 #include <stdlib.h>
 
 #include <cmath>

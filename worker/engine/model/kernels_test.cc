@@ -1,9 +1,9 @@
 // Every kernel of every instruction set that this processor has, against the formula in float64.
 #include "worker/engine/model/kernels/kernels.h"
 
-#include <gtest/gtest.h>
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
+#include <gtest/gtest.h>
 
 #include <array>
 #include <cmath>

@@ -1,8 +1,8 @@
 #include "worker/engine/quant/scheme.h"
 
+#include <ATen/ATen.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <ATen/ATen.h>
 
 #include "worker/engine/base/random.h"
 #include "worker/engine/quant/quantized_weight.h"
