@@ -160,8 +160,9 @@ TEST(Layout, EveryTestThatTheDocumentsNameExists) {
   int names = 0;
   for (std::sregex_iterator it(document.begin(), document.end(), name), end; it != end; ++it) {
     ++names;
-    EXPECT_TRUE(all.find("(" + (*it)[1].str() + ", " + (*it)[2].str() + ")") != std::string::npos)
-        << (*it)[0];
+    std::ostringstream test;
+    test << '(' << (*it)[1] << ", " << (*it)[2] << ')';
+    EXPECT_TRUE(all.find(test.str()) != std::string::npos) << (*it)[0];
   }
   EXPECT_GT(names, 20);
 }

@@ -7,6 +7,7 @@
 #include <mutex>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "common/hash.h"
 #include "qctl/cli_fixture.h"
 #include "qctl/fetch/catalog.h"
@@ -35,7 +36,7 @@ class FetchCommandTest : public CliTest {
              "Content-Length: 0"},
             ""};
   }
-  const std::string content_ = std::string(100'000, 'w') + "end";
+  const std::string content_ = absl::StrCat(std::string(100'000, 'w'), "end");
   size_t most_ = SIZE_MAX;
 };
 

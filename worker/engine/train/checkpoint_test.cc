@@ -33,12 +33,7 @@ class CheckpointTest : public testing::Test {
   ~CheckpointTest() override { (void)RemoveTree(directory_); }
 
   static std::vector<TrainableParameter> Parameters() {
-    std::vector<TrainableParameter> parameters(2);
-    parameters[0].name = "a";
-    parameters[0].value = at::randn({3, 5});
-    parameters[1].name = "b";
-    parameters[1].value = at::randn({4});
-    return parameters;
+    return {{.name = "a", .value = at::randn({3, 5})}, {.name = "b", .value = at::randn({4})}};
   }
 
   std::string Write() {
