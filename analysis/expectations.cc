@@ -20,11 +20,6 @@ std::string BitsLabel(const v1::Quantization& quantization) {
   return quantization.bits() == 8 ? "8-bit" : "4-bit";
 }
 
-// The study expects nothing of a mixture.
-bool IsOneKind(const v1::Quantization& quantization) {
-  return quantization.bits() > 0 && quantization.overrides().empty();
-}
-
 // A range of values and how it is told.
 struct Expected {
   double low = -kInfinity, high = kInfinity;
@@ -128,7 +123,7 @@ std::vector<PairValues> CollectPairs(const std::vector<RunFacts>& runs,
   std::map<std::string, size_t> index;
   for (size_t i = 0; i < runs.size(); ++i) {
     const v1::ExperimentSpec& spec = runs[i].spec;
-    if (!TrainsQuantized(spec) || !IsOneKind(spec.quantization())) continue;
+    if (!Trains(spec) || !IsOneKind(spec.quantization())) continue;
     const auto [it, added] =
         index.try_emplace(absl::StrCat(spec.model().name(), "\n", spec.dataset().name(), "\n",
                                        QuantizationLabel(spec.quantization())),

@@ -191,9 +191,8 @@ std::string EffectTable(const v1::DetailedAnalysis& details) {
   }
   return out + kTableEnd +
          "<p class=\"note\">Saving reached: of what the expected bits would save. Top-1 in points; "
-         "merged: its "
-         "change when the adapters are merged "
-         "into the base as it was held for training; and when that is quantized again.</p>\n";
+         "merged: its change when the adapters are merged into the base as it was held for "
+         "training; and when that is quantized again.</p>\n";
 }
 
 std::string Fact(const char* name, const std::string& html) {
@@ -202,11 +201,8 @@ std::string Fact(const char* name, const std::string& html) {
 
 std::string MergedText(const v1::RunResult& result) {
   if (!result.has_merged()) return "";
-  std::string text = absl::StrCat("top-1 ", Percent(result.merged().top1()), " %");
-  if (result.has_requantized()) {
-    absl::StrAppend(&text, ", quantized again ", Percent(result.requantized().top1()), " %");
-  }
-  return text;
+  return absl::StrCat("top-1 ", Percent(result.merged().top1()), " %, quantized again ",
+                      Percent(result.requantized().top1()), " %");
 }
 
 std::string SensitivityFacts(const v1::RunResult& result) {

@@ -24,6 +24,10 @@ std::string QuantizationLabel(const v1::Quantization& quantization) {
   return absl::StrCat(quantization.quant_type(), quantization.double_quant() ? "+dq" : "");
 }
 
+bool IsOneKind(const v1::Quantization& quantization) {
+  return quantization.bits() > 0 && quantization.overrides().empty();
+}
+
 bool Trains(const v1::ExperimentSpec& spec) { return spec.training().method() != "sensitivity"; }
 
 bool TrainsQuantized(const v1::ExperimentSpec& spec) {

@@ -33,6 +33,9 @@ struct RunFacts {
 // none, int8, nf4, nf4+dq, fp4, fp4+dq; mixed with overrides; auto-5b of five bits a weight.
 std::string QuantizationLabel(const v1::Quantization& quantization);
 
+// 8 or 4 bits for every layer. The study expects nothing of a mixture.
+bool IsOneKind(const v1::Quantization& quantization);
+
 // Method sensitivity measures layers one by one and trains nothing: it has no accuracy to compare.
 bool Trains(const v1::ExperimentSpec& spec);
 bool TrainsQuantized(const v1::ExperimentSpec& spec);

@@ -293,8 +293,7 @@ double ExpectedBitsPerWeight(const v1::Quantization& quantization) {
 }
 
 bool ExpectedReduction(const v1::Quantization& quantization, double* low, double* high) {
-  // The study has no expectation for a mixture.
-  if (quantization.bits() <= 0 || !quantization.overrides().empty()) return false;
+  if (!IsOneKind(quantization)) return false;
   *low = quantization.bits() == 8 ? 0.4 : 0.6;
   *high = quantization.bits() == 8 ? 0.6 : quantization.double_quant() ? 0.85 : 0.8;
   return true;

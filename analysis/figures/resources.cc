@@ -1,6 +1,7 @@
 // Figures about memory, speed and layers.
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -120,6 +121,20 @@ class HeatMaps {
   std::vector<std::pair<std::string, HeatMap>> maps_;
 };
 
+// One for each model and quantization, of the layers that have the value.
+HeatMaps MapsOfLayers(const Analysis& analysis,
+                      std::optional<double> (*value)(const v1::LayerSensitivity&)) {
+  HeatMaps maps;
+  for (const v1::LayerSensitivity& layer : analysis.details.layers()) {
+    const LayerPlace place = PlaceOf(layer.layer());
+    const std::optional<double> found = value(layer);
+    if (place.block < 0 || !found.has_value()) continue;
+    maps.At(absl::StrCat(layer.model(), " · ", layer.quantization()))
+        .Add(place.part, place.block, *found);
+  }
+  return maps;
+}
+
 }  // namespace
 
 Figure MemoryFigure(const Analysis& analysis) {
@@ -223,13 +238,8 @@ Figure ThroughputFigure(const Analysis& analysis) {
 Figure LayerErrorFigure(const Analysis& analysis) {
   Figure figure{
       .name = "layers", .title = "Quantization error of each layer", .panel_height_in = 1.7};
-  HeatMaps maps;
-  for (const v1::LayerSensitivity& layer : analysis.details.layers()) {
-    const LayerPlace place = PlaceOf(layer.layer());
-    if (place.block < 0) continue;
-    maps.At(absl::StrCat(layer.model(), " · ", layer.quantization()))
-        .Add(place.part, place.block, layer.sqnr_db());
-  }
+  const HeatMaps maps = MapsOfLayers(
+      analysis, [](const v1::LayerSensitivity& layer) { return std::optional(layer.sqnr_db()); });
   maps.DrawIn(&figure, "SQNR (dB)",
               "Signal-to-quantization-noise ratio of each quantized weight matrix: darker layers "
               "lose more.");
@@ -239,13 +249,9 @@ Figure LayerErrorFigure(const Analysis& analysis) {
 Figure SensitivityFigure(const Analysis& analysis) {
   Figure figure{
       .name = "sensitivity", .title = "What quantizing one layer costs", .panel_height_in = 1.7};
-  HeatMaps maps;
-  for (const v1::LayerSensitivity& layer : analysis.details.layers()) {
-    const LayerPlace place = PlaceOf(layer.layer());
-    if (place.block < 0 || !layer.has_loss_change()) continue;
-    maps.At(absl::StrCat(layer.model(), " · ", layer.quantization()))
-        .Add(place.part, place.block, layer.loss_change());
-  }
+  const HeatMaps maps = MapsOfLayers(analysis, [](const v1::LayerSensitivity& layer) {
+    return layer.has_loss_change() ? std::optional(layer.loss_change()) : std::nullopt;
+  });
   maps.DrawIn(&figure, "change of loss",
               "Change of the evaluation loss when this layer alone is quantized and all others are "
               "not (runs of method sensitivity): brighter layers cost more.");

@@ -47,6 +47,8 @@ TEST_F(AllocatorTest, ChargesTheScopeThatAskedAndCountsBytesAsAskedFor) {
 }
 
 TEST_F(AllocatorTest, EverySizeIsAlignedWritableAndReused) {
+  ReleaseCached();
+  const int64_t held = CurrentMemory().held_bytes;
   for (int64_t bytes :
        {1, 63, 64, 65, 4096, 100000, 2097087, 2097088, 2097152, 5000001, 33554433}) {
     at::Tensor tensor = at::empty({bytes}, at::kByte);
@@ -55,6 +57,7 @@ TEST_F(AllocatorTest, EverySizeIsAlignedWritableAndReused) {
     tensor.fill_(1);
     tensor.reset();
     EXPECT_GE(CurrentMemory().cached_bytes, bytes);
+    EXPECT_EQ(CurrentMemory().held_bytes, held + CurrentMemory().cached_bytes) << bytes;
     EXPECT_LE(CurrentMemory().cached_bytes, (bytes + 64) * 9 / 8 + 64) << "rounding beyond 12.5 %";
     tensor = at::empty({bytes}, at::kByte);
     EXPECT_EQ(tensor.data_ptr(), data) << bytes;
@@ -62,6 +65,7 @@ TEST_F(AllocatorTest, EverySizeIsAlignedWritableAndReused) {
     tensor.reset();
     ReleaseCached();
     EXPECT_EQ(CurrentMemory().cached_bytes, 0);
+    EXPECT_EQ(CurrentMemory().held_bytes, held) << bytes;
   }
 }
 
