@@ -12,13 +12,13 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <fstream>
 #include <functional>
+#include <optional>
 #include <set>
 #include <string>
 #include <thread>
@@ -32,6 +32,7 @@
 #include "absl/synchronization/mutex.h"
 #include "bench/fleet.h"
 #include "common/clock.h"
+#include "common/command_line.h"
 #include "common/file.h"
 #include "common/rpc.h"
 #include "common/status.h"
@@ -362,17 +363,17 @@ void Measure(const Options& options) {
 
 int main(int argc, char** argv) {
   qsweep::bench::Options options;
-  CLI::App app("scale_bench: what one scheduler bears");
-  app.add_option("--qscheduler", options.qscheduler)->capture_default_str();
-  app.add_option("--directory", options.directory,
-                 "for the database, on the disk to be measured; kept (default: a new one in /tmp, "
-                 "removed)");
-  app.add_option("--json", options.json, "write all figures to this file");
-  app.add_option("--workers", options.workers)->capture_default_str()->check(CLI::Range(1, 10'000));
-  app.add_option("--runs", options.runs)->capture_default_str()->check(CLI::Range(1, 100'000));
-  app.add_option("--idle-seconds", options.idle_seconds)->capture_default_str();
-  app.add_option("--metric-seconds", options.metric_seconds)->capture_default_str();
-  CLI11_PARSE(app, argc, argv);
+  qsweep::Program program("scale_bench", "Measures what one scheduler bears.");
+  program.AddOption("--qscheduler", &options.qscheduler, "");
+  program.AddOption("--directory", &options.directory,
+                    "for the database, on the disk to be measured; kept (default: a new one in "
+                    "/tmp, removed)");
+  program.AddOption("--json", &options.json, "write all figures to this file");
+  program.AddOption("--workers", &options.workers, "").Between(1, 10'000);
+  program.AddOption("--runs", &options.runs, "").Between(1, 100'000);
+  program.AddOption("--idle-seconds", &options.idle_seconds, "").Between(1, 3600);
+  program.AddOption("--metric-seconds", &options.metric_seconds, "").Between(1, 3600);
+  if (const std::optional<int> code = program.Parse(argc, argv)) return *code;
   const bool temporary = options.directory.empty();
   if (temporary) {
     std::string pattern = "/tmp/scale-XXXXXX";

@@ -10,12 +10,6 @@ function(qsweep_precompiled name)
   target_precompile_headers(${name} PRIVATE ${arg_HEADERS})
 endfunction()
 
-# What is not where the time goes is compiled faster: command lines (CLI11 is all headers) and tests. Not -O1:
-# GCC 14 takes no precompiled header made at -O3 for it.
-function(qsweep_optimize_less name)
-  target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O2>)
-endfunction()
-
 # qsweep_library(NAME SOURCES ... LIBS ...): one room, or a part of one.
 function(qsweep_library name)
   cmake_parse_arguments(arg "" "" "SOURCES;LIBS" ${ARGN})
@@ -31,7 +25,6 @@ function(qsweep_binary name)
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE ${arg_LIBS})
   target_precompile_headers(${name} REUSE_FROM ${QSWEEP_PRECOMPILED})
-  qsweep_optimize_less(${name})
   install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endfunction()
 
@@ -46,7 +39,6 @@ function(qsweep_test name)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   target_link_libraries(${name} PRIVATE ${arg_LIBS} GTest::gmock GTest::gtest_main)
   target_precompile_headers(${name} REUSE_FROM ${QSWEEP_PRECOMPILED})
-  qsweep_optimize_less(${name})
   target_compile_definitions(${name} PRIVATE QSWEEP_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
                                              QSWEEP_BIN_DIR="${CMAKE_BINARY_DIR}/bin")
   if(NOT arg_TIMEOUT)

@@ -1,15 +1,13 @@
 #include "qctl/command.h"
 
+#include <utility>
+
 namespace qsweep::qctl {
 
-CLI::App* CommandLine::Add(const std::string& name, const std::string& description, Action work,
-                           CLI::App* parent) {
-  CLI::App* command = (parent == nullptr ? app : *parent).add_subcommand(name, description);
-  command->fallthrough();
-  command->callback([this, command, work = std::move(work)] {
-    if (command->get_subcommands().empty()) action = work;
-  });
-  return command;
+Command CommandLine::Add(const std::string& name, const std::string& description, Action work,
+                         Command* parent) {
+  if (parent == nullptr) parent = &program;
+  return parent->AddCommand(name, description, [this, work = std::move(work)] { action = work; });
 }
 
 }  // namespace qsweep::qctl

@@ -2,12 +2,11 @@
 #ifndef QSWEEP_QCTL_COMMAND_H_
 #define QSWEEP_QCTL_COMMAND_H_
 
-#include <CLI/CLI.hpp>
 #include <functional>
 #include <string>
-#include <utility>
 
 #include "absl/status/statusor.h"
+#include "common/command_line.h"
 #include "qctl/connection.h"
 #include "qctl/output.h"
 
@@ -24,13 +23,13 @@ inline constexpr int kExitInterrupted = 130;
 using Action = std::function<absl::StatusOr<int>()>;
 
 struct CommandLine {
-  CLI::App& app;
+  Program& program;
   GlobalOptions& options;
   Action action;  // of the command that was named
 
-  // A subcommand, of qctl or of another one; the global options are allowed behind its name too.
-  CLI::App* Add(const std::string& name, const std::string& description, Action work,
-                CLI::App* parent = nullptr);
+  // A command of qctl, or of `parent`.
+  Command Add(const std::string& name, const std::string& description, Action work,
+              Command* parent = nullptr);
 };
 
 // One for each file in qctl/commands.
@@ -51,7 +50,7 @@ void AddDatabase(CommandLine& line);
 void AddDoctor(CommandLine& line);
 void AddSelftest(CommandLine& line);
 // Into `qctl workers`.
-void AddInvite(CommandLine& line, CLI::App* workers);
+void AddInvite(CommandLine& line, Command& workers);
 void AddRun(CommandLine& line);
 void AddReport(CommandLine& line);
 void AddCompare(CommandLine& line);

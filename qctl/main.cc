@@ -6,9 +6,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
 #include "common/shutdown.h"
-#include "common/version.h"
 #include "qctl/command.h"
 
 namespace qsweep::qctl {
@@ -51,24 +49,23 @@ int Main(int argc, char** argv) {
   std::setlocale(LC_CTYPE, "");
   BlockShutdownSignals();
 
-  CLI::App app("Runs sweeps of quantized-LoRA Vision Transformer experiments.", "qctl");
-  app.set_version_flag("--version", absl::StrCat("qctl ", kVersion));
-  app.require_subcommand(1);
-  app.footer(kFooter);
+  Program program("qctl", "Runs sweeps of quantized-LoRA Vision Transformer experiments.", kFooter);
+  program.RequireCommand();
   GlobalOptions options;
   std::string output = "text";
-  app.add_option("--scheduler", options.scheduler, "scheduler to talk to: HOST[:PORT] or unix:PATH")
-      ->envname("QSWEEP_SCHEDULER");
-  app.add_option("--data-dir", options.data_dir, "directory of the embedded scheduler")
-      ->capture_default_str();
-  app.add_flag("--insecure", options.insecure,
+  program
+      .AddOption("--scheduler", &options.scheduler,
+                 "scheduler to talk to: HOST[:PORT] or unix:PATH")
+      .Environment("QSWEEP_SCHEDULER");
+  program.AddOption("--data-dir", &options.data_dir, "directory of the embedded scheduler");
+  program
+      .AddFlag("--insecure", &options.insecure,
                "talk to another machine in the clear if there are no credentials for it")
-      ->envname("QSWEEP_INSECURE");
-  app.add_option("-o,--output", output, "text, or json (field names as in the .proto files)")
-      ->check(CLI::IsMember({"text", "json"}))
-      ->capture_default_str();
+      .Environment("QSWEEP_INSECURE");
+  program.AddOption("-o,--output", &output, "text, or json (field names as in the .proto files)")
+      .OneOf({"text", "json"});
 
-  CommandLine line{app, options, nullptr};
+  CommandLine line{program, options, nullptr};
   AddRun(line);
   AddPlan(line);
   AddSubmit(line);
@@ -90,15 +87,7 @@ int Main(int argc, char** argv) {
   AddDoctor(line);
   AddSelftest(line);
   AddFetch(line);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-    const std::string what = absl::StrReplaceAll(error.what(), {{"\n", " "}});
-    std::fputs(absl::StrCat("qctl: ", what, "; see qctl --help or qctl COMMAND --help\n").c_str(),
-               stderr);
-    return kExitUsage;
-  }
+  if (const std::optional<int> code = program.Parse(argc, argv)) return *code;
   options.json = output == "json";
   const absl::StatusOr<int> result = line.action();
   if (std::fflush(stdout) != 0) return kExitError;

@@ -2,16 +2,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_join.h"
 #include "absl/synchronization/mutex.h"
 #include "common/clock.h"
+#include "common/command_line.h"
 #include "common/file.h"
 #include "common/log.h"
 #include "common/rpc.h"
@@ -40,6 +42,8 @@ struct Flags {
   InitOptions init;
   std::string check_path;
 };
+
+using Action = std::function<int(const Flags&)>;
 
 int Fail(const absl::Status& status) {
   LogError(status.message());
@@ -130,43 +134,41 @@ int Check(const Flags& flags) {
   return 0;
 }
 
-void AddOptions(CLI::App& app, Flags& flags) {
-  app.set_version_flag("--version", absl::StrCat("qscheduler ", kVersion));
-  app.add_option("--data-dir", flags.data_directory, "database and artifacts; made if missing");
-  app.add_option("--listen", flags.listen,
-                 "HOST:PORT (port 0: any that is free) or unix:PATH; may be given again")
-      ->capture_default_str();
-  app.add_flag("--insecure", flags.insecure,
-               "neither TLS nor tokens, though other machines may reach an address");
-  app.add_option("--lease-ms", flags.lease_ms,
+void AddOptions(Command program, Flags& flags) {
+  program.AddOption("--data-dir", &flags.data_directory, "database and artifacts; made if missing");
+  program.AddOption("--listen", &flags.listen,
+                    "HOST:PORT (port 0: any that is free) or unix:PATH; may be given again");
+  program.AddFlag("--insecure", &flags.insecure,
+                  "neither TLS nor tokens, though other machines may reach an address");
+  program
+      .AddOption("--lease-ms", &flags.lease_ms,
                  "how long a worker may be silent before its runs go elsewhere")
-      ->check(CLI::Range(100, 86'400'000))
-      ->capture_default_str();
-  app.add_option("--heartbeat-ms", flags.heartbeat_ms, "how often workers say that they live")
-      ->check(CLI::Range(10, 3'600'000))
-      ->capture_default_str();
-  app.add_option("--disk-reserve", flags.disk_reserve,
-                 "with less of the disk free no new work is taken, as in 512M")
-      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false))
-      ->default_str("512M");
-  app.add_option(
-      "--metrics", flags.metrics_address,
+      .Between(100, 86'400'000);
+  program.AddOption("--heartbeat-ms", &flags.heartbeat_ms, "how often workers say that they live")
+      .Between(10, 3'600'000);
+  program.AddBytes("--disk-reserve", &flags.disk_reserve,
+                   "with less of the disk free no new work is taken, as in 512M");
+  program.AddOption(
+      "--metrics", &flags.metrics_address,
       "HOST:PORT of a page for Prometheus, /metrics; numbers only, open to all who reach "
       "it (default: none)");
-  app.add_option("--log-file", flags.log_file,
-                 "log there and not to standard error; 16 MiB each, the last four are kept");
-  CLI::App* init = app.add_subcommand(
-      "init", "make what it takes to listen on a network: authority, certificate, a token");
-  init->fallthrough();
-  init->add_option("--host", flags.init.hosts,
-                   "name or address that others reach this machine by, the first for invitations; "
-                   "may be given again (default: its host name)");
-  init->add_option("--port", flags.init.port, "for invitations")
-      ->check(CLI::Range(1, 65535))
-      ->capture_default_str();
-  app.add_subcommand("check", "check the database of a data directory no scheduler works in")
-      ->add_option("PATH", flags.check_path, "the directory, or a file that qctl db backup made")
-      ->required();
+  program.AddOption("--log-file", &flags.log_file,
+                    "log there and not to standard error; 16 MiB each, the last four are kept");
+}
+
+void AddCommands(Command program, Flags& flags, Action& action) {
+  Command init = program.AddCommand(
+      "init", "make what it takes to listen on a network: authority, certificate, a token",
+      [&action] { action = Init; });
+  init.AddOption("--host", &flags.init.hosts,
+                 "name or address that others reach this machine by, the first for invitations; "
+                 "may be given again (default: its host name)");
+  init.AddOption("--port", &flags.init.port, "for invitations").Between(1, 65535);
+  program
+      .AddCommand("check", "check the database of a data directory no scheduler works in",
+                  [&action] { action = Check; })
+      .AddOption("PATH", &flags.check_path, "the directory, or a file that qctl db backup made")
+      .Required();
 }
 
 }  // namespace
@@ -179,15 +181,10 @@ int main(int argc, char** argv) {
   qsweep::SetLogName("scheduler");
   qsweep::Flags flags;
   flags.init.port = qsweep::kDefaultPort;
-  CLI::App app("qscheduler: runs sweeps on the workers that dial it");
-  qsweep::AddOptions(app, flags);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    const bool fine = app.exit(error) == 0;  // --help and --version are thrown, too
-    return fine ? 0 : qsweep::kExitUsage;
-  }
-  if (app.got_subcommand("init")) return qsweep::Init(flags);
-  if (app.got_subcommand("check")) return qsweep::Check(flags);
-  return qsweep::Serve(flags, argv);
+  qsweep::Action action = [argv](const qsweep::Flags& given) { return qsweep::Serve(given, argv); };
+  qsweep::Program program("qscheduler", "Runs sweeps on the workers that dial it.");
+  qsweep::AddOptions(program, flags);
+  qsweep::AddCommands(program, flags, action);
+  if (const std::optional<int> code = program.Parse(argc, argv)) return *code;
+  return action(flags);
 }

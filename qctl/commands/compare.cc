@@ -94,12 +94,11 @@ absl::StatusOr<int> Compare(const GlobalOptions& global, const Options& options)
 
 void AddCompare(CommandLine& line) {
   auto options = std::make_shared<Options>();
-  CLI::App* command =
+  Command command =
       line.Add("compare", "compare a sweep's results by one field of their specs",
                [&global = line.options, options] { return Compare(global, *options); });
-  command->add_option("SWEEP", options->sweep, "number or name")->required();
-  command->add_option("--by", options->path, "such as quantization.bits, lora.rank, model.name")
-      ->capture_default_str();
+  command.AddOption("SWEEP", &options->sweep, "number or name").Required();
+  command.AddOption("--by", &options->path, "such as quantization.bits, lora.rank, model.name");
 }
 
 }  // namespace qsweep::qctl

@@ -60,11 +60,11 @@ template <typename Request, typename Reply>
 void Add(CommandLine& line, const std::string& name, const std::string& description,
          RunCommand<Request, Reply> command) {
   auto target = std::make_shared<Target>();
-  CLI::App* app = line.Add(name, description, [&options = line.options, target, command] {
+  Command added = line.Add(name, description, [&options = line.options, target, command] {
     return Execute(options, *target, command);
   });
-  app->add_option("SWEEP", target->sweep, "number or name");
-  app->add_option("--run", target->run, "one run only: number or SWEEP/NAME");
+  added.AddOption("SWEEP", &target->sweep, "number or name");
+  added.AddOption("--run", &target->run, "one run only: number or SWEEP/NAME");
 }
 
 int PrintWorker(const GlobalOptions& options, const v1::WorkerStatus& worker) {
@@ -91,27 +91,29 @@ absl::StatusOr<int> Undrain(const GlobalOptions& options, const v1::UndrainReque
   return PrintWorker(options, worker);
 }
 
+constexpr char kWorkerHelp[] = "name or id, as `qctl workers` shows";
+
 void AddDrain(CommandLine& line) {
-  auto request = std::make_shared<v1::DrainRequest>();
-  CLI::App* app = line.Add("drain", "give a worker no more runs, until it is undrained",
-                           [&options = line.options, request] { return Drain(options, *request); });
-  app->add_option_function<std::string>(
-         "WORKER", [request](const std::string& name) { request->set_worker(name); },
-         "name or id, as `qctl workers` shows")
-      ->required();
-  app->add_flag_callback(
-      "--move", [request] { request->set_move_runs(true); },
-      "its runs write a checkpoint and go elsewhere, too");
+  struct Options {
+    v1::DrainRequest request;
+    bool move = false;
+  };
+  auto o = std::make_shared<Options>();
+  Command command = line.Add("drain", "give a worker no more runs, until it is undrained",
+                             [&options = line.options, o] {
+                               o->request.set_move_runs(o->move);
+                               return Drain(options, o->request);
+                             });
+  command.AddOption("WORKER", o->request.mutable_worker(), kWorkerHelp).Required();
+  command.AddFlag("--move", &o->move, "its runs write a checkpoint and go elsewhere, too");
 }
 
 void AddUndrain(CommandLine& line) {
   auto request = std::make_shared<v1::UndrainRequest>();
   line.Add("undrain", "let a drained worker take runs again",
            [&options = line.options, request] { return Undrain(options, *request); })
-      ->add_option_function<std::string>(
-          "WORKER", [request](const std::string& name) { request->set_worker(name); },
-          "name or id, as `qctl workers` shows")
-      ->required();
+      .AddOption("WORKER", request->mutable_worker(), kWorkerHelp)
+      .Required();
 }
 
 }  // namespace

@@ -52,18 +52,16 @@ absl::StatusOr<int> Check(const GlobalOptions& options) {
 }  // namespace
 
 void AddDatabase(CommandLine& line) {
-  CLI::App* db = line.Add("db", "the scheduler's database", []() -> absl::StatusOr<int> {
-    return absl::InvalidArgumentError("db: name one of backup, check");
-  });
+  Command db = line.program.AddCommand("db", "the scheduler's database");
   auto path = std::make_shared<std::string>();
   line.Add(
           "backup", "copy it to a file here while the scheduler works, and check the copy",
-          [&options = line.options, path] { return Backup(options, *path); }, db)
-      ->add_option("FILE", *path, "a new file")
-      ->required();
+          [&options = line.options, path] { return Backup(options, *path); }, &db)
+      .AddOption("FILE", path.get(), "a new file")
+      .Required();
   line.Add(
       "check", "read all of it and check it, while the scheduler works",
-      [&options = line.options] { return Check(options); }, db);
+      [&options = line.options] { return Check(options); }, &db);
 }
 
 }  // namespace qsweep::qctl

@@ -106,8 +106,8 @@ void AddExplain(CommandLine& line) {
   auto run = std::make_shared<std::string>();
   line.Add("explain", "say why a run waits, moved, was tried again or failed",
            [&options = line.options, run] { return Explain(options, *run); })
-      ->add_option("RUN", *run, "number or SWEEP/NAME")
-      ->required();
+      .AddOption("RUN", run.get(), "number or SWEEP/NAME")
+      .Required();
 }
 
 }  // namespace qsweep::qctl

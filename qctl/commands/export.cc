@@ -71,19 +71,19 @@ absl::StatusOr<int> Export(const GlobalOptions& global, const Options& options) 
 
 void AddExport(CommandLine& line) {
   auto options = std::make_shared<Options>();
-  CLI::App* command =
+  Command command =
       line.Add("export", "write a sweep's runs, metrics or adapters for other programs",
                [&global = line.options, options] { return Export(global, *options); });
-  command->add_option("SWEEP", options->sweep, "number or name")->required();
+  command.AddOption("SWEEP", &options->sweep, "number or name").Required();
   command
-      ->add_option("--format", options->format,
-                   "csv, jsonl, tensorboard, mlflow, or peft (adapters)")
-      ->required()
-      ->check(CLI::IsMember({"csv", "jsonl", "tensorboard", "mlflow", "peft"}));
+      .AddOption("--format", &options->format,
+                 "csv, jsonl, tensorboard, mlflow, or peft (adapters)")
+      .Required()
+      .OneOf({"csv", "jsonl", "tensorboard", "mlflow", "peft"});
   command
-      ->add_option("--out", options->directory,
-                   "directory to make; an earlier export there is replaced")
-      ->required();
+      .AddOption("--out", &options->directory,
+                 "directory to make; an earlier export there is replaced")
+      .Required();
 }
 
 }  // namespace qsweep::qctl

@@ -109,20 +109,17 @@ absl::StatusOr<int> FetchDataset(const Options& options) {
 }  // namespace
 
 void AddFetch(CommandLine& line) {
-  CLI::App* fetch = line.app.add_subcommand("fetch", "download a model's weights or a dataset");
-  fetch->fallthrough();
-  fetch->require_subcommand(1);
+  Command fetch = line.program.AddCommand("fetch", "download a model's weights or a dataset");
   const auto add = [&](const char* kind, const char* description, const char* root_option,
                        const char* root, absl::StatusOr<int> (*work)(const Options&)) {
     const auto o = std::make_shared<Options>();
     o->root = root;
-    CLI::App* command = fetch->add_subcommand(kind, description);
-    command->fallthrough();
-    command->add_option("NAME", o->name, absl::StrCat("name of the ", kind))->required();
-    command->add_option(root_option, o->root, "where it is put")->capture_default_str();
-    command->add_option("--mirror", o->mirror, "http(s) address in place of its home's");
-    command->add_flag("--force", o->force, "fetch it even if it is there");
-    command->callback([&line, o, work] { line.action = [o, work] { return work(*o); }; });
+    Command command = line.Add(
+        kind, description, [o, work] { return work(*o); }, &fetch);
+    command.AddOption("NAME", &o->name, absl::StrCat("name of the ", kind)).Required();
+    command.AddOption(root_option, &o->root, "where it is put");
+    command.AddOption("--mirror", &o->mirror, "http(s) address in place of its home's");
+    command.AddFlag("--force", &o->force, "fetch it even if it is there");
   };
   add("model", "timm's weights, from huggingface.co or $HF_ENDPOINT", "--model-root", "./models",
       &FetchModel);

@@ -101,11 +101,10 @@ absl::StatusOr<int> Logs(const GlobalOptions& global, const Options& options) {
 
 void AddLogs(CommandLine& line) {
   auto options = std::make_shared<Options>();
-  CLI::App* command =
-      line.Add("logs", "show what a run's trainers said",
-               [&global = line.options, options] { return Logs(global, *options); });
-  command->add_option("RUN", options->run, "number or SWEEP/NAME")->required();
-  command->add_flag("-f,--follow", options->follow, "go on until the run ends");
+  Command command = line.Add("logs", "show what a run's trainers said",
+                             [&global = line.options, options] { return Logs(global, *options); });
+  command.AddOption("RUN", &options->run, "number or SWEEP/NAME").Required();
+  command.AddFlag("-f,--follow", &options->follow, "go on until the run ends");
 }
 
 }  // namespace qsweep::qctl

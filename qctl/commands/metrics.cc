@@ -71,13 +71,13 @@ absl::StatusOr<int> Metrics(const GlobalOptions& global, const Options& options)
 
 void AddMetrics(CommandLine& line) {
   auto options = std::make_shared<Options>();
-  CLI::App* command =
+  Command command =
       line.Add("metrics", "show what a run measured",
                [&global = line.options, options] { return Metrics(global, *options); });
-  command->add_option("RUN", options->run, "number or SWEEP/NAME")->required();
+  command.AddOption("RUN", &options->run, "number or SWEEP/NAME").Required();
   command
-      ->add_option("--name", options->names, "every point of these series, such as loss,eval/top1")
-      ->delimiter(',');
+      .AddOption("--name", &options->names, "every point of these series, such as loss,eval/top1")
+      .CommaSeparated();
 }
 
 }  // namespace qsweep::qctl

@@ -109,8 +109,8 @@ void AddPlan(CommandLine& line) {
   auto file = std::make_shared<std::string>();
   line.Add("plan", "show the runs of a sweep file and what they would take; nothing is submitted",
            [&options = line.options, file] { return Plan(options, *file); })
-      ->add_option("FILE", *file, "sweep file (YAML)")
-      ->required();
+      .AddOption("FILE", file.get(), "sweep file (YAML)")
+      .Required();
 }
 
 }  // namespace qsweep::qctl

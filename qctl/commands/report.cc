@@ -39,18 +39,18 @@ absl::StatusOr<int> Report(const GlobalOptions& global, const Options& options) 
 
 void AddReport(CommandLine& line) {
   auto options = std::make_shared<Options>();
-  CLI::App* command =
+  Command command =
       line.Add("report", "write tables, figures and a page about a sweep, finished or not",
                [&global = line.options, options] {
                  options->report.figures = !options->no_figures;
                  return Report(global, *options);
                });
-  command->add_option("SWEEP", options->sweep, "number or name")->required();
+  command.AddOption("SWEEP", &options->sweep, "number or name").Required();
   command
-      ->add_option("--out", options->report.directory,
-                   "directory to make; an earlier report there is replaced")
-      ->required();
-  command->add_flag("--no-figures", options->no_figures, "do without gnuplot");
+      .AddOption("--out", &options->report.directory,
+                 "directory to make; an earlier report there is replaced")
+      .Required();
+  command.AddFlag("--no-figures", &options->no_figures, "do without gnuplot");
 }
 
 }  // namespace qsweep::qctl

@@ -163,20 +163,17 @@ absl::StatusOr<int> Run(const GlobalOptions& global, const Options& options) {
 
 void AddRun(CommandLine& line) {
   auto options = std::make_shared<Options>();
-  CLI::App* command =
+  Command command =
       line.Add("run", "run sweep files to their end, in order, here unless --scheduler is given",
                [&global = line.options, options] { return Run(global, *options); });
-  command->add_option("FILE", options->files,
-                      "sweep files (YAML); none: whatever has not ended yet");
-  command->add_option("--slots", options->slots, "runs at a time")->check(CLI::Range(1, 1024));
-  command->add_option("--threads", options->threads, "threads of a run")
-      ->check(CLI::Range(1, 4096));
-  command
-      ->add_option("--memory-limit", options->memory_limit,
-                   "for all runs together, such as 512M or 4G")
-      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false));
-  command->add_option("--data-root", options->data_root, "directory of datasets");
-  command->add_option("--model-root", options->model_root, "directory of trained weights");
+  command.AddOption("FILE", &options->files,
+                    "sweep files (YAML); none: whatever has not ended yet");
+  command.AddOption("--slots", &options->slots, "runs at a time").Between(1, 1024);
+  command.AddOption("--threads", &options->threads, "threads of a run").Between(1, 4096);
+  command.AddBytes("--memory-limit", &options->memory_limit,
+                   "for all runs together, such as 512M or 4G");
+  command.AddOption("--data-root", &options->data_root, "directory of datasets");
+  command.AddOption("--model-root", &options->model_root, "directory of trained weights");
 }
 
 }  // namespace qsweep::qctl

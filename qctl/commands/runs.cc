@@ -15,7 +15,7 @@ namespace {
 
 struct Options {
   std::string sweep;
-  std::vector<v1::RunState> states;
+  std::vector<std::string> states;
 };
 
 std::string Steps(const v1::Run& run) {
@@ -37,10 +37,20 @@ std::string Remark(const v1::Run& run) {
   }
 }
 
+std::map<std::string, v1::RunState> States() {
+  std::map<std::string, v1::RunState> states;
+  for (int state = v1::RUN_STATE_PENDING; state <= v1::RUN_STATE_CANCELLED; ++state) {
+    states[StateName(static_cast<v1::RunState>(state))] = static_cast<v1::RunState>(state);
+  }
+  return states;
+}
+
 absl::StatusOr<int> Runs(const GlobalOptions& global, const Options& options) {
+  std::vector<v1::RunState> wanted;
+  for (const std::string& name : options.states) wanted.push_back(States().at(name));
   ASSIGN_OR_RETURN(const auto connection, Connection::Open(global));
   ASSIGN_OR_RETURN(const v1::ListRunsReply runs,
-                   connection->client().ListRuns(options.sweep, options.states));
+                   connection->client().ListRuns(options.sweep, wanted));
   if (global.json) {
     PrintJson(runs);
     return kExitGood;
@@ -76,17 +86,12 @@ absl::StatusOr<int> Runs(const GlobalOptions& global, const Options& options) {
 
 void AddRuns(CommandLine& line) {
   auto options = std::make_shared<Options>();
-  CLI::App* command =
-      line.Add("runs", "list the runs of a sweep",
-               [&global = line.options, options] { return Runs(global, *options); });
-  command->add_option("SWEEP", options->sweep, "number or name")->required();
-  std::map<std::string, v1::RunState> names;
-  for (int state = v1::RUN_STATE_PENDING; state <= v1::RUN_STATE_CANCELLED; ++state) {
-    names[StateName(static_cast<v1::RunState>(state))] = static_cast<v1::RunState>(state);
-  }
-  command->add_option("--state", options->states, "only these states")
-      ->transform(CLI::CheckedTransformer(names))
-      ->delimiter(',');
+  Command command = line.Add("runs", "list the runs of a sweep",
+                             [&global = line.options, options] { return Runs(global, *options); });
+  command.AddOption("SWEEP", &options->sweep, "number or name").Required();
+  std::vector<std::string> names;
+  for (const auto& [name, state] : States()) names.push_back(name);
+  command.AddOption("--state", &options->states, "only these states").OneOf(names).CommaSeparated();
 }
 
 }  // namespace qsweep::qctl

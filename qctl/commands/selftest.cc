@@ -171,20 +171,17 @@ absl::StatusOr<int> Run(const GlobalOptions& global, const Options& options) {
 
 void AddSelftest(CommandLine& line) {
   auto options = std::make_shared<Options>();
-  CLI::App* command =
+  Command command =
       line.Add("selftest", "train a small sweep with this installation, in a temporary directory",
                [&global = line.options, options] { return Run(global, *options); });
-  command->add_flag(
-      "--chaos", options->chaos,
-      "and once more while its processes are killed and stopped; compare the results");
-  command->add_option("--seed", options->seed, "of the chaos")->capture_default_str();
-  command->add_option("--strikes", options->strikes, "at most; then it is left to end")
-      ->check(CLI::Range(1, 10'000))
-      ->capture_default_str();
-  command->add_option("--pause", options->pause_s, "seconds between two strikes, on average")
-      ->check(CLI::Range(0.1, 60.0))
-      ->capture_default_str();
-  command->add_option("--data-root", options->data_root, "directory of datasets");
+  command.AddFlag("--chaos", &options->chaos,
+                  "and once more while its processes are killed and stopped; compare the results");
+  command.AddOption("--seed", &options->seed, "of the chaos");
+  command.AddOption("--strikes", &options->strikes, "at most; then it is left to end")
+      .Between(1, 10'000);
+  command.AddOption("--pause", &options->pause_s, "seconds between two strikes, on average")
+      .Between(0.1, 60.0);
+  command.AddOption("--data-root", &options->data_root, "directory of datasets");
 }
 
 }  // namespace qsweep::qctl

@@ -212,8 +212,8 @@ void AddShow(CommandLine& line) {
   auto run = std::make_shared<std::string>();
   line.Add("show", "show everything about a run",
            [&options = line.options, run] { return Show(options, *run); })
-      ->add_option("RUN", *run, "number or SWEEP/NAME")
-      ->required();
+      .AddOption("RUN", run.get(), "number or SWEEP/NAME")
+      .Required();
 }
 
 }  // namespace qsweep::qctl

@@ -80,7 +80,7 @@ void AddStatus(CommandLine& line) {
   auto sweep = std::make_shared<std::string>();
   line.Add("status", "show all sweeps, or one",
            [&options = line.options, sweep] { return Status(options, *sweep); })
-      ->add_option("SWEEP", *sweep, "number or name");
+      .AddOption("SWEEP", sweep.get(), "number or name");
 }
 
 }  // namespace qsweep::qctl

@@ -65,16 +65,16 @@ absl::StatusOr<int> Submit(const GlobalOptions& global, const Options& options) 
 
 void AddSubmit(CommandLine& line) {
   auto options = std::make_shared<Options>();
-  CLI::App* command =
+  Command command =
       line.Add("submit", "hand a sweep file to the scheduler",
                [&global = line.options, options] { return Submit(global, *options); });
-  command->add_option("FILE", options->file, "sweep file (YAML)")->required();
-  command->add_flag("--dry-run", options->dry_run, "show what would be submitted");
-  command->add_flag("--validate-only", options->validate_only, "check the file and no more");
-  command->add_option("--max-experiments", options->max_experiments, "submit the first N runs only")
-      ->check(CLI::PositiveNumber);
-  command->add_option("--request-id", options->request_id,
-                      "the same id never makes a second sweep (default: a new one)");
+  command.AddOption("FILE", &options->file, "sweep file (YAML)").Required();
+  command.AddFlag("--dry-run", &options->dry_run, "show what would be submitted");
+  command.AddFlag("--validate-only", &options->validate_only, "check the file and no more");
+  command.AddOption("--max-experiments", &options->max_experiments, "submit the first N runs only")
+      .Between<int64_t>(1, kMaxCells);
+  command.AddOption("--request-id", &options->request_id,
+                    "the same id never makes a second sweep (default: a new one)");
 }
 
 }  // namespace qsweep::qctl

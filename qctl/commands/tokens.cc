@@ -86,11 +86,11 @@ absl::StatusOr<int> Revoke(const GlobalOptions& options, int64_t id) {
   return kExitGood;
 }
 
-void AddInvitationOptions(CLI::App* app, Invitation& wanted, const std::string& whose) {
-  app->add_option("NAME", wanted.name, whose)->required();
-  app->add_option("--address", wanted.address,
-                  "HOST:PORT of the scheduler as seen from there (default: as qscheduler init was "
-                  "told)");
+void AddInvitationOptions(Command command, Invitation& wanted, const std::string& whose) {
+  command.AddOption("NAME", &wanted.name, whose).Required();
+  command.AddOption("--address", &wanted.address,
+                    "HOST:PORT of the scheduler as seen from there (default: as qscheduler init "
+                    "was told)");
 }
 
 }  // namespace
@@ -99,39 +99,38 @@ void AddLogin(CommandLine& line) {
   auto invitation = std::make_shared<std::string>();
   line.Add("login", "keep the credentials of an invitation, for a scheduler elsewhere",
            [invitation] { return Login(*invitation); })
-      ->add_option("INVITATION", *invitation, "the line you were given, qsweep1-...")
-      ->required();
+      .AddOption("INVITATION", invitation.get(), "the line you were given, qsweep1-...")
+      .Required();
 }
 
 void AddTokens(CommandLine& line) {
-  CLI::App* tokens =
+  Command tokens =
       line.Add("tokens", "list who is let in", [&options = line.options] { return List(options); });
   auto wanted = std::make_shared<Invitation>();
-  CLI::App* create = line.Add(
+  Command create = line.Add(
       "create", "let a person or a program in; prints the line that logs them in",
       [&options = line.options, wanted] { return Invite(options, *wanted, "qctl login "); },
-      tokens);
+      &tokens);
   AddInvitationOptions(create, *wanted, "whose it is");
-  create->add_option("--role", wanted->role, "read, submit or admin")
-      ->check(CLI::IsMember({"read", "submit", "admin"}))
-      ->capture_default_str();
+  create.AddOption("--role", &wanted->role, "read, submit or admin")
+      .OneOf({"read", "submit", "admin"});
   auto id = std::make_shared<int64_t>(0);
   line.Add(
           "revoke", "shut someone out",
-          [&options = line.options, id] { return Revoke(options, *id); }, tokens)
-      ->add_option("ID", *id, "as qctl tokens lists it")
-      ->required();
+          [&options = line.options, id] { return Revoke(options, *id); }, &tokens)
+      .AddOption("ID", id.get(), "as qctl tokens lists it")
+      .Required();
 }
 
-void AddInvite(CommandLine& line, CLI::App* workers) {
+void AddInvite(CommandLine& line, Command& workers) {
   auto wanted = std::make_shared<Invitation>();
   wanted->role = "worker";
-  CLI::App* invite = line.Add(
+  Command invite = line.Add(
       "invite", "let a machine in; prints the line that joins it",
       [&options = line.options, wanted] {
         return Invite(options, *wanted, "qworker --state-dir ~/.local/state/qworker --join ");
       },
-      workers);
+      &workers);
   AddInvitationOptions(invite, *wanted, "the machine's name");
 }
 

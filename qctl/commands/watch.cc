@@ -27,8 +27,8 @@ void AddWatch(CommandLine& line) {
   auto sweep = std::make_shared<std::string>();
   line.Add("watch", "follow a sweep to its end",
            [&options = line.options, sweep] { return Watch(options, *sweep); })
-      ->add_option("SWEEP", *sweep, "number or name")
-      ->required();
+      .AddOption("SWEEP", sweep.get(), "number or name")
+      .Required();
 }
 
 }  // namespace qsweep::qctl

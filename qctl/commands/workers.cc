@@ -66,8 +66,8 @@ absl::StatusOr<int> Workers(const GlobalOptions& options) {
 }  // namespace
 
 void AddWorkers(CommandLine& line) {
-  CLI::App* workers = line.Add("workers", "list the machines that train",
-                               [&options = line.options] { return Workers(options); });
+  Command workers = line.Add("workers", "list the machines that train",
+                             [&options = line.options] { return Workers(options); });
   AddInvite(line, workers);
 }
 

@@ -2,30 +2,35 @@
 //   simulate                      the seeds 1 to 300
 //   simulate --events 1000000     as many seeds as that takes, e.g. every night, from --first today
 //   simulate --first 17 --seeds 1 --log     one again, with the scheduler's log
-#include <CLI/CLI.hpp>
 #include <cinttypes>
 #include <cstdio>
 #include <map>
+#include <optional>
+#include <string>
 
 #include "common/clock.h"
+#include "common/command_line.h"
 #include "tests/simulation/simulation.h"
 
 int main(int argc, char** argv) {
   using namespace qsweep::simulation;
-  CLI::App app("Simulates the scheduler with its workers under faults, seed by seed.");
+  qsweep::Program program("simulate",
+                          "Simulates the scheduler with its workers under faults, seed by seed.");
   uint64_t first = 1;
   int64_t seeds = 300, events = 0;
   bool log = false;
-  Bug bug = Bug::kNone;
+  std::string bug_name = "none";
   const std::map<std::string, Bug> bugs = {{"none", Bug::kNone},
                                            {"skip-fence", Bug::kSkipFence},
                                            {"acknowledge-too-early", Bug::kAcknowledgeTooEarly}};
-  app.add_option("--first", first, "the first seed")->capture_default_str();
-  app.add_option("--seeds", seeds, "how many")->capture_default_str();
-  app.add_option("--events", events, "in place of --seeds: until so many events are done");
-  app.add_option("--bug", bug, "a mistake to make")->transform(CLI::CheckedTransformer(bugs));
-  app.add_flag("--log", log, "let the scheduler log");
-  CLI11_PARSE(app, argc, argv);
+  program.AddOption("--first", &first, "the first seed");
+  program.AddOption("--seeds", &seeds, "how many");
+  program.AddOption("--events", &events, "in place of --seeds: until so many events are done");
+  program.AddOption("--bug", &bug_name, "a mistake to make")
+      .OneOf({"none", "skip-fence", "acknowledge-too-early"});
+  program.AddFlag("--log", &log, "let the scheduler log");
+  if (const std::optional<int> code = program.Parse(argc, argv)) return *code;
+  const Bug bug = bugs.at(bug_name);
 
   const absl::Duration start = qsweep::SystemClock().Monotonic();
   int64_t done = 0, failed = 0, steps = 0;

@@ -1,13 +1,13 @@
 // qworker: runs what a scheduler assigns to this machine.
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <iostream>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -15,6 +15,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/clock.h"
+#include "common/command_line.h"
 #include "common/credentials.h"
 #include "common/file.h"
 #include "common/log.h"
@@ -50,41 +51,40 @@ std::string HostName() {
   return name;
 }
 
-void AddOptions(CLI::App* app, Flags* flags) {
-  app->set_version_flag("--version", absl::StrCat("qworker ", kVersion));
-  app->add_option("--scheduler", flags->scheduler,
-                  "The scheduler: HOST[:PORT] or unix:PATH (default: the one joined)")
-      ->envname("QSWEEP_SCHEDULER");
-  app->add_option(
-      "--join", flags->join,
+void AddOptions(Command program, Flags* flags) {
+  program
+      .AddOption("--scheduler", &flags->scheduler,
+                 "The scheduler: HOST[:PORT] or unix:PATH (default: the one joined)")
+      .Environment("QSWEEP_SCHEDULER");
+  program.AddOption(
+      "--join", &flags->join,
       "The invitation that qctl workers invite printed; kept in the state directory, so "
       "needed once");
-  app->add_flag("--insecure", flags->insecure,
-                "Talk to a scheduler on another machine in the clear");
-  app->add_option("--disk-reserve", flags->disk_reserve,
-                  "With less free for the state directory no runs are taken, as in 512M")
-      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false))
-      ->default_str("512M");
-  app->add_option(
-      "--metrics", flags->metrics,
+  program.AddFlag("--insecure", &flags->insecure,
+                  "Talk to a scheduler on another machine in the clear");
+  program.AddBytes("--disk-reserve", &flags->disk_reserve,
+                   "With less free for the state directory no runs are taken, as in 512M");
+  program.AddOption(
+      "--metrics", &flags->metrics,
       "HOST:PORT of a page for Prometheus, /metrics; numbers only, open to all who reach "
       "it (default: none)");
-  app->add_option("--log-file", flags->log_file,
-                  "Log there and not to standard error; 16 MiB each, the last four are kept");
-  app->add_option("--state-dir", flags->state_dir,
-                  "What survives a restart; one worker a directory")
-      ->required();
-  app->add_option("--slots", flags->slots, "Runs at a time")->check(CLI::Range(1, 1024));
-  app->add_option("--threads", flags->threads, "Threads of a run (default: cores / slots)")
-      ->check(CLI::Range(1, 4096));
-  app->add_option("--memory-limit", flags->memory_limit,
-                  "Memory of all runs together, as in 512M or 4G (default: what there is)")
-      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false));
-  app->add_option("--data-root", flags->data_root, "Where data sets lie (default: ./data)");
-  app->add_option("--model-root", flags->model_root, "Where model weights lie (default: ./models)");
-  app->add_option("--name", flags->name, "The worker's name, shown only (default: host name)");
-  app->add_option("--qtrain", flags->qtrain,
-                  "The trainer (default: the qtrain beside this program)");
+  program.AddOption("--log-file", &flags->log_file,
+                    "Log there and not to standard error; 16 MiB each, the last four are kept");
+  program
+      .AddOption("--state-dir", &flags->state_dir,
+                 "What survives a restart; one worker a directory")
+      .Required();
+  program.AddOption("--slots", &flags->slots, "Runs at a time").Between(1, 1024);
+  program.AddOption("--threads", &flags->threads, "Threads of a run (default: cores / slots)")
+      .Between(1, 4096);
+  program.AddBytes("--memory-limit", &flags->memory_limit,
+                   "Memory of all runs together, as in 512M or 4G (default: what there is)");
+  program.AddOption("--data-root", &flags->data_root, "Where data sets lie (default: ./data)");
+  program.AddOption("--model-root", &flags->model_root,
+                    "Where model weights lie (default: ./models)");
+  program.AddOption("--name", &flags->name, "The worker's name, shown only (default: host name)");
+  program.AddOption("--qtrain", &flags->qtrain,
+                    "The trainer (default: the qtrain beside this program)");
 }
 
 // What this machine is, as its trainer sees it.
@@ -204,14 +204,10 @@ absl::Status Serve(const Flags& flags) {
 int main(int argc, char** argv) {
   qsweep::BlockShutdownSignals();
   qsweep::SetLogName("worker");
-  CLI::App app("Runs what a qsweep scheduler assigns to this machine.");
+  qsweep::Program program("qworker", "Runs what a qsweep scheduler assigns to this machine.");
   qsweep::Flags flags;
-  qsweep::AddOptions(&app, &flags);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
-  }
+  qsweep::AddOptions(program, &flags);
+  if (const std::optional<int> code = program.Parse(argc, argv)) return *code;
   // The process list shows arguments to everyone on the machine.
   for (int i = 1; i < argc; ++i) {
     char* const join = flags.join.empty() ? nullptr : std::strstr(argv[i], flags.join.c_str());

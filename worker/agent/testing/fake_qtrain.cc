@@ -10,9 +10,9 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <cstdlib>
+#include <optional>
 #include <string>
 
 #include "absl/strings/numbers.h"
@@ -20,6 +20,7 @@
 #include "absl/time/clock.h"
 #include "common/attempt_dir.h"
 #include "common/clock.h"
+#include "common/command_line.h"
 #include "common/event_log.h"
 #include "common/file.h"
 #include "common/hash.h"
@@ -133,25 +134,27 @@ absl::StatusOr<int> Run(const std::string& spec_path, const std::string& directo
 
 int main(int argc, char** argv) {
   signal(SIGTERM, [](int) { qsweep::stop_asked = 1; });
-  CLI::App app("A stand-in for qtrain in the agent's tests.");
+  qsweep::Program program("fake_qtrain", "A stand-in for qtrain in the agent's tests.");
   std::string spec, directory, resume, weights, data_root, model_root;
   int threads = 0;
   int64_t memory_limit = 0;
-  CLI::App* const run = app.add_subcommand("run");
-  run->add_option("--spec", spec)->required();
-  run->add_option("--dir", directory)->required();
-  run->add_option("--resume", resume);
-  run->add_option("--weights", weights);
-  run->add_option("--threads", threads)->check(CLI::PositiveNumber);
-  run->add_option("--memory-limit", memory_limit)->check(CLI::PositiveNumber);
-  CLI::App* const probe = app.add_subcommand("probe");
-  for (CLI::App* command : {run, probe}) {
-    command->add_option("--data-root", data_root);
-    command->add_option("--model-root", model_root);
+  bool probed = false;
+  qsweep::Command run = program.AddCommand("run", "Pretend to train", [] {});
+  run.AddOption("--spec", &spec, "").Required();
+  run.AddOption("--dir", &directory, "").Required();
+  run.AddOption("--resume", &resume, "");
+  run.AddOption("--weights", &weights, "");
+  run.AddOption("--threads", &threads, "").Between(1, 4096);
+  run.AddOption("--memory-limit", &memory_limit, "").Between(int64_t{1}, int64_t{1} << 50);
+  qsweep::Command probe =
+      program.AddCommand("probe", "Describe a machine", [&probed] { probed = true; });
+  for (qsweep::Command command : {run, probe}) {
+    command.AddOption("--data-root", &data_root, "");
+    command.AddOption("--model-root", &model_root, "");
   }
-  app.require_subcommand(1);
-  CLI11_PARSE(app, argc, argv);
-  if (probe->parsed()) {
+  program.RequireCommand();
+  if (const std::optional<int> usage = program.Parse(argc, argv)) return *usage;
+  if (probed) {
     std::puts(R"({"cores": 4, "instruction_sets": ["avx2"], "datasets": ["cifar10"]})");
     return 0;
   }

@@ -2,12 +2,12 @@
 #ifndef QSWEEP_WORKER_ENGINE_QTRAIN_COMMANDS_H_
 #define QSWEEP_WORKER_ENGINE_QTRAIN_COMMANDS_H_
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <functional>
 #include <string>
 
 #include "absl/status/status.h"
+#include "common/command_line.h"
 #include "worker/engine/train/trainer.h"
 
 namespace qsweep::engine {
@@ -19,6 +19,8 @@ int RunCommand(const std::string& spec_file, const TrainOptions& options);
 // know.
 int ProbeCommand(const std::string& data_root, const std::string& model_root);
 
+inline constexpr int kMaxThreads = 4096;
+
 struct BenchOptions {
   std::string spec_file;
   std::string weights_file;  // empty: random initialisation
@@ -29,14 +31,14 @@ struct BenchOptions {
 // Times whole optimizer steps on random decoded images and prints JSON of qsweep.v1.BenchReport.
 int BenchCommand(const BenchOptions& options);
 
-// Commands on weight files and models. Each adds itself to `app` and, when it is the one that was
-// named, sets `action`: what is to be done once the allocator is installed.
+// Commands on weight files and models. Each adds itself to `program` and, when it is the one that
+// was named, sets `action`: what is to be done once the allocator is installed.
 using Action = std::function<absl::Status()>;
-void AddQuantize(CLI::App& app, Action* action);
-void AddDequantize(CLI::App& app, Action* action);
-void AddMerge(CLI::App& app, Action* action);
-void AddEval(CLI::App& app, Action* action);
-void AddSensitivity(CLI::App& app, Action* action);
+void AddQuantize(Command program, Action* action);
+void AddDequantize(Command program, Action* action);
+void AddMerge(Command program, Action* action);
+void AddEval(Command program, Action* action);
+void AddSensitivity(Command program, Action* action);
 
 }  // namespace qsweep::engine
 

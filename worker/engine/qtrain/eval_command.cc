@@ -188,22 +188,20 @@ absl::Status Eval(const Options& options) {
 
 }  // namespace
 
-void AddEval(CLI::App& app, Action* action) {
+void AddEval(Command program, Action* action) {
   const auto o = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand(
-      "eval", "Evaluate a model: weights, quantized as the spec says, with an adapter or not");
+  Command command = program.AddCommand(
+      "eval", "Evaluate a model: weights, quantized as the spec says, with an adapter or not",
+      [o, action] { *action = [o] { return Eval(*o); }; });
   o->spec.AddTo(command);
-  command->add_option("--adapter", o->adapter, "directory of adapter_model.safetensors");
-  command->add_option("--head", o->head,
-                      "pretrained: the weights' own, whatever the dataset's classes; or a file of "
-                      "head.weight and head.bias");
-  command->add_option("--head-labels", o->head_labels,
-                      "the pretrained head's label of each class of the dataset, as 0,217,482");
-  command->add_option("--batch", o->batch, "images at a time")
-      ->check(CLI::Range(int64_t{1}, int64_t{65536}))
-      ->capture_default_str();
-  command->add_flag("--json", o->json, "print qsweep.v1.Evaluation, with the confusion table");
-  command->callback([o, action] { *action = [o] { return Eval(*o); }; });
+  command.AddOption("--adapter", &o->adapter, "directory of adapter_model.safetensors");
+  command.AddOption("--head", &o->head,
+                    "pretrained: the weights' own, whatever the dataset's classes; or a file of "
+                    "head.weight and head.bias");
+  command.AddOption("--head-labels", &o->head_labels,
+                    "the pretrained head's label of each class of the dataset, as 0,217,482");
+  command.AddOption("--batch", &o->batch, "images at a time").Between(int64_t{1}, int64_t{65536});
+  command.AddFlag("--json", &o->json, "print qsweep.v1.Evaluation, with the confusion table");
 }
 
 }  // namespace qsweep::engine

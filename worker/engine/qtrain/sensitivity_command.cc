@@ -54,17 +54,17 @@ absl::Status Measure(const SpecOptions& options, bool json) {
 
 }  // namespace
 
-void AddSensitivity(CLI::App& app, Action* action) {
+void AddSensitivity(Command program, Action* action) {
   struct Options {
     SpecOptions spec;
     bool json = false;
   };
   const auto o = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand(
-      "sensitivity", "Quantize one layer at a time: the change of loss and accuracy of each");
+  Command command = program.AddCommand(
+      "sensitivity", "Quantize one layer at a time: the change of loss and accuracy of each",
+      [o, action] { *action = [o] { return Measure(o->spec, o->json); }; });
   o->spec.AddTo(command);
-  command->add_flag("--json", o->json, "print qsweep.v1.Sensitivity");
-  command->callback([o, action] { *action = [o] { return Measure(o->spec, o->json); }; });
+  command.AddFlag("--json", &o->json, "print qsweep.v1.Sensitivity");
 }
 
 }  // namespace qsweep::engine

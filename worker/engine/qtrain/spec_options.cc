@@ -8,6 +8,7 @@
 #include "common/spec/patch.h"
 #include "common/spec/spec.h"
 #include "common/status.h"
+#include "worker/engine/qtrain/commands.h"
 
 namespace qsweep::engine {
 namespace {
@@ -36,14 +37,13 @@ absl::Status Set(const std::string& assignment, v1::ExperimentSpec* spec) {
 
 }  // namespace
 
-void SpecOptions::AddTo(CLI::App* command) {
-  command->add_option("--spec", spec_file, "ExperimentSpec as JSON; default: all defaults");
-  command->add_option("--set", sets, "FIELD=VALUE, as model.name=deit_tiny_patch16_224; repeatable")
-      ->take_all();
-  command->add_option("--data-root", data_root, "where datasets lie")->capture_default_str();
-  command->add_option("--model-root", model_root, "where weights lie")->capture_default_str();
-  command->add_option("--weights", weights_file, "safetensors file, quantized or not");
-  command->add_option("--threads", threads, "0: all cores")->check(CLI::Range(0, 4096));
+void SpecOptions::AddTo(Command command) {
+  command.AddOption("--spec", &spec_file, "ExperimentSpec as JSON; default: all defaults");
+  command.AddOption("--set", &sets, "FIELD=VALUE, as model.name=deit_tiny_patch16_224; repeatable");
+  command.AddOption("--data-root", &data_root, "where datasets lie");
+  command.AddOption("--model-root", &model_root, "where weights lie");
+  command.AddOption("--weights", &weights_file, "safetensors file, quantized or not");
+  command.AddOption("--threads", &threads, "0: all cores").Between(0, kMaxThreads);
 }
 
 absl::StatusOr<v1::ExperimentSpec> SpecOptions::Load() const {

@@ -2,11 +2,11 @@
 #ifndef QSWEEP_WORKER_ENGINE_QTRAIN_SPEC_OPTIONS_H_
 #define QSWEEP_WORKER_ENGINE_QTRAIN_SPEC_OPTIONS_H_
 
-#include <CLI/CLI.hpp>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/command_line.h"
 #include "qsweep/v1/spec.pb.h"
 
 namespace qsweep::engine {
@@ -18,7 +18,7 @@ struct SpecOptions {
   std::string weights_file;
   int threads = 0;
 
-  void AddTo(CLI::App* command);
+  void AddTo(Command command);
   // The file's spec with the values set, complete and checked. A list's elements are separated by
   // commas.
   absl::StatusOr<v1::ExperimentSpec> Load() const;

@@ -46,6 +46,31 @@ absl::Status Quantize(const std::string& in, const std::string& out, const v1::Q
   return absl::OkStatus();
 }
 
+struct QuantizeOptions {
+  std::string in, out;
+  int bits = 4;
+  std::string quant_type = "nf4";
+  bool double_quant = false;
+  int blocksize = 64;
+  std::vector<std::string> skip;
+};
+
+absl::Status Quantize(const QuantizeOptions& options) {
+  if (options.bits == 8 && options.double_quant) {
+    return absl::InvalidArgumentError("--double-quant needs --bits 4");
+  }
+  v1::Quantization spec = DefaultSpec().quantization();
+  spec.set_bits(options.bits);
+  spec.set_quant_type(options.quant_type);
+  spec.set_double_quant(options.double_quant);
+  spec.set_blocksize(options.blocksize);
+  spec.clear_skip_modules();
+  for (const std::string& pattern : options.skip) {
+    if (!pattern.empty()) spec.add_skip_modules(pattern);
+  }
+  return Quantize(options.in, options.out, spec);
+}
+
 absl::Status Dequantize(const std::string& in, const std::string& out, const std::string& dtype) {
   const at::ScalarType type = dtype == "float32"    ? at::kFloat
                               : dtype == "bfloat16" ? at::kBFloat16
@@ -73,81 +98,49 @@ absl::Status Merge(const std::string& weights_file, const std::string& adapter_d
 
 }  // namespace
 
-void AddQuantize(CLI::App& app, Action* action) {
-  struct Options {
-    std::string in, out;
-    v1::Quantization spec = DefaultSpec().quantization();
-    int bits = 4;
-    std::string quant_type = "nf4";
-    bool double_quant = false;
-    int blocksize = 64;
-    std::vector<std::string> skip;
-  };
-  const auto o = std::make_shared<Options>();
-  o->skip.assign(o->spec.skip_modules().begin(), o->spec.skip_modules().end());
-  CLI::App* command = app.add_subcommand(
-      "quantize", "Write a safetensors file with bitsandbytes' quantized weights");
-  command->add_option("IN", o->in, "safetensors file")->required();
-  command->add_option("OUT", o->out, "safetensors file to write")->required();
-  command->add_option("--bits", o->bits, "4 or 8 (row-wise int8)")
-      ->check(CLI::IsMember({4, 8}))
-      ->capture_default_str();
-  command->add_option("--quant-type", o->quant_type, "of 4 bits")
-      ->check(CLI::IsMember(SchemeNames()))
-      ->capture_default_str();
-  command->add_flag("--double-quant", o->double_quant, "quantize the 4-bit scales too");
-  command->add_option("--blocksize", o->blocksize, "weights a 4-bit scale is for")
-      ->check(CLI::IsMember({32, 64, 128, 256, 512, 1024, 2048, 4096}))
-      ->capture_default_str();
-  command
-      ->add_option("--skip", o->skip,
-                   "modules left as they are: names, suffixes or with *; \"\" for none")
-      ->capture_default_str();
-  command->callback([o, action] {
-    *action = [o]() -> absl::Status {
-      if (o->bits == 8 && o->double_quant) {
-        return absl::InvalidArgumentError("--double-quant needs --bits 4");
-      }
-      o->spec.set_bits(o->bits);
-      o->spec.set_quant_type(o->quant_type);
-      o->spec.set_double_quant(o->double_quant);
-      o->spec.set_blocksize(o->blocksize);
-      o->spec.clear_skip_modules();
-      for (const std::string& pattern : o->skip) {
-        if (!pattern.empty()) o->spec.add_skip_modules(pattern);
-      }
-      return Quantize(o->in, o->out, o->spec);
-    };
-  });
+void AddQuantize(Command program, Action* action) {
+  const auto o = std::make_shared<QuantizeOptions>();
+  const v1::Quantization& defaults = DefaultSpec().quantization();
+  o->skip.assign(defaults.skip_modules().begin(), defaults.skip_modules().end());
+  Command command = program.AddCommand(
+      "quantize", "Write a safetensors file with bitsandbytes' quantized weights",
+      [o, action] { *action = [o] { return Quantize(*o); }; });
+  command.AddOption("IN", &o->in, "safetensors file").Required();
+  command.AddOption("OUT", &o->out, "safetensors file to write").Required();
+  command.AddOption("--bits", &o->bits, "4 or 8 (row-wise int8)").OneOf({"4", "8"});
+  command.AddOption("--quant-type", &o->quant_type, "of 4 bits").OneOf(SchemeNames());
+  command.AddFlag("--double-quant", &o->double_quant, "quantize the 4-bit scales too");
+  command.AddOption("--blocksize", &o->blocksize, "weights a 4-bit scale is for")
+      .OneOf({"32", "64", "128", "256", "512", "1024", "2048", "4096"});
+  command.AddOption("--skip", &o->skip,
+                    "modules left as they are: names, suffixes or with *; \"\" for none");
 }
 
-void AddDequantize(CLI::App& app, Action* action) {
+void AddDequantize(Command program, Action* action) {
   struct Options {
     std::string in, out, dtype = "float32";
   };
   const auto o = std::make_shared<Options>();
-  CLI::App* command =
-      app.add_subcommand("dequantize", "Expand the quantized weights of a safetensors file");
-  command->add_option("IN", o->in, "safetensors file with bitsandbytes' keys")->required();
-  command->add_option("OUT", o->out, "safetensors file to write")->required();
-  command->add_option("--dtype", o->dtype, "float32, bfloat16 or float16")
-      ->check(CLI::IsMember({"float32", "bfloat16", "float16"}))
-      ->capture_default_str();
-  command->callback([o, action] { *action = [o] { return Dequantize(o->in, o->out, o->dtype); }; });
+  Command command = program.AddCommand(
+      "dequantize", "Expand the quantized weights of a safetensors file",
+      [o, action] { *action = [o] { return Dequantize(o->in, o->out, o->dtype); }; });
+  command.AddOption("IN", &o->in, "safetensors file with bitsandbytes' keys").Required();
+  command.AddOption("OUT", &o->out, "safetensors file to write").Required();
+  command.AddOption("--dtype", &o->dtype, "float32, bfloat16 or float16")
+      .OneOf({"float32", "bfloat16", "float16"});
 }
 
-void AddMerge(CLI::App& app, Action* action) {
+void AddMerge(Command program, Action* action) {
   struct Options {
     std::string weights, adapter, out;
   };
   const auto o = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand(
-      "merge", "Add an adapter into the weights it was trained for: fp32, timm's names");
-  command->add_option("WEIGHTS", o->weights, "safetensors file, quantized or not")->required();
-  command->add_option("ADAPTER", o->adapter, "directory of adapter_model.safetensors")->required();
-  command->add_option("OUT", o->out, "safetensors file to write")->required();
-  command->callback(
+  Command command = program.AddCommand(
+      "merge", "Add an adapter into the weights it was trained for: fp32, timm's names",
       [o, action] { *action = [o] { return Merge(o->weights, o->adapter, o->out); }; });
+  command.AddOption("WEIGHTS", &o->weights, "safetensors file, quantized or not").Required();
+  command.AddOption("ADAPTER", &o->adapter, "directory of adapter_model.safetensors").Required();
+  command.AddOption("OUT", &o->out, "safetensors file to write").Required();
 }
 
 }  // namespace qsweep::engine

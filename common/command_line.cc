@@ -1,0 +1,122 @@
+#include "common/command_line.h"
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
+#include "common/version.h"
+
+namespace qsweep {
+namespace {
+
+constexpr int kUsage = 2;
+
+bool IsSet(const std::string& text) { return !text.empty(); }
+bool IsSet(const std::vector<std::string>& texts) { return !texts.empty(); }
+bool IsSet(double number) { return number != 0; }
+
+}  // namespace
+
+Option& Option::Required() {
+  option_->required();
+  return *this;
+}
+
+Option& Option::Environment(const std::string& variable) {
+  option_->envname(variable);
+  return *this;
+}
+
+template <typename Number>
+Option& Option::Between(Number least, Number most) {
+  option_->check(CLI::Range(least, most));
+  return *this;
+}
+template Option& Option::Between(int, int);
+template Option& Option::Between(int64_t, int64_t);
+template Option& Option::Between(double, double);
+
+Option& Option::OneOf(const std::vector<std::string>& values) {
+  option_->check(CLI::IsMember(values));
+  return *this;
+}
+
+Option& Option::CommaSeparated() {
+  option_->delimiter(',');
+  return *this;
+}
+
+Command Command::AddCommand(const std::string& name, const std::string& description,
+                            std::function<void()> work) {
+  CLI::App* const command = app_->add_subcommand(name, description);
+  command->fallthrough();
+  Command added(command);
+  if (work == nullptr) {
+    added.RequireCommand();
+  } else {
+    command->callback([command, work = std::move(work)] {
+      if (command->get_subcommands().empty()) work();
+    });
+  }
+  return added;
+}
+
+Option Command::AddOption(const std::string& name, OptionValue value, const std::string& help) {
+  const auto add = [&](auto* target) {
+    CLI::Option* const option = app_->add_option(name, *target, help);
+    if (IsSet(*target)) option->capture_default_str();
+    return Option(option);
+  };
+  return std::visit(add, value);
+}
+
+Option Command::AddBytes(const std::string& name, uint64_t* value, const std::string& help) {
+  CLI::Option* const option = app_->add_option(name, *value, help);
+  option->transform(CLI::AsSizeValue(/*kb_is_1000=*/false));
+  if (*value != 0) option->default_str(absl::StrCat(*value >> 20, "M"));
+  return Option(option);
+}
+
+Option Command::AddFlag(const std::string& name, bool* value, const std::string& help) {
+  return Option(app_->add_flag(name, *value, help));
+}
+
+void Command::RequireCommand() {
+  app_->callback([app = app_] {
+    if (!app->get_subcommands().empty()) return;
+    std::vector<std::string> names;
+    for (const CLI::App* below : app->get_subcommands(nullptr)) names.push_back(below->get_name());
+    throw CLI::RequiredError(absl::StrCat("one of ", absl::StrJoin(names, ", ")));
+  });
+}
+
+Program::Program(const std::string& name, const std::string& description, const std::string& footer)
+    : Command(nullptr), owned_(std::make_unique<CLI::App>(description, name)) {
+  app_ = owned_.get();
+  app_->set_version_flag("--version", absl::StrCat(name, " ", kVersion));
+  app_->footer(footer);
+}
+
+Program::~Program() = default;
+
+std::optional<int> Program::Parse(int argc, char** argv) {
+  try {
+    app_->parse(argc, argv);
+    return std::nullopt;
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app_->exit(error);  // --help, --version
+    const std::string& name = app_->get_name();
+    std::string message = absl::StrCat(name, ": ", absl::StrReplaceAll(error.what(), {{"\n", " "}}),
+                                       "; see ", name, " --help");
+    if (!app_->get_subcommands(nullptr).empty()) {
+      absl::StrAppend(&message, " or ", name, " COMMAND --help");
+    }
+    std::fprintf(stderr, "%s\n", message.c_str());
+    return kUsage;
+  }
+}
+
+}  // namespace qsweep
