@@ -98,6 +98,8 @@ TEST(Layout, OnlyTheEngineKnowsTorch) {
 
 TEST(Layout, OnlyStorageKnowsSqlite) { ExpectOnlyIn({"sqlite3"}, {"storage"}); }
 
+TEST(Layout, OnlyTheCommandLineKnowsCli11) { ExpectOnlyIn({"CLI/"}, {"common"}); }
+
 TEST(Layout, GrpcStaysAtTheEdges) {
   for (const SourceFile& file : SourceFiles()) {
     const bool allowed = file.room == "scheduler" || file.room == "worker/agent" ||

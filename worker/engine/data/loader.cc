@@ -12,6 +12,7 @@
 #include <numeric>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "common/status.h"
 #include "worker/engine/base/allocator.h"
@@ -24,7 +25,21 @@ namespace {
 constexpr size_t kBatchesAhead = 2;
 constexpr int kDecoderNice = 5;
 
+// To the nearest, as tensors are converted; at::Tensor::copy_ would call for the training threads.
+void Narrow(const std::vector<float>& from, c10::BFloat16* to) {
+  for (size_t i = 0; i < from.size(); ++i) to[i] = c10::BFloat16(from[i]);
+}
+
 }  // namespace
+
+int64_t LoaderBytes(const v1::Dataset& spec, at::ScalarType type) {
+  const int64_t values = spec.batch_size() * 3 * spec.image_size() * spec.image_size();
+  const int64_t size = static_cast<int64_t>(c10::elementSize(type));
+  const int64_t bytes = values * size * static_cast<int64_t>(kBatchesAhead + 1);
+  if (!Mixes(spec)) return bytes;
+  // While images are mixed there are these before and after, in fp32.
+  return bytes + values * static_cast<int64_t>(sizeof(float)) * (type == at::kFloat ? 1 : 2);
+}
 
 std::vector<int64_t> EpochOrder(uint64_t seed, int64_t epoch, int64_t size) {
   QSWEEP_CHECK(size <= int64_t{UINT32_MAX});
@@ -56,8 +71,10 @@ Batch EvaluationBatch(const ImageTransform& transform, const Dataset& dataset, i
 
 class TrainingLoader::Prefetcher {
  public:
-  Prefetcher(const v1::ExperimentSpec& spec, const ModelShape& model, const Dataset& dataset)
+  Prefetcher(const v1::ExperimentSpec& spec, const ModelShape& model, const Dataset& dataset,
+             at::ScalarType type)
       : dataset_(dataset),
+        type_(type),
         transform_(model, spec.dataset().image_size(), dataset),
         spec_(spec.dataset()),
         seed_(static_cast<uint64_t>(spec.seed())),
@@ -143,22 +160,37 @@ class TrainingLoader::Prefetcher {
     }
     const int64_t begin = step % steps_per_epoch_ * batch_size_;
     const int64_t size = std::min(batch_size_, dataset_.size() - begin);
-    const int64_t side = transform_.image_size();
+    const std::vector<int64_t> indices(order_.begin() + begin, order_.begin() + begin + size);
     const AccountScope scope(Account::kOther);
-    Batch batch{at::empty({size, 3, side, side}, at::kFloat), at::empty({size}, at::kLong), {}};
-    std::vector<int64_t> indices;
+    Batch batch{Images(indices, epoch), at::empty({size}, at::kLong), {}};
     for (int64_t i = 0; i < size; ++i) {
-      const int64_t index = order_[begin + i];
-      indices.push_back(index);
-      transform_.Training(index, spec_, seed_, epoch,
-                          batch.images.data_ptr<float>() + i * 3 * side * side);
-      batch.labels.data_ptr<int64_t>()[i] = dataset_.labels[index];
+      batch.labels.data_ptr<int64_t>()[i] = dataset_.labels[indices[i]];
     }
-    if (Mixes(spec_)) MixBatch(spec_, seed_, epoch, indices, dataset_.classes, &batch);
+    if (Mixes(spec_)) {
+      MixBatch(spec_, seed_, epoch, indices, dataset_.classes, &batch);
+      batch.images = batch.images.to(type_);
+    }
     return batch;
   }
 
+  // In fp32 if they are still to be mixed.
+  at::Tensor Images(const std::vector<int64_t>& indices, int64_t epoch) const {
+    const int64_t side = transform_.image_size(), values = 3 * side * side;
+    const bool narrow = type_ == at::kBFloat16 && !Mixes(spec_);
+    const at::Tensor images = at::empty({static_cast<int64_t>(indices.size()), 3, side, side},
+                                        narrow ? at::kBFloat16 : at::kFloat);
+    std::vector<float> wide(narrow ? values : 0);
+    for (size_t i = 0; i < indices.size(); ++i) {
+      const int64_t at = static_cast<int64_t>(i) * values;
+      float* const out = narrow ? wide.data() : images.data_ptr<float>() + at;
+      transform_.Training(indices[i], spec_, seed_, epoch, out);
+      if (narrow) Narrow(wide, images.data_ptr<c10::BFloat16>() + at);
+    }
+    return images;
+  }
+
   const Dataset& dataset_;
+  const at::ScalarType type_;
   const ImageTransform transform_;
   const v1::Dataset spec_;
   const uint64_t seed_;
@@ -180,10 +212,11 @@ class TrainingLoader::Prefetcher {
 };
 
 TrainingLoader::TrainingLoader(const v1::ExperimentSpec& spec, const ModelShape& model,
-                               const Dataset& dataset) {
+                               const Dataset& dataset, at::ScalarType type) {
+  QSWEEP_CHECK(type == at::kFloat || type == at::kBFloat16);
   QSWEEP_CHECK(dataset.size() > 0 && spec.dataset().batch_size() > 0 &&
                spec.dataset().image_size() > 0);
-  prefetcher_ = std::make_unique<Prefetcher>(spec, model, dataset);
+  prefetcher_ = std::make_unique<Prefetcher>(spec, model, dataset, type);
 }
 TrainingLoader::~TrainingLoader() = default;
 int64_t TrainingLoader::steps_per_epoch() const { return prefetcher_->steps_per_epoch(); }

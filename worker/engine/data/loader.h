@@ -18,7 +18,7 @@
 namespace qsweep::engine {
 
 struct Batch {
-  at::Tensor images;   // fp32 [B, 3, S, S]
+  at::Tensor images;   // fp32 or bf16 [B, 3, S, S]
   at::Tensor labels;   // int64 [B]
   at::Tensor targets;  // fp32 [B, classes], of mixed images; else undefined
 };
@@ -27,8 +27,11 @@ struct Batch {
 // thread; batches that wait are charged to Account::kOther.
 class TrainingLoader {
  public:
-  // `spec` is complete. The dataset must outlive the loader and hold at least one image.
-  TrainingLoader(const v1::ExperimentSpec& spec, const ModelShape& model, const Dataset& dataset);
+  // `spec` is complete. The dataset must outlive the loader and hold at least one image. `type`, of
+  // the images, is the one that the model computes in: a model rounds fp32 to bf16 the same way,
+  // but until then images would take twice the memory.
+  TrainingLoader(const v1::ExperimentSpec& spec, const ModelShape& model, const Dataset& dataset,
+                 at::ScalarType type);
   ~TrainingLoader();
   int64_t steps_per_epoch() const;
   // Batches from `step` (0-based, counted over all epochs) on are prefetched from now on. Call
@@ -43,10 +46,13 @@ class TrainingLoader {
   std::unique_ptr<Prefetcher> prefetcher_;
 };
 
+// What the images of a loader's batches take at most, with those of the batch in use.
+int64_t LoaderBytes(const v1::Dataset& spec, at::ScalarType type);
+
 // Image indices of one epoch (1-based) in training order.
 std::vector<int64_t> EpochOrder(uint64_t seed, int64_t epoch, int64_t size);
 
-// The evaluation batch [begin, end) of a dataset. Uses at::parallel_for.
+// The evaluation batch [begin, end) of a dataset, fp32. Uses at::parallel_for.
 Batch EvaluationBatch(const ImageTransform& transform, const Dataset& dataset, int64_t begin,
                       int64_t end);
 

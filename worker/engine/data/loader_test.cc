@@ -49,7 +49,7 @@ TEST(EpochOrder, IsAPermutationOfItsOwnInEveryEpoch) {
 
 TEST(TrainingLoader, EveryImageOnceAnEpochInOrder) {
   const Dataset dataset = Numbered(10);
-  TrainingLoader loader(Spec(4), Mini(), dataset);
+  TrainingLoader loader(Spec(4), Mini(), dataset, at::kFloat);
   EXPECT_EQ(loader.steps_per_epoch(), 3);
   loader.Seek(0);
   for (int64_t epoch = 1; epoch <= 3; ++epoch) {
@@ -70,11 +70,11 @@ TEST(TrainingLoader, EveryImageOnceAnEpochInOrder) {
 
 TEST(TrainingLoader, SeekGivesTheSameBatchesFromAnyStep) {
   const Dataset dataset = Numbered(10);
-  TrainingLoader loader(Spec(4), Mini(), dataset);
+  TrainingLoader loader(Spec(4), Mini(), dataset, at::kFloat);
   loader.Seek(0);
   std::vector<Batch> batches;
   for (int step = 0; step < 8; ++step) batches.push_back(loader.Next());
-  TrainingLoader resumed(Spec(4), Mini(), dataset);
+  TrainingLoader resumed(Spec(4), Mini(), dataset, at::kFloat);
   for (int64_t step : {5, 0, 7, 2, 2}) {
     resumed.Seek(step);
     for (int64_t i = step; i < 8; ++i) {
@@ -85,11 +85,28 @@ TEST(TrainingLoader, SeekGivesTheSameBatchesFromAnyStep) {
   }
 }
 
+TEST(TrainingLoader, NarrowImagesAreTheWideOnesRounded) {
+  const Dataset dataset = Numbered(10);
+  for (const bool mixed : {false, true}) {
+    v1::ExperimentSpec spec = Spec(4);
+    if (mixed) spec.mutable_dataset()->add_augmentation("mixup");
+    spec.mutable_dataset()->set_mixup_alpha(0.8);
+    TrainingLoader wide(spec, Mini(), dataset, at::kFloat);
+    TrainingLoader narrow(spec, Mini(), dataset, at::kBFloat16);
+    wide.Seek(0);
+    narrow.Seek(0);
+    for (int step = 0; step < 4; ++step) {
+      const at::Tensor expected = wide.Next().images.to(at::kBFloat16);
+      EXPECT_TRUE(narrow.Next().images.equal(expected)) << mixed << " " << step;
+    }
+  }
+}
+
 TEST(TrainingLoader, MakesAFewBatchesAheadOnKOther) {
   InstallAllocator();
   const Dataset dataset = Numbered(100);
   const int64_t before = CurrentMemory()[Account::kOther];
-  TrainingLoader loader(Spec(10), Mini(), dataset);
+  TrainingLoader loader(Spec(10), Mini(), dataset, at::kFloat);
   loader.Seek(0);
   const int64_t batch_bytes = 10 * (3 * 28 * 28 * 4 + 8);
   for (int i = 0; i < 500 && CurrentMemory()[Account::kOther] - before < 2 * batch_bytes; ++i) {
@@ -103,7 +120,7 @@ TEST(TrainingLoader, MakesAFewBatchesAheadOnKOther) {
 TEST(TrainingLoader, OutOfMemoryReachesTheCallerAndTheBatchIsNotLost) {
   InstallAllocator();
   const Dataset dataset = Numbered(10);
-  TrainingLoader loader(Spec(4), Mini(), dataset);
+  TrainingLoader loader(Spec(4), Mini(), dataset, at::kFloat);
   SetMemoryLimit(CurrentMemory().total_bytes + 1000);
   loader.Seek(0);
   EXPECT_THROW(loader.Next(), OutOfMemory);
@@ -125,7 +142,7 @@ TEST(TrainingLoader, OutOfMemoryReachesTheCallerAndTheBatchIsNotLost) {
 TEST(TrainingLoader, EndsCleanlyAtAnyMoment) {
   const Dataset dataset = Numbered(50);
   for (int i = 0; i < 50; ++i) {
-    TrainingLoader loader(Spec(8), Mini(), dataset);
+    TrainingLoader loader(Spec(8), Mini(), dataset, at::kFloat);
     if (i % 3 > 0) loader.Seek(i);
     if (i % 3 > 1) loader.Next();
   }

@@ -58,7 +58,8 @@ at::Tensor Vit::Impl::Run(const at::Tensor& images, const ForwardContext& contex
                           NetworkSaved* saved, Workspace& workspace) const {
   const Network& network = parts.network;
   QSWEEP_CHECK(images.dim() == 4 && images.size(1) == 3 && images.size(2) == network.image_size &&
-               images.size(3) == network.image_size && images.scalar_type() == at::kFloat);
+               images.size(3) == network.image_size &&
+               (images.scalar_type() == at::kFloat || images.scalar_type() == network.compute));
   return network.Forward(images.contiguous(), context, saved, workspace);
 }
 

@@ -61,8 +61,8 @@ class Vit {
                                                      const TensorFile* weights);
   ~Vit();
 
-  // images fp32 [B, 3, S, S] -> logits fp32 [B, classes]. This and AddGradients may run in several
-  // threads at once.
+  // images fp32, or of the type computed in, [B, 3, S, S] -> logits fp32 [B, classes]. This and
+  // AddGradients may run in several threads at once.
   at::Tensor Forward(const at::Tensor& images, const ForwardContext& context) const;
   // The same with its backward pass: `loss` is given the logits and returns its gradient in them;
   // that in the parameters is added to `gradients`, in the order of trainable().

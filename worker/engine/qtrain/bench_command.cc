@@ -43,7 +43,7 @@ int64_t Classes(const v1::Dataset& dataset) {
                           : 1000;  // an imagefolder's are not known before it is seen
 }
 
-Batch RandomBatch(const v1::ExperimentSpec& spec) {
+Batch RandomBatch(const v1::ExperimentSpec& spec, at::ScalarType type) {
   const int64_t batch = spec.dataset().batch_size(), side = spec.dataset().image_size();
   Batch random = {at::empty({batch, 3, side, side}), at::empty({batch}, at::kLong)};
   RandomStream stream(MakeKey(spec.seed(), Purpose::kBenchmark), 0, 0);
@@ -52,6 +52,7 @@ Batch RandomBatch(const v1::ExperimentSpec& spec) {
   int64_t* labels = random.labels.data_ptr<int64_t>();
   const auto classes = static_cast<uint32_t>(Classes(spec.dataset()));
   for (int64_t i = 0; i < batch; ++i) labels[i] = stream.NextBelow(classes);
+  random.images = random.images.to(type);
   return random;
 }
 
@@ -99,8 +100,9 @@ absl::StatusOr<v1::BenchReport> Bench(const BenchOptions& options) {
   RETURN_IF_ERROR(LimitTensors(options.memory_limit_bytes, 0));
   ASSIGN_OR_RETURN(Trainee trainee,
                    MakeTrainee(spec, compute, Classes(spec.dataset()), options.weights_file));
-  ASSIGN_OR_RETURN(v1::StepPlan plan, MakePlan(spec, trainee, options.memory_limit_bytes, 0));
-  const Batch batch = RandomBatch(spec);
+  ASSIGN_OR_RETURN(v1::StepPlan plan,
+                   MakePlan(spec, trainee, compute.type, options.memory_limit_bytes, 0));
+  const Batch batch = RandomBatch(spec, compute.type);
   const int64_t rss_before = ResidentBytes(), held_before = CurrentMemory().held_bytes;
   ResetPeak();
   ASSIGN_OR_RETURN(const double step_seconds, MedianSeconds(options.steps, [&](int64_t step) {

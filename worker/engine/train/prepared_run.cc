@@ -93,7 +93,8 @@ absl::Status Preparation::MakeModel() {
   run_->quantization.set_compute_dtype_used(run_->compute.used);
   const ModelShape& shape = *FindModel(spec_.model().name());
   run_->evaluation_transform.emplace(shape, spec_.dataset().image_size(), run_->evaluation_data);
-  run_->loader = std::make_unique<TrainingLoader>(spec_, shape, run_->training_data);
+  run_->loader =
+      std::make_unique<TrainingLoader>(spec_, shape, run_->training_data, run_->compute.type);
   run_->total_steps = run_->loader->steps_per_epoch() * spec_.training().num_epochs();
   return absl::OkStatus();
 }
@@ -135,7 +136,8 @@ absl::Status Preparation::Plan() {
   if (plan.micro_batch() > 0 && bytes(limit_bytes_) >= bytes(plan.limit_bytes())) {
     return absl::OkStatus();
   }
-  ASSIGN_OR_RETURN(plan, MakePlan(spec_, run_->trainee, limit_bytes_, data_bytes_));
+  ASSIGN_OR_RETURN(plan,
+                   MakePlan(spec_, run_->trainee, run_->compute.type, limit_bytes_, data_bytes_));
   return absl::OkStatus();
 }
 

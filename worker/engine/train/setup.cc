@@ -10,6 +10,7 @@
 #include "common/spec/models.h"
 #include "common/status.h"
 #include "worker/engine/base/allocator.h"
+#include "worker/engine/data/loader.h"
 #include "worker/engine/quant/weight_file.h"
 #include "worker/engine/train/blame.h"
 #include "worker/engine/train/step.h"
@@ -108,14 +109,14 @@ absl::StatusOr<Trainee> MakeTrainee(const v1::ExperimentSpec& spec, const Comput
 }
 
 absl::StatusOr<v1::StepPlan> MakePlan(const v1::ExperimentSpec& spec, const Trainee& trainee,
-                                      int64_t process_limit_bytes, int64_t data_bytes) {
-  const int64_t side = spec.dataset().image_size();
-  const int64_t batch_bytes = spec.dataset().batch_size() * 3 * side * side * sizeof(float);
+                                      at::ScalarType image_type, int64_t process_limit_bytes,
+                                      int64_t data_bytes) {
   const int64_t limit = process_limit_bytes == 0 ? 0 : TensorBytes(process_limit_bytes, data_bytes);
   const Vit& model = *trainee.model;
   ASSIGN_OR_RETURN(v1::StepPlan plan,
                    PlanStep(spec, ShapeOfSteps(model), limit,
-                            MakePeakProbe(model, side, kBatchesAlive * batch_bytes)));
+                            MakePeakProbe(model, spec.dataset().image_size(),
+                                          LoaderBytes(spec.dataset(), image_type))));
   plan.set_limit_bytes(process_limit_bytes);
   ReleaseCached();
   return plan;

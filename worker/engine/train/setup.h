@@ -17,9 +17,6 @@
 
 namespace qsweep::engine {
 
-// Effective batches that are alive in training: the one in use, and those the loader has decoded.
-inline constexpr int64_t kBatchesAlive = 3;
-
 // What qtrain and its libraries keep resident beside tensors and images: 185 MB measured in
 // training (Debian 12, two threads).
 inline constexpr int64_t kProgramBytes = int64_t{192} << 20;
@@ -43,9 +40,10 @@ struct Trainee {
 absl::StatusOr<Trainee> MakeTrainee(const v1::ExperimentSpec& spec, const ComputeType& compute,
                                     int64_t classes, const std::string& weights_file);
 
-// After LimitTensors with the same arguments.
+// After LimitTensors with the same arguments. `image_type` is that of the loader's images.
 absl::StatusOr<v1::StepPlan> MakePlan(const v1::ExperimentSpec& spec, const Trainee& trainee,
-                                      int64_t process_limit_bytes, int64_t data_bytes);
+                                      at::ScalarType image_type, int64_t process_limit_bytes,
+                                      int64_t data_bytes);
 
 }  // namespace qsweep::engine
 
