@@ -21,7 +21,7 @@ inline const ModelShape kShape = {"golden",       32, 8, 32, 2, 2, 4, 5, 1e-6, {
 
 inline const TensorFile& Golden() {
   static const TensorFile& file = *new TensorFile(
-      *ReadTensorFile(std::string(QSWEEP_SOURCE_DIR) + "/tests/golden/vit.safetensors"));
+      *ReadTensorFile(QSWEEP_SOURCE_DIR "/tests/golden/vit.safetensors"));
   return file;
 }
 
