@@ -13,7 +13,6 @@
 #include "storage/logs.h"
 #include "storage/measurements.h"
 #include "storage/metrics.h"
-#include "storage/results.h"
 #include "storage/runs.h"
 
 namespace qsweep {
@@ -34,8 +33,13 @@ bool InStore(Turn& turn, const std::string& sha256) {
 // Stores events of one live attempt, in order.
 class EventWriter {
  public:
-  EventWriter(Turn& turn, core::Run& run)
-      : turn_(turn), t_(turn.transaction), run_(run), attempt_(run.last_attempt()) {}
+  // `results` are those of the finished events to come, in order.
+  EventWriter(Turn& turn, core::Run& run, const std::vector<storage::StoredResult>& results)
+      : turn_(turn),
+        t_(turn.transaction),
+        run_(run),
+        attempt_(run.last_attempt()),
+        next_result_(results.begin()) {}
 
   absl::Status Write(const v1::Event& event) {
     switch (event.kind_case()) {
@@ -51,7 +55,7 @@ class EventWriter {
       case v1::Event::kLog:
         return Log(event, event.log().level(), event.log().text());
       case v1::Event::kFinished:
-        return Write(event.finished().result());
+        return Write(event.finished().result(), *next_result_++);
       case v1::Event::kFailed:
         return Log(event, "error", event.failed().message());
       case v1::Event::kEvaluation:   // its numbers are metrics, too, and the result keeps the
@@ -95,7 +99,7 @@ class EventWriter {
   }
 
   // Only if all its files are there: a run without its products has not succeeded.
-  absl::Status Write(const v1::RunResult& result) {
+  absl::Status Write(const v1::RunResult& result, const storage::StoredResult& stored) {
     for (const v1::FileFact& file : result.files()) {
       if (!InStore(turn_, file.sha256())) {
         const std::string text = absl::StrCat(file.name(), " is not in the store: result refused");
@@ -108,7 +112,7 @@ class EventWriter {
                                               file.name(), 0, file.sha256()));
     }
     last_step_ = std::max(last_step_, result.steps());
-    RETURN_IF_ERROR(storage::PutResult(t_, attempt_, result));
+    RETURN_IF_ERROR(storage::PutResult(t_, attempt_, stored));
     return Learn(result);
   }
 
@@ -149,6 +153,7 @@ class EventWriter {
   storage::Transaction& t_;
   core::Run& run_;
   const AttemptId attempt_;
+  std::vector<storage::StoredResult>::const_iterator next_result_;
   int64_t last_step_ = 0;
   int64_t total_steps_ = 0;
 };
@@ -158,8 +163,9 @@ bool SamePlace(uint64_t a, uint64_t b) {
   return std::max<uint64_t>(a, 8) == std::max<uint64_t>(b, 8);
 }
 
-absl::Status StoreBatch(Turn& turn, core::Run& run, const v1::EventBatch& batch) {
-  EventWriter writer(turn, run);
+absl::Status StoreBatch(Turn& turn, core::Run& run, const v1::EventBatch& batch,
+                        const std::vector<storage::StoredResult>& results) {
+  EventWriter writer(turn, run, results);
   for (const v1::Event& event : batch.events()) RETURN_IF_ERROR(writer.Write(event));
   RETURN_IF_ERROR(storage::AdvanceAckedOffset(turn.transaction, run.last_attempt(),
                                               run.acked_offset, batch.end_offset()));
@@ -169,7 +175,8 @@ absl::Status StoreBatch(Turn& turn, core::Run& run, const v1::EventBatch& batch)
 
 }  // namespace
 
-void TakeEvents(Turn& turn, core::SessionNumber session, const v1::EventBatch& batch) {
+void TakeEvents(Turn& turn, core::SessionNumber session, const v1::EventBatch& batch,
+                const std::vector<storage::StoredResult>& results) {
   const AttemptId attempt{RunId(batch.attempt().run_id()), AttemptNumber(batch.attempt().number())};
   core::OnContact(turn.state, turn.now, session);
   core::Run* run = core::FindLive(turn.state, session, attempt);
@@ -179,7 +186,7 @@ void TakeEvents(Turn& turn, core::SessionNumber session, const v1::EventBatch& b
   }
   if (SamePlace(batch.begin_offset(), run->acked_offset) &&
       batch.end_offset() > batch.begin_offset()) {
-    if (const absl::Status status = StoreBatch(turn, *run, batch); !status.ok()) {
+    if (const absl::Status status = StoreBatch(turn, *run, batch, results); !status.ok()) {
       LogError(LogTag(attempt) + std::string(status.message()));  // the commit will fail
     }
     turn.Touch(run->id);

@@ -2,15 +2,20 @@
 #ifndef QSWEEP_SCHEDULER_EVENTS_H_
 #define QSWEEP_SCHEDULER_EVENTS_H_
 
+#include <vector>
+
 #include "qsweep/v1/worker.pb.h"
 #include "scheduler/core/state.h"
 #include "scheduler/rounds.h"
+#include "storage/results.h"
 
 namespace qsweep {
 
 // Stores a batch and acknowledges it, in order and once: a batch that does not begin where the
 // stored ones end is answered with where they end. An attempt that is not live is refused.
-void TakeEvents(Turn& turn, core::SessionNumber session, const v1::EventBatch& batch);
+// `results` are those of the batch's finished events, in order.
+void TakeEvents(Turn& turn, core::SessionNumber session, const v1::EventBatch& batch,
+                const std::vector<storage::StoredResult>& results);
 
 // FailedPrecondition if the attempt is not live; PermissionDenied if it is not the worker's (empty:
 // any worker's).

@@ -48,7 +48,9 @@ struct Store {
   absl::Status operator()(const core::AttemptStarted& started) const {
     turn.Touch(started.attempt.run);
     RETURN_IF_ERROR(storage::StartRun(t, started.attempt, turn.unix_us));
-    RETURN_IF_ERROR(storage::SupersedeMetrics(t, started.attempt.run, started.resume_step));
+    if (started.attempt.number > AttemptNumber(1)) {
+      RETURN_IF_ERROR(storage::SupersedeMetrics(t, started.attempt.run, started.resume_step));
+    }
     return storage::InsertAttempt(t, started.attempt, started.worker, started.resume_step,
                                   started.memory_bytes, turn.unix_us);
   }

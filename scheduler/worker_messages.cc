@@ -10,7 +10,6 @@
 #include "scheduler/events.h"
 #include "scheduler/service/requests.h"
 #include "scheduler/text.h"
-#include "storage/results.h"
 #include "storage/workers.h"
 
 namespace qsweep {
@@ -44,7 +43,16 @@ absl::Status TakeHello(Turn& turn, core::SessionNumber session, const v1::Hello&
   return absl::OkStatus();
 }
 
-absl::Status TakeMessage(Turn& turn, core::SessionNumber session, v1::FromWorker& message) {
+std::vector<storage::StoredResult> StoredResults(const v1::FromWorker& message) {
+  std::vector<storage::StoredResult> results;
+  for (const v1::Event& event : message.events().events()) {
+    if (event.has_finished()) results.emplace_back(event.finished().result());
+  }
+  return results;
+}
+
+absl::Status TakeMessage(Turn& turn, core::SessionNumber session, v1::FromWorker& message,
+                         const std::vector<storage::StoredResult>& results) {
   switch (message.kind_case()) {
     case v1::FromWorker::kHello:
       return absl::InvalidArgumentError("a session begins with hello and says it once");
@@ -55,7 +63,7 @@ absl::Status TakeMessage(Turn& turn, core::SessionNumber session, v1::FromWorker
       }
       return absl::OkStatus();
     case v1::FromWorker::kEvents:
-      TakeEvents(turn, session, message.events());
+      TakeEvents(turn, session, message.events(), results);
       return absl::OkStatus();
     case v1::FromWorker::kEnded:
       return TakeEnd(turn, session, std::move(*message.mutable_ended()));

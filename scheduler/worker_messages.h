@@ -4,10 +4,12 @@
 #define QSWEEP_SCHEDULER_WORKER_MESSAGES_H_
 
 #include <memory>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "qsweep/v1/worker.pb.h"
 #include "scheduler/rounds.h"
+#include "storage/results.h"
 
 namespace qsweep {
 
@@ -15,8 +17,12 @@ namespace qsweep {
 // the stream must end then.
 absl::Status TakeHello(Turn& turn, core::SessionNumber session, const v1::Hello& hello,
                        std::shared_ptr<Outbox> outbox);
-// Any other message; InvalidArgument for a second hello and for what this qsweep does not know.
-absl::Status TakeMessage(Turn& turn, core::SessionNumber session, v1::FromWorker& message);
+// What of a message's events takes long to prepare; on any thread, so that the loop need not do it.
+std::vector<storage::StoredResult> StoredResults(const v1::FromWorker& message);
+// Any other message, with its StoredResults; InvalidArgument for a second hello and for what this
+// qsweep does not know.
+absl::Status TakeMessage(Turn& turn, core::SessionNumber session, v1::FromWorker& message,
+                         const std::vector<storage::StoredResult>& results);
 // The stream is over.
 void TakeDisconnect(Turn& turn, core::SessionNumber session);
 

@@ -204,7 +204,7 @@ TEST_F(Repositories, ResultsComeBackWhole) {
   v1::QuantizationFacts facts;
   facts.set_layers_quantized(48);
   ASSERT_TRUE(Do([&](Transaction& t) {
-                EXPECT_TRUE(PutResult(t, Attempt(2), result).ok());
+                EXPECT_TRUE(PutResult(t, Attempt(2), StoredResult(result)).ok());
                 return PutQuantization(t, run_, facts);
               }).ok());
   EXPECT_EQ(ReadResult(database(), run_).value()->steps(), 7);

@@ -29,15 +29,19 @@ absl::Status PutQuantization(Transaction& transaction, RunId run,
       run, ToJson(facts));
 }
 
-absl::Status PutResult(Transaction& transaction, const AttemptId& attempt,
-                       const v1::RunResult& result) {
+StoredResult::StoredResult(const v1::RunResult& result) : json(ToJson(result)) {
   v1::Evaluation best = result.best();
   best.clear_confusion();
+  best_json = ToJson(best);
+}
+
+absl::Status PutResult(Transaction& transaction, const AttemptId& attempt,
+                       const StoredResult& result) {
   return transaction.ExecuteOne(
       "INSERT INTO results (run_id, result_json, best_json, attempt) VALUES (?, ?, ?, ?) "
       "ON CONFLICT (run_id) DO UPDATE SET result_json = excluded.result_json, "
       "best_json = excluded.best_json, attempt = excluded.attempt",
-      attempt.run, ToJson(result), ToJson(best), attempt.number);
+      attempt.run, result.json, result.best_json, attempt.number);
 }
 
 absl::StatusOr<std::optional<v1::QuantizationFacts>> ReadQuantization(Database& database,

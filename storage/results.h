@@ -3,6 +3,7 @@
 #define QSWEEP_STORAGE_RESULTS_H_
 
 #include <optional>
+#include <string>
 
 #include "common/ids.h"
 #include "qsweep/v1/result.pb.h"
@@ -12,8 +13,14 @@ namespace qsweep::storage {
 
 absl::Status PutQuantization(Transaction& transaction, RunId run,
                              const v1::QuantizationFacts& facts);
+// A result as it is stored; on any thread, since it takes longer than storing it.
+struct StoredResult {
+  explicit StoredResult(const v1::RunResult& result);
+  std::string json;
+  std::string best_json;
+};
 absl::Status PutResult(Transaction& transaction, const AttemptId& attempt,
-                       const v1::RunResult& result);
+                       const StoredResult& result);
 
 absl::StatusOr<std::optional<v1::QuantizationFacts>> ReadQuantization(Database& database,
                                                                       RunId run);

@@ -42,6 +42,7 @@ void WorkerSession::Close(const absl::Status& reason) {
 
 void WorkerSession::OnReadDone(bool ok) {
   if (!ok) return Close(absl::OkStatus());  // the worker has closed its side, or is gone
+  results_ = StoredResults(received_);
   loop_.PostMessage([self = shared_from_this()](Turn& turn) {
     if (const absl::Status status = self->Take(turn); !status.ok()) {
       LogWarning(absl::StrCat("session ", self->number_, ": ", status.message()));
@@ -54,7 +55,7 @@ void WorkerSession::OnReadDone(bool ok) {
 
 absl::Status WorkerSession::Take(Turn& turn) {
   RETURN_IF_ERROR(door_.StillGood(caller_));
-  if (greeted_) return TakeMessage(turn, number_, received_);
+  if (greeted_) return TakeMessage(turn, number_, received_, results_);
   if (!received_.has_hello()) return absl::InvalidArgumentError("a session begins with hello");
   RETURN_IF_ERROR(CheckHello(received_.hello()));
   RETURN_IF_ERROR(door_.Admit(turn, caller_, WorkerId(received_.hello().info().id())));

@@ -6,10 +6,12 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <vector>
 
 #include "qsweep/v1/worker.pb.h"
 #include "scheduler/loop.h"
 #include "scheduler/service/door.h"
+#include "storage/results.h"
 
 namespace qsweep {
 
@@ -44,8 +46,10 @@ class WorkerSession : public grpc::ServerBidiReactor<v1::FromWorker, v1::ToWorke
   const Caller caller_;
   const core::SessionNumber number_;
   std::shared_ptr<WorkerSession> self_;  // until OnDone
-  v1::FromWorker received_;              // belongs to gRPC, then to the loop, in turns
-  bool greeted_ = false;                 // the loop's thread
+  // Belong to gRPC, then to the loop, in turns.
+  v1::FromWorker received_;
+  std::vector<storage::StoredResult> results_;  // of received_
+  bool greeted_ = false;                        // the loop's thread
 
   std::mutex mutex_;
   // Guarded by mutex_.

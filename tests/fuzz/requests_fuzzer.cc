@@ -82,7 +82,7 @@ class Target {
     (void)loop_->Do([&](Turn& turn) {
       return message.has_hello()
                  ? TakeHello(turn, session, message.hello(), std::make_shared<NoOutbox>())
-                 : TakeMessage(turn, last_greeted_, message);
+                 : TakeMessage(turn, last_greeted_, message, StoredResults(message));
     });
     if (message.has_hello()) last_greeted_ = session;
     QSWEEP_CHECK(loop_->status().ok());

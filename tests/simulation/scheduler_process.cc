@@ -57,7 +57,7 @@ void Stream::Receive(v1::FromWorker message) {
     if (self->greeted_) {
       core::SessionNumber session = self->number_;
       self->world_.scheduler().Corrupt(&session, &message);
-      status = TakeMessage(turn, session, message);
+      status = TakeMessage(turn, session, message, StoredResults(message));
     } else {
       self->greeted_ = true;
       status = TakeHello(turn, self->number_, message.hello(), self);

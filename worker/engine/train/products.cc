@@ -38,7 +38,7 @@ absl::StatusOr<std::vector<v1::FileFact>> WriteProducts(const std::string& direc
   std::vector<std::string> names = {WeightsName(method)};
   RETURN_IF_ERROR(WriteTensorFile(JoinPath(directory, names.front()), model.Product()));
   if (method == "lora") {
-    names.push_back(kAdapterConfigFile);
+    names.emplace_back(kAdapterConfigFile);
     RETURN_IF_ERROR(WriteFileAtomic(JoinPath(directory, names.back()),
                                     model.PeftConfigJson(spec.model().name())));
   }
