@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -9,7 +10,6 @@
 #include <cerrno>
 #include <filesystem>
 
-#include "absl/cleanup/cleanup.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -117,14 +117,15 @@ absl::StatusOr<ExitStatus> WaitSubprocess(pid_t pid, absl::Duration timeout) {
 absl::StatusOr<std::string> RunForOutput(const std::vector<std::string>& argv,
                                          absl::Duration timeout,
                                          const std::string& working_directory) {
-  std::string directory = (std::filesystem::temp_directory_path() / "qsweep-run-XXXXXX").string();
-  if (::mkdtemp(directory.data()) == nullptr) return ErrnoStatus(errno, directory, "create");
-  const absl::Cleanup remove = [&directory] { (void)RemoveTree(directory); };
+  // Files in memory: a process that is killed leaves nothing on the disk.
+  const FileDescriptor out(::memfd_create("out", MFD_CLOEXEC));
+  const FileDescriptor err(::memfd_create("err", MFD_CLOEXEC));
+  if (!out.valid() || !err.valid()) return ErrnoStatus(errno, argv[0], "make files for");
   SubprocessOptions options;
   options.argv = argv;
   options.working_directory = working_directory;
-  options.stdout_path = JoinPath(directory, "out");
-  options.stderr_path = JoinPath(directory, "err");
+  options.stdout_path = absl::StrCat("/proc/self/fd/", out.get());
+  options.stderr_path = absl::StrCat("/proc/self/fd/", err.get());
   ASSIGN_OR_RETURN(const pid_t pid, StartSubprocess(options));
   const absl::StatusOr<ExitStatus> exit = WaitSubprocess(pid, timeout);
   if (!exit.ok()) {

@@ -50,10 +50,10 @@ class Placement {
         Start(head, *worker);
       } else {
         unplaced.push_back(head);
-        NoteReason(head);
       }
     }
     unplaced.insert(unplaced.end(), heads_.begin(), heads_.end());
+    for (const Head& head : unplaced) NoteReason(head);
     Preempt(std::move(unplaced));
   }
 
@@ -146,10 +146,9 @@ class Placement {
     return rate == state_.rates.end() ? 0 : rate->second;
   }
 
-  // For the history, once a line: what its runs first waited for.
+  // For the history: what the line's first run waited for last, before it was placed.
   void NoteReason(const Head& head) {
-    std::string& reason = state_.reasons[*head.line];
-    if (reason.empty()) reason = WaitingReason(state_, now_, state_.runs.at(head.run));
+    state_.reasons[*head.line] = WaitingReason(state_, now_, state_.runs.at(head.run));
   }
 
   // --- Preemption

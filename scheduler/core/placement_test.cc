@@ -127,7 +127,27 @@ TEST_F(CoreTest, TheHistoryTellsHowLongARunWaitedAndWhy) {
   for (const Change& change : effects_.changes) {
     if (const auto* noted = std::get_if<Noted>(&change)) last = noted->text;
   }
-  EXPECT_EQ(last, "assigned to w, after 30 s: every worker that fits was busy");
+  EXPECT_EQ(last, "assigned to w, after 30 s: every worker that fits is busy");
+}
+
+TEST_F(CoreTest, TheHistoryTellsOfQuarantineToo) {
+  const RunId run = SubmitOne(Key(1));
+  const SessionNumber worker = Connect("w");
+  const auto runs = [&] { return Get(run).state == v1::RUN_STATE_RUNNING; };
+  for (int fault = 0; fault < state_.policy.quarantine_after || !runs();) {
+    if (runs()) {
+      ++fault;
+      End(worker, Live(run), v1::BLAME_MACHINE);
+    }
+    Beat(worker);
+    Pass(absl::Seconds(1));
+  }
+  std::string last;
+  for (const Change& change : effects_.changes) {
+    if (const auto* noted = std::get_if<Noted>(&change)) last = noted->text;
+  }
+  EXPECT_THAT(last, testing::MatchesRegex("assigned to w, after [0-9]+ s: every worker that fits "
+                                          "is in quarantine after repeated faults"));
 }
 
 TEST_F(CoreTest, AMeasuredPeakReplacesTheEstimate) {

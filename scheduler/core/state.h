@@ -171,7 +171,7 @@ struct State {
   std::map<WorkerId, Worker> workers;
   absl::flat_hash_map<SessionNumber, WorkerId> sessions;
   std::map<Line, std::set<Position>> queue;  // no empty lines
-  std::map<Line, std::string> reasons;       // why a line's first run could not be placed at first
+  std::map<Line, std::string> reasons;       // why a line's first run was not placed last time
   std::set<std::pair<Time, RunId>> delayed;
   // By kind: by how much the largest measured peak was above the estimate for its micro-batch.
   absl::flat_hash_map<std::string, int64_t> excess_bytes;

@@ -196,10 +196,9 @@ void StartAttempt(State& state, Time now, Run& run, Worker& worker, Effects& eff
   std::string note = absl::StrCat("assigned to ", worker.info.name());
   if (run.resume_step > 0) absl::StrAppend(&note, ", from step ", run.resume_step);
   if (const int64_t waited = absl::ToInt64Seconds(now - run.queued_at); waited > 0) {
+    absl::StrAppend(&note, ", after ", waited, " s");
     const auto reason = state.reasons.find(LineOf(run));
-    absl::StrAppend(
-        &note, ", after ", waited,
-        " s: ", reason != state.reasons.end() ? reason->second : "every worker that fits was busy");
+    if (reason != state.reasons.end()) absl::StrAppend(&note, ": ", reason->second);
   }
   Withdraw(state, run);
   Sweep& sweep = state.sweeps.at(run.sweep);
