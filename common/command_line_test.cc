@@ -1,5 +1,6 @@
 #include "common/command_line.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
@@ -86,18 +87,19 @@ TEST_F(CommandLineTest, DoesTheLastCommandNamed) {
   EXPECT_EQ(done_, "more");
 }
 
-TEST_F(CommandLineTest, SaysWhatIsWrong) {
-  EXPECT_EQ(Complaint({"run", "a", "--slots", "9"}),
-            "tool: --slots: Value 9 not in range 1 to 8; see tool --help or tool COMMAND --help\n");
-  EXPECT_EQ(Complaint({"run", "a", "--kind", "xml"}),
-            "tool: --kind: xml not in {csv,jsonl}; see tool --help or tool COMMAND --help\n");
-  EXPECT_EQ(Complaint({"run"}), "tool: FILE is required; see tool --help or tool COMMAND --help\n");
-  EXPECT_EQ(Complaint({"db"}),
-            "tool: one of check is required; see tool --help or tool COMMAND --help\n");
-  EXPECT_EQ(Complaint({}),
-            "tool: one of run, db, list is required; see tool --help or tool COMMAND --help\n");
-  EXPECT_NE(Complaint({"run", "a", "--memory", "much"}).find("--memory"), std::string::npos);
-  EXPECT_NE(Complaint({"run", "a", "--unknown"}).find("--unknown"), std::string::npos);
+// The wording between is CLI11's, and differs from version to version.
+TEST_F(CommandLineTest, SaysWhatIsWrongAndWhereHelpIs) {
+  const auto says = [](const std::string& what) {
+    return testing::MatchesRegex("tool: .*" + what +
+                                 ".*; see tool --help or tool COMMAND --help\n");
+  };
+  EXPECT_THAT(Complaint({"run", "a", "--slots", "9"}), says("--slots.*9"));
+  EXPECT_THAT(Complaint({"run", "a", "--kind", "xml"}), says("--kind.*xml.*csv,jsonl"));
+  EXPECT_THAT(Complaint({"run", "a", "--memory", "much"}), says("--memory"));
+  EXPECT_THAT(Complaint({"run", "a", "--unknown"}), says("--unknown"));
+  EXPECT_THAT(Complaint({"run"}), says("FILE is required"));
+  EXPECT_THAT(Complaint({"db"}), says("one of check is required"));
+  EXPECT_THAT(Complaint({}), says("one of run, db, list is required"));
 }
 
 TEST_F(CommandLineTest, HelpsAndNamesItsVersion) {
@@ -107,8 +109,8 @@ TEST_F(CommandLineTest, HelpsAndNamesItsVersion) {
   testing::internal::CaptureStdout();
   EXPECT_EQ(Parse({"run", "--help"}), 0);
   const std::string help = testing::internal::GetCapturedStdout();
-  EXPECT_NE(help.find("=512M"), std::string::npos) << help;  // a default
-  EXPECT_NE(help.find("{csv,jsonl}"), std::string::npos) << help;
+  EXPECT_THAT(help, testing::HasSubstr("512M"));  // a default
+  EXPECT_THAT(help, testing::HasSubstr("{csv,jsonl}"));
 }
 
 }  // namespace
