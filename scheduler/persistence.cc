@@ -48,7 +48,7 @@ struct Store {
   absl::Status operator()(const core::AttemptStarted& started) const {
     turn.Touch(started.attempt.run);
     RETURN_IF_ERROR(storage::StartRun(t, started.attempt, turn.unix_us));
-    if (started.attempt.number > AttemptNumber(1)) {
+    if (started.attempt.number > AttemptNumber(1)) {  // before the first there were no points
       RETURN_IF_ERROR(storage::SupersedeMetrics(t, started.attempt.run, started.resume_step));
     }
     return storage::InsertAttempt(t, started.attempt, started.worker, started.resume_step,

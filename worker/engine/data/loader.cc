@@ -26,8 +26,8 @@ constexpr size_t kBatchesAhead = 2;
 constexpr int kDecoderNice = 5;
 
 // To the nearest, as tensors are converted; at::Tensor::copy_ would call for the training threads.
-void Narrow(const std::vector<float>& from, c10::BFloat16* to) {
-  for (size_t i = 0; i < from.size(); ++i) to[i] = c10::BFloat16(from[i]);
+void Narrow(const float* from, int64_t count, c10::BFloat16* to) {
+  for (int64_t i = 0; i < count; ++i) to[i] = c10::BFloat16(from[i]);
 }
 
 }  // namespace
@@ -168,7 +168,11 @@ class TrainingLoader::Prefetcher {
     }
     if (Mixes(spec_)) {
       MixBatch(spec_, seed_, epoch, indices, dataset_.classes, &batch);
-      batch.images = batch.images.to(type_);
+      if (type_ == at::kBFloat16) {
+        const at::Tensor narrow = at::empty(batch.images.sizes(), type_);
+        Narrow(batch.images.data_ptr<float>(), narrow.numel(), narrow.data_ptr<c10::BFloat16>());
+        batch.images = narrow;
+      }
     }
     return batch;
   }
@@ -184,7 +188,7 @@ class TrainingLoader::Prefetcher {
       const int64_t at = static_cast<int64_t>(i) * values;
       float* const out = narrow ? wide.data() : images.data_ptr<float>() + at;
       transform_.Training(indices[i], spec_, seed_, epoch, out);
-      if (narrow) Narrow(wide, images.data_ptr<c10::BFloat16>() + at);
+      if (narrow) Narrow(out, values, images.data_ptr<c10::BFloat16>() + at);
     }
     return images;
   }
