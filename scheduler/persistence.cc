@@ -64,9 +64,14 @@ struct Store {
     if (moved.to == v1::RUN_STATE_SUCCEEDED && moved.reused == RunId()) {
       RETURN_IF_ERROR(Drop(turn, moved.run, storage::ArtifactRole::kCheckpoint));
     }
-    storage::RunMove move{moved.run,    moved.from,   moved.to,
-                          moved.blame,  moved.error,  moved.reused,
-                          moved.resource_failures, moved.machine_faults};
+    storage::RunMove move{moved.run,
+                          moved.from,
+                          moved.to,
+                          moved.blame,
+                          moved.error,
+                          moved.reused,
+                          moved.resource_failures,
+                          moved.machine_faults};
     if (moved.delay > absl::ZeroDuration()) move.not_before_us = UnixAfter(moved.delay);
     for (const WorkerId& worker : moved.avoided) move.avoided.push_back(worker.value());
     return storage::MoveRun(t, move, turn.unix_us);

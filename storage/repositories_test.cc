@@ -109,8 +109,9 @@ TEST_F(Repositories, StatesChangeByCompareAndSet) {
 
 TEST_F(Repositories, OneLiveAttemptARun) {
   Start(1, 0);
-  EXPECT_FALSE(
-      Do([&](Transaction& t) { return InsertAttempt(t, Attempt(2), WorkerId("w1"), 0, 0, 1); }).ok());
+  EXPECT_FALSE(Do([&](Transaction& t) {
+                 return InsertAttempt(t, Attempt(2), WorkerId("w1"), 0, 0, 1);
+               }).ok());
   EXPECT_EQ(ListRunningAttempts(database()).value().size(), 1u);
   const auto end = [&](Transaction& t) {
     return EndAttempt(t, Attempt(1), "lost", v1::BLAME_CONTROL_PLANE, "lease expired", "", 20);

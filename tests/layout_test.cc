@@ -16,10 +16,9 @@ namespace fs = std::filesystem;
 
 const fs::path kRoot = QSWEEP_SOURCE_DIR;
 // Longest name first: a file belongs to the first room it lies in.
-const std::vector<std::string> kRooms = {"scheduler/core", "worker/agent", "worker/engine",
-                                         "common",         "storage",      "scheduler",
-                                         "qctl",           "analysis",     "tests",
-                                         "bench"};
+const std::vector<std::string> kRooms = {
+    "scheduler/core", "worker/agent", "worker/engine", "common", "storage",
+    "scheduler",      "qctl",         "analysis",      "tests",  "bench"};
 
 struct SourceFile {
   std::string path;  // relative to the root

@@ -34,7 +34,7 @@ int64_t DatasetBytes(const v1::Dataset& spec) {
                                      limited(dataset->test_images, spec.eval_limit()));
 }
 
-// The effective batch in fp32, decoded; one in use, two ahead.
+// The effective batch, decoded: one in use, two ahead. In fp32, as where the processor has no bf16.
 int64_t BatchBytes(const v1::Dataset& spec, int64_t size) {
   return 3 * int64_t{spec.batch_size()} * 3 * size * size * kFloat;
 }

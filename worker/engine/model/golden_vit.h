@@ -20,8 +20,8 @@ inline const ModelShape kShape = {"golden",       32, 8, 32, 2, 2, 4, 5, 1e-6, {
                                   {0.5, 0.5, 0.5}};
 
 inline const TensorFile& Golden() {
-  static const TensorFile& file = *new TensorFile(
-      *ReadTensorFile(QSWEEP_SOURCE_DIR "/tests/golden/vit.safetensors"));
+  static const TensorFile& file =
+      *new TensorFile(*ReadTensorFile(QSWEEP_SOURCE_DIR "/tests/golden/vit.safetensors"));
   return file;
 }
 
