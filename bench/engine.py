@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Times qtrain's training step beside PyTorch eager (a script in the form of torch_vit_lora.py).
+"""Times qtrain's training step beside PyTorch eager: a script of yours that takes --model tiny|small, --precision
+bf16|fp32, --threads and --steps and prints JSON with images_per_s, rss_before_mb and rss_peak_mb.
 
 All configurations run in turn, several rounds of them, so that a machine that changes its speed changes
 it for all; a ratio is the median over rounds of the quotient within a round. Prints a table, and JSON with
 --json. Both engines: DeiT, LoRA r=8 on qkv, dropout 0.1, batch 32, 224 px, whole steps.
 
-  bench/engine.py --qtrain build/release/bin/qtrain --peer ../shared/peers/torch_vit_lora.py
+  bench/engine.py --qtrain build/release/bin/qtrain --peer PEER
 """
 import argparse
 import json
