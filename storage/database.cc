@@ -76,6 +76,9 @@ absl::Status ForgetNoSyncError(const std::string& path) {
   return WriteAgain(path + "-wal", SQLITE_OPEN_WAL, INT64_MAX);
 }
 
+// How long somebody with sqlite3 may write before we give up.
+constexpr int kBusyMs = 5000;
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path, Mode mode) {
@@ -90,6 +93,7 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path
       SQLITE_OPEN_READWRITE | create | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nullptr);
   std::unique_ptr<Database> database(new Database(handle, path));
   if (code != SQLITE_OK) return database->Error("open");
+  sqlite3_busy_timeout(handle, kBusyMs);
   RETURN_IF_ERROR(database->RefuseNewer());
   if (mode == Mode::kAsItIs) return database;
   RETURN_IF_ERROR(
