@@ -114,6 +114,12 @@ absl::Status Database::Error(absl::string_view what) const {
                       absl::StrCat(path_, ": ", what, ": ", sqlite3_errmsg(handle_)));
 }
 
+absl::Status Database::Doom(absl::string_view sql) {
+  const absl::Status error = Error(sql);
+  if (in_transaction_) transaction_error_.Update(error);
+  return error;
+}
+
 absl::Status Database::Script(const char* sql) {
   if (sqlite3_exec(handle_, sql, nullptr, nullptr, nullptr) != SQLITE_OK) return Error("execute");
   return absl::OkStatus();
@@ -195,7 +201,7 @@ absl::StatusOr<bool> Statement::Step() {
     case SQLITE_DONE:
       return false;
     default:
-      return database_.Error(sqlite3_sql(statement_));
+      return database_.Doom(sqlite3_sql(statement_));
   }
 }
 

@@ -46,6 +46,8 @@ class Database {
   friend class Transaction;
   Database(sqlite3* handle, std::string path) : handle_(handle), path_(std::move(path)) {}
   absl::Status Error(absl::string_view what) const;
+  // The error of a statement; the transaction around it, if there is one, will not commit.
+  absl::Status Doom(absl::string_view sql);
   absl::Status Script(const char* sql);
   absl::Status RefuseNewer();
   absl::Status Migrate();
@@ -56,6 +58,7 @@ class Database {
   std::string path_;
   absl::flat_hash_map<std::string, sqlite3_stmt*> prepared_;
   bool in_transaction_ = false;
+  absl::Status transaction_error_;  // the first in the transaction that is open, or was last
 };
 
 // Of SQLite, as in 3.40.1.

@@ -6,7 +6,9 @@
 #include <cmath>
 #include <map>
 #include <set>
+#include <thread>
 
+#include "absl/time/clock.h"
 #include "common/file.h"
 #include "storage/migrations.h"
 #include "storage/test_database.h"
@@ -164,6 +166,40 @@ TEST(Transaction, LosesACompareAndSetLoudly) {
       transaction.ExecuteOne("UPDATE workers SET last_seen_us = 1 WHERE id = 'nobody'");
   EXPECT_EQ(status.code(), absl::StatusCode::kAborted);
   EXPECT_EQ(transaction.Commit().code(), absl::StatusCode::kAborted);
+}
+
+TEST(Transaction, NeverCommitsAfterAFailedRead) {
+  TestDatabase test;
+  constexpr char kOverflow[] = "SELECT abs(?)";  // of the least integer there is
+  {
+    Transaction transaction(*test.database);
+    ASSERT_TRUE(transaction.ExecuteOne(kInsert, "a").ok());
+    EXPECT_FALSE(Statement(*test.database, kOverflow, INT64_MIN).Step().ok());
+    EXPECT_FALSE(transaction.Commit().ok());
+  }
+  EXPECT_EQ(Single(*test.database, "SELECT count(*) FROM workers"), 0);
+  EXPECT_FALSE(Statement(*test.database, kOverflow, INT64_MIN).Step().ok());  // in none
+  Transaction next(*test.database);
+  ASSERT_TRUE(next.ExecuteOne(kInsert, "a").ok());
+  EXPECT_EQ(next.Commit(), absl::OkStatus());
+}
+
+TEST(Transaction, WaitsForSomebodyWhoWritesForAnInstant) {
+  TestDatabase test;
+  sqlite3* other = nullptr;
+  ASSERT_EQ(sqlite3_open(test.path().c_str(), &other), SQLITE_OK);
+  ASSERT_EQ(sqlite3_exec(other, "BEGIN IMMEDIATE", nullptr, nullptr, nullptr), SQLITE_OK);
+  std::thread instant([other] {
+    absl::SleepFor(absl::Milliseconds(300));
+    sqlite3_exec(other, "COMMIT", nullptr, nullptr, nullptr);
+  });
+  {
+    Transaction transaction(*test.database);
+    EXPECT_TRUE(transaction.ExecuteOne(kInsert, "a").ok());
+    EXPECT_EQ(transaction.Commit(), absl::OkStatus());
+  }
+  instant.join();
+  sqlite3_close(other);
 }
 
 }  // namespace

@@ -8,8 +8,8 @@ namespace qsweep::storage {
 
 Transaction::Transaction(Database& database) : database_(database) {
   QSWEEP_CHECK(!database.in_transaction_);
-  error_ = database.Script("BEGIN IMMEDIATE");
-  open_ = database.in_transaction_ = error_.ok();
+  database.transaction_error_ = database.Script("BEGIN IMMEDIATE");
+  open_ = database.in_transaction_ = error().ok();
 }
 
 Transaction::~Transaction() {
@@ -20,24 +20,23 @@ Transaction::~Transaction() {
 }
 
 absl::Status Transaction::Commit() {
-  RETURN_IF_ERROR(error_);
+  RETURN_IF_ERROR(error());
   QSWEEP_CHECK(open_);
-  error_ = database_.Script("COMMIT");
-  if (error_.ok()) open_ = database_.in_transaction_ = false;
-  return error_;
+  database_.transaction_error_ = database_.Script("COMMIT");
+  if (error().ok()) open_ = database_.in_transaction_ = false;
+  return error();
 }
 
 int64_t Transaction::last_insert_id() const { return sqlite3_last_insert_rowid(database_.handle_); }
 
 absl::StatusOr<int64_t> Transaction::Finish(Statement& statement) {
-  const absl::StatusOr<bool> row = statement.Step();
-  if (!row.ok()) return error_ = row.status();
-  QSWEEP_CHECK(!*row);  // reading is Statement's business
+  ASSIGN_OR_RETURN(const bool row, statement.Step());
+  QSWEEP_CHECK(!row);  // reading is Statement's business
   return sqlite3_changes64(database_.handle_);
 }
 
 absl::Status Transaction::LostCompareAndSet(absl::string_view sql, int64_t changed) {
-  return error_ = absl::AbortedError(
+  return database_.transaction_error_ = absl::AbortedError(
              absl::StrCat(database_.path_, ": ", changed, " rows changed in place of one: ", sql));
 }
 

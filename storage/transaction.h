@@ -5,13 +5,14 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/status.h"
 #include "storage/database.h"
 
 namespace qsweep::storage {
 
 // The only way to write. All or nothing: rolled back unless Commit() has returned OK. The first
-// write that fails is remembered, and a transaction with a failed write never commits, whatever its
-// callers did with the error.
+// statement that fails, be it a read, is remembered, and a transaction with one never commits,
+// whatever its callers did with the error.
 class Transaction {
  public:
   // One at a time for each database.
@@ -23,7 +24,7 @@ class Transaction {
   // Returns the number of rows changed.
   template <typename... Args>
   absl::StatusOr<int64_t> Execute(absl::string_view sql, const Args&... args) {
-    if (!error_.ok()) return error_;
+    RETURN_IF_ERROR(error());
     Statement statement(database_, sql, args...);
     return Finish(statement);
   }
@@ -38,8 +39,8 @@ class Transaction {
 
   int64_t last_insert_id() const;
   Database& database() { return database_; }
-  // The first write that failed, if any.
-  const absl::Status& error() const { return error_; }
+  // Of the first statement that failed, if any.
+  const absl::Status& error() const { return database_.transaction_error_; }
 
   // On disk when it returns OK.
   absl::Status Commit();
@@ -49,7 +50,6 @@ class Transaction {
   absl::Status LostCompareAndSet(absl::string_view sql, int64_t changed);
 
   Database& database_;
-  absl::Status error_;
   bool open_ = false;
 };
 
