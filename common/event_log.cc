@@ -62,7 +62,7 @@ absl::Status EventLogWriter::Append(const v1::Event& event) {
   std::string record(kRecordHeader, '\0');
   if (!event.AppendToString(&record)) return absl::InternalError("event cannot be serialized");
   const absl::string_view payload = absl::string_view(record).substr(kRecordHeader);
-  if (static_cast<int64_t>(payload.size()) > kMaxEventBytes) {
+  if (payload.empty() || static_cast<int64_t>(payload.size()) > kMaxEventBytes) {
     return absl::InvalidArgumentError(absl::StrCat("an event of ", payload.size(), " bytes"));
   }
   PutUint32(static_cast<uint32_t>(payload.size()), record.data());
@@ -94,7 +94,7 @@ absl::StatusOr<EventLogChunk> ReadEventLog(const std::string& path, uint64_t off
       const absl::string_view rest = absl::string_view(bytes).substr(at);
       if (rest.size() < kRecordHeader) break;
       const uint64_t size = GetUint32(rest.data());
-      if (size > static_cast<uint64_t>(kMaxEventBytes)) return chunk;
+      if (size == 0 || size > static_cast<uint64_t>(kMaxEventBytes)) return chunk;
       if (rest.size() < kRecordHeader + size) break;
       const absl::string_view payload = rest.substr(kRecordHeader, size);
       v1::Event event;

@@ -35,10 +35,9 @@ TEST_F(EventLogTest, ReadsOnFromWhereItStopped) {
   ASSERT_TRUE(first.ok());
   ASSERT_EQ(first->events.size(), 1u);
   ASSERT_TRUE(writer->Append(Log("two")).ok());
-  ASSERT_TRUE(writer->Append(v1::Event()).ok());  // an empty payload is a record too
   ASSERT_TRUE(writer->Sync().ok());
   const auto rest = ReadEventLog(path(), first->end_offset, 1000);
-  ASSERT_EQ(rest->events.size(), 2u);
+  ASSERT_EQ(rest->events.size(), 1u);
   EXPECT_EQ(rest->begin_offset, first->end_offset);
   EXPECT_EQ(rest->events[0].log().text(), "two");
   EXPECT_EQ(rest->end_offset, Bytes().size());
@@ -84,6 +83,18 @@ TEST_F(EventLogTest, EveryFlippedByteEndsTheLogThere) {
     EXPECT_EQ(chunk->events.size(), 1u) << i;
     EXPECT_EQ(chunk->end_offset, end) << i;
   }
+}
+
+TEST_F(EventLogTest, ZerosEndTheLog) {
+  auto writer = EventLogWriter::Create(path());
+  ASSERT_TRUE(writer->Append(Log("first")).ok());
+  const uint64_t end = Bytes().size();
+  ASSERT_EQ(::truncate(path().c_str(), static_cast<off_t>(end + 4096)), 0);
+  const auto chunk = ReadEventLog(path(), 0, 1 << 20);
+  ASSERT_TRUE(chunk.ok()) << chunk.status();
+  EXPECT_EQ(chunk->events.size(), 1u);
+  EXPECT_EQ(chunk->end_offset, end);
+  EXPECT_EQ(writer->Append(v1::Event()).code(), absl::StatusCode::kInvalidArgument);
 }
 
 TEST_F(EventLogTest, RefusesOtherFiles) {
