@@ -21,9 +21,10 @@
 namespace qsweep::qctl {
 namespace {
 
-// Names come from a file or from another machine: they may not lead out of the directory.
+// Names come from a file or from another machine: they may not lead out of the directory. What a
+// sweep may be called is not judged again here, when all is trained.
 absl::StatusOr<std::string> SafeName(const std::string& name) {
-  if (name.empty() || name[0] == '.' || absl::StrContains(name, '/') ||
+  if (name.empty() || name == "." || name == ".." || absl::StrContains(name, '/') ||
       absl::StrContains(name, '\0') || name.size() > 255) {
     return absl::InvalidArgumentError(
         absl::StrCat("'", Printable(name), "' cannot be the name of a file"));
