@@ -95,7 +95,9 @@ absl::StatusOr<std::unique_ptr<MetricsServer>> MetricsServer::Start(
     return absl::InvalidArgumentError(
         absl::StrCat("metrics address '", address, "': write HOST:PORT"));
   }
-  const std::string host = address.substr(0, colon);
+  std::string host = address.substr(0, colon);
+  const bool bracketed = host.front() == '[' && host.back() == ']';
+  if (bracketed) host = host.substr(1, host.size() - 2);  // as getaddrinfo takes an IPv6 address
   auto impl = std::make_unique<Impl>();
   impl->server.new_task_queue = [] { return new httplib::ThreadPool(kThreads); };
   // The library would share the port with whoever else has it.
@@ -122,7 +124,7 @@ absl::StatusOr<std::unique_ptr<MetricsServer>> MetricsServer::Start(
         address, ": cannot serve metrics there; is another program using the address?"));
   }
   std::unique_ptr<MetricsServer> server(new MetricsServer(std::move(impl)));
-  server->address_ = absl::StrCat(host, ":", port);
+  server->address_ = absl::StrCat(address.substr(0, colon), ":", port);
   server->impl_->thread =
       std::thread([&http = server->impl_->server] { http.listen_after_bind(); });
   while (!server->impl_->server.is_running()) std::this_thread::yield();

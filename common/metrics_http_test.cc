@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <httplib.h>
+#include <unistd.h>
 
 namespace qsweep {
 namespace {
@@ -42,6 +43,13 @@ TEST(MetricsServer, ServesOnePageAndNothingElse) {
   EXPECT_THAT(page->body, HasSubstr("process_resident_memory_bytes "));
   EXPECT_EQ(client.Get("/")->status, 404);
   EXPECT_EQ(client.Post("/metrics", std::string(100'000, 'x'), "text/plain")->status / 100, 4);
+}
+
+TEST(MetricsServer, TakesAnIpv6AddressInBrackets) {
+  if (::access("/proc/net/if_inet6", R_OK) != 0) GTEST_SKIP() << "no IPv6 here";
+  const auto server = MetricsServer::Start("[::1]:0", [] { return MetricsPage(); });
+  ASSERT_TRUE(server.ok()) << server.status();
+  EXPECT_EQ((*server)->address().substr(0, 6), "[::1]:");
 }
 
 TEST(MetricsServer, SaysThatItsAddressIsTakenOrNone) {

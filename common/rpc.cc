@@ -1,8 +1,11 @@
 #include "common/rpc.h"
 
+#include <arpa/inet.h>
 #include <grpc/support/log.h>
+#include <netinet/in.h>
 
 #include <cstdlib>
+#include <optional>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -49,6 +52,28 @@ std::shared_ptr<grpc::Channel> Dial(const std::string& address,
   return grpc::CreateCustomChannel(address, credentials, arguments);
 }
 
+bool IsIpv6(const std::string& host) {
+  in6_addr address;
+  return ::inet_pton(AF_INET6, host.substr(0, host.find('%')).c_str(), &address) == 1;
+}
+
+struct HostAndPort {
+  std::string host;  // without brackets; empty: it is none
+  std::optional<std::string> port;
+};
+
+HostAndPort Split(const std::string& text) {
+  if (IsIpv6(text)) return {text, std::nullopt};
+  const size_t colon = text.rfind(':');
+  const bool has_port = colon != std::string::npos && !absl::EndsWith(text, "]");
+  HostAndPort parts{text.substr(0, has_port ? colon : text.size()), std::nullopt};
+  if (has_port) parts.port = text.substr(colon + 1);
+  const bool bracketed = absl::StartsWith(parts.host, "[") && absl::EndsWith(parts.host, "]");
+  if (bracketed) parts.host = parts.host.substr(1, parts.host.size() - 2);
+  const bool possible = bracketed ? IsIpv6(parts.host) : !absl::StrContains(parts.host, ':');
+  return possible ? parts : HostAndPort();
+}
+
 }  // namespace
 
 absl::StatusOr<std::string> ParseAddress(const std::string& text) {
@@ -60,23 +85,29 @@ absl::StatusOr<std::string> ParseAddress(const std::string& text) {
     }
     return text;
   }
-  const size_t colon = text.rfind(':');
-  if (text.empty() || colon == 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("address '", text, "': write unix:PATH, HOST or HOST:PORT"));
+  const HostAndPort parts = Split(text);
+  if (parts.host.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "address '", text, "': write unix:PATH, HOST, HOST:PORT or [IPV6ADDRESS]:PORT"));
   }
-  if (colon == std::string::npos) return absl::StrCat(text, ":", kDefaultPort);
+  const std::string host = IsIpv6(parts.host) ? absl::StrCat("[", parts.host, "]") : parts.host;
+  if (!parts.port) return absl::StrCat(host, ":", kDefaultPort);
   int port = -1;
-  if (!absl::SimpleAtoi(text.substr(colon + 1), &port) || port < 0 || port > 65535) {
+  if (!absl::SimpleAtoi(*parts.port, &port) || port < 0 || port > 65535) {
     return absl::InvalidArgumentError(
         absl::StrCat("address '", text, "': the port must be a number from 0 to 65535"));
   }
-  return text;
+  return absl::StrCat(host, ":", *parts.port);
 }
 
 bool IsLocalAddress(const std::string& address) {
-  return absl::StartsWith(address, "unix:") || absl::StartsWith(address, "127.") ||
-         absl::StartsWith(address, "localhost:") || absl::StartsWith(address, "[::1]:");
+  if (absl::StartsWith(address, "unix:")) return true;
+  const std::string host = Split(address).host;
+  in_addr v4;
+  in6_addr v6;
+  if (::inet_pton(AF_INET, host.c_str(), &v4) == 1) return ntohl(v4.s_addr) >> 24 == IN_LOOPBACKNET;
+  if (::inet_pton(AF_INET6, host.c_str(), &v6) == 1) return IN6_IS_ADDR_LOOPBACK(&v6);
+  return host == "localhost";
 }
 
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {

@@ -23,7 +23,8 @@ inline constexpr int kDefaultPort = 7411;
 inline constexpr char kTokenHeader[] = "authorization";
 inline constexpr char kTokenPrefix[] = "Bearer ";
 
-// "unix:PATH", "HOST:PORT" or "HOST" (with kDefaultPort), checked; PATH at most 107 bytes.
+// "unix:PATH", "HOST:PORT" or "HOST" (with kDefaultPort), checked, an IPv6 address in brackets even
+// if it came without; PATH at most 107 bytes.
 absl::StatusOr<std::string> ParseAddress(const std::string& text);
 // Whether only this machine can reach the address.
 bool IsLocalAddress(const std::string& address);
