@@ -28,20 +28,19 @@ void PrintRecord(const v1::LogRecord& record) {
                          Printable(record.text())));
 }
 
-// The lines after *after_id, which moves on.
+// The lines after that one.
 absl::StatusOr<v1::GetLogsReply> NewLines(Client& client, const std::string& run,
-                                          int64_t* after_id) {
+                                          int64_t after_id) {
   v1::GetLogsReply all;
+  v1::GetLogsRequest request;
+  request.set_run(run);
+  request.set_limit(kPage);
   while (true) {
-    v1::GetLogsRequest request;
-    request.set_run(run);
-    request.set_after_id(*after_id);
-    request.set_limit(kPage);
+    request.set_after_id(after_id);
     ASSIGN_OR_RETURN(const v1::GetLogsReply page, client.GetLogs(request));
     if (page.lines().empty()) return all;
-    *after_id = page.lines(page.lines_size() - 1).id();
+    after_id = page.lines(page.lines_size() - 1).id();
     all.MergeFrom(page);
-    if (page.lines_size() < kPage) return all;
   }
 }
 
@@ -50,7 +49,7 @@ struct News {
   bool last = false;  // the run has ended
 };
 
-absl::StatusOr<News> Ask(Client& client, const std::string& run, int64_t* after_id) {
+absl::StatusOr<News> Ask(Client& client, const std::string& run, int64_t after_id) {
   News news;
   // Asked before the lines are: what an ended run said is complete.
   ASSIGN_OR_RETURN(const v1::RunDetail detail, client.GetRun(run));
@@ -65,7 +64,7 @@ absl::StatusOr<int> Follow(const GlobalOptions& global, Connection& connection,
   int64_t after_id = 0;
   bool reached = false;
   while (true) {
-    const absl::StatusOr<News> news = Ask(connection.client(), run, &after_id);
+    const absl::StatusOr<News> news = Ask(connection.client(), run, after_id);
     if (!news.ok()) {
       // One that was never reached is an error; one that goes away is waited for.
       if (!reached || !IsUnreachable(news.status())) return news.status();
@@ -75,6 +74,7 @@ absl::StatusOr<int> Follow(const GlobalOptions& global, Connection& connection,
     reached = true;
     for (const v1::LogRecord& record : news->lines.lines()) {
       global.json ? PrintJsonLine(record) : PrintRecord(record);
+      after_id = record.id();
     }
     std::fflush(stdout);
     if (news->last) return kExitGood;
@@ -86,9 +86,8 @@ absl::StatusOr<int> Follow(const GlobalOptions& global, Connection& connection,
 absl::StatusOr<int> Logs(const GlobalOptions& global, const Options& options) {
   ASSIGN_OR_RETURN(const auto connection, Connection::Open(global));
   if (options.follow) return Follow(global, *connection, options.run);
-  int64_t after_id = 0;
   ASSIGN_OR_RETURN(const v1::GetLogsReply lines,
-                   NewLines(connection->client(), options.run, &after_id));
+                   NewLines(connection->client(), options.run, /*after_id=*/0));
   if (global.json) {
     PrintJson(lines);
     return kExitGood;
