@@ -6,7 +6,9 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
 
 namespace qsweep::qctl {
 namespace {
@@ -125,6 +127,12 @@ std::string Printable(absl::string_view text) {
   }
   absl::StripTrailingAsciiWhitespace(&safe);
   return safe;
+}
+
+std::string PrintableLines(absl::string_view text) {
+  return absl::StrJoin(
+      absl::StrSplit(text, '\n'), "\n",
+      [](std::string* out, absl::string_view line) { out->append(Printable(line)); });
 }
 
 size_t DisplayWidth(absl::string_view text) {

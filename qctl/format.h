@@ -36,6 +36,8 @@ std::string BlameName(v1::Blame blame);  // config, resources, machine, control 
 // Text from elsewhere made safe for a terminal: control characters, line breaks too, become spaces,
 // and spaces at its end go.
 std::string Printable(absl::string_view text);
+// The same of each of its lines.
+std::string PrintableLines(absl::string_view text);
 // Columns the text takes: its code points (no wide characters are printed here).
 size_t DisplayWidth(absl::string_view text);
 // At most `width` columns; what does not fit is taken from the middle (Fit) or the end (Cut), and

@@ -59,6 +59,7 @@ TEST(FormatTest, TextFromElsewhereCannotDriveTheTerminal) {
                       "y"),
             "x  y");  // the one-character form of ESC [
   EXPECT_EQ(Printable("größe ±1"), "größe ±1");
+  EXPECT_EQ(PrintableLines("a\x1b[2J\n  b"), "a [2J\n  b");
 }
 
 TEST(FormatTest, WidthCountsCharactersNotBytes) {

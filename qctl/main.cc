@@ -11,6 +11,7 @@
 
 namespace qsweep::qctl {
 namespace {
+#include "qctl/format.h"
 
 constexpr char kFooter[] =
     "Without --scheduler every command works on the scheduler of --data-dir, which is started and\n"
@@ -41,7 +42,7 @@ int Fail(const absl::Status& status, const GlobalOptions& options) {
                      "); is it running, is the address right, and does it want credentials (`qctl "
                      "login`)?");
   }
-  std::fputs(absl::StrCat("qctl: ", message, "\n").c_str(), stderr);
+  std::fputs(absl::StrCat("qctl: ", PrintableLines(message), "\n").c_str(), stderr);
   return ExitCode(status);
 }
 

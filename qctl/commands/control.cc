@@ -71,9 +71,9 @@ int PrintWorker(const GlobalOptions& options, const v1::WorkerStatus& worker) {
   if (options.json) {
     PrintJson(worker);
   } else if (!worker.draining()) {
-    PrintLine(absl::StrCat(worker.info().name(), " takes runs again"));
+    PrintLine(absl::StrCat(Printable(worker.info().name()), " takes runs again"));
   } else {
-    PrintLine(absl::StrCat(worker.info().name(), " gets no more runs; ",
+    PrintLine(absl::StrCat(Printable(worker.info().name()), " gets no more runs; ",
                            Plural(worker.running_run_ids_size(), "run"), " still there"));
   }
   return kExitGood;

@@ -24,8 +24,8 @@ void PrintRecord(const v1::LogRecord& record) {
                   : record.level() == "warning" ? Ink::kYellow
                                                 : Ink::kPlain;
   PrintLine(absl::StrCat(OutStyle().Paint(Ink::kDim, FormatTime(record.unix_us())), " attempt ",
-                         record.attempt(), " ", OutStyle().Paint(ink, record.level()), " ",
-                         Printable(record.text())));
+                         record.attempt(), " ", OutStyle().Paint(ink, Printable(record.level())),
+                         " ", Printable(record.text())));
 }
 
 // The lines after that one.
