@@ -72,6 +72,30 @@ TEST_F(CliTest, PlanShowsTheCells) {
   EXPECT_FALSE(PathExists(Path("qsweep-data")));
 }
 
+TEST_F(CliTest, WhatCannotBePrintedIsAnError) {
+  std::string seeds = "0";
+  for (int seed = 1; seed < 300; ++seed) absl::StrAppend(&seeds, ", ", seed);
+  Write("sweep.yaml",
+        absl::StrCat("name: much\nmodel: {name: vit_mini_patch4_28, pretrained: false}\n"
+                     "dataset: {name: fashion_mnist}\ntraining: {method: full}\n"
+                     "matrix: {seed: [",
+                     seeds, "]}\n"));
+  const std::string plan =
+      absl::StrCat(QSWEEP_BIN_DIR "/qctl plan ", Path("sweep.yaml"), " -o json 2>", Path("err"));
+  const auto shell = [&](const std::string& rest) {
+    return RunForOutput({"/bin/sh", "-c", plan + rest}, absl::Minutes(1)).value_or("failed");
+  };
+  EXPECT_EQ(shell(" >/dev/full; echo $?"), "1\n");
+  EXPECT_THAT(ReadFile(Path("err"), 1 << 16).value_or(""), HasSubstr("could not be written"));
+  EXPECT_EQ(shell(" | head -c 1"), "{");  // it has what it wanted
+  EXPECT_EQ(ReadFile(Path("err"), 1 << 16).value_or("?"), "");
+}
+
+TEST_F(CliTest, ErrorsCannotDriveTheTerminal) {
+  const Outcome outcome = Qctl({"status", "--scheduler", "a\x1b[2Jb:x"});
+  EXPECT_THAT(outcome.err, AllOf(HasSubstr("'a [2Jb:x'"), Not(HasSubstr("\x1b"))));
+}
+
 TEST_F(CliTest, ABadFileIsAUsageErrorWithItsPlace) {
   Write("bad.yaml",
         "model: {name: vit_mini_patch4_28}\ndataset: {name: fashion_mnist}\nlora: {rnak: 8}\n");

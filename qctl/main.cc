@@ -1,4 +1,7 @@
 // qctl: the command line of qsweep.
+#include <poll.h>
+#include <unistd.h>
+
 #include <clocale>
 #include <cstdio>
 #include <cstdlib>
@@ -8,10 +11,10 @@
 #include "absl/strings/str_cat.h"
 #include "common/shutdown.h"
 #include "qctl/command.h"
+#include "qctl/format.h"
 
 namespace qsweep::qctl {
 namespace {
-#include "qctl/format.h"
 
 constexpr char kFooter[] =
     "Without --scheduler every command works on the scheduler of --data-dir, which is started and\n"
@@ -44,6 +47,18 @@ int Fail(const absl::Status& status, const GlobalOptions& options) {
   }
   std::fputs(absl::StrCat("qctl: ", PrintableLines(message), "\n").c_str(), stderr);
   return ExitCode(status);
+}
+
+// Whether all that was printed has found its place.
+bool Delivered() {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return true;
+  // A reader that has what it wanted, such as head, needs no word.
+  pollfd out{STDOUT_FILENO, POLLOUT, 0};
+  if (::poll(&out, 1, 0) != 1 || (out.revents & POLLERR) == 0) {
+    std::fputs("qctl: standard output could not be written to its end; is its disk full?\n",
+               stderr);
+  }
+  return false;
 }
 
 int Main(int argc, char** argv) {
@@ -91,8 +106,9 @@ int Main(int argc, char** argv) {
   if (const std::optional<int> code = program.Parse(argc, argv)) return *code;
   options.json = output == "json";
   const absl::StatusOr<int> result = line.action();
-  if (std::fflush(stdout) != 0) return kExitError;
-  return result.ok() ? *result : Fail(result.status(), options);
+  const bool delivered = Delivered();
+  const int code = result.ok() ? *result : Fail(result.status(), options);
+  return delivered || code != kExitGood ? code : kExitError;
 }
 
 }  // namespace
