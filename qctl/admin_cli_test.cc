@@ -117,6 +117,20 @@ TEST_F(AdminCliTest, BacksTheDatabaseUpAndChecksIt) {
   EXPECT_EQ(Admin({"db"}).exit_code, 2);
 }
 
+TEST_F(AdminCliTest, CtrlCEndsABackupAtOnceAndLeavesNothing) {
+  ASSERT_EQ(::kill(pid_, SIGSTOP), 0);
+  const Started backup =
+      Begin({"--scheduler", absl::StrCat("localhost:", port_), "db", "backup", "copy.db"}, config_);
+  Await([this] { return PathExists(Path("copy.db.part")); });
+  const absl::Duration begin = SystemClock().Monotonic();
+  ASSERT_EQ(::kill(backup.pid, SIGINT), 0);
+  EXPECT_EQ(End(backup).exit_code, 130);
+  EXPECT_LT(SystemClock().Monotonic() - begin, absl::Seconds(5));
+  EXPECT_FALSE(PathExists(Path("copy.db.part")));
+  EXPECT_FALSE(PathExists(Path("copy.db")));
+  ASSERT_EQ(::kill(pid_, SIGCONT), 0);
+}
+
 TEST_F(AdminCliTest, DoctorSaysHowItIs) {
   const Outcome doctor = Admin({"doctor"});
   EXPECT_THAT(doctor.out, HasSubstr("disk"));

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "common/hash.h"
 #include "common/rpc.h"
 #include "common/status.h"
@@ -16,7 +17,8 @@ namespace {
 constexpr absl::Duration kCallTimeout = absl::Seconds(15);
 // 100,000 cells are validated, stored and synced.
 constexpr absl::Duration kSubmitTimeout = absl::Minutes(5);
-constexpr absl::Duration kDownloadTimeout = absl::Minutes(10);
+// Without a byte more: how long the whole takes is the line's affair.
+constexpr absl::Duration kDownloadPatience = absl::Minutes(5);
 // Copied and read once more.
 constexpr absl::Duration kDatabaseTimeout = absl::Minutes(30);
 // How soon Ctrl-C is noticed.
@@ -66,17 +68,40 @@ absl::StatusOr<Reply> Call(Stub& stub,
   return reply;
 }
 
-// Reads to the end or until `take` returns an error or Ctrl-C comes.
-template <typename Reader, typename Take>
-absl::Status Receive(Reader& reader, grpc::ClientContext& context, const Take& take) {
+// Reads what `start` begins to its end, or until `take` returns an error, Ctrl-C comes, or nothing
+// does for `patience`.
+template <typename Start, typename Take>
+absl::Status Receive(const Start& start, absl::Duration patience, const Take& take) {
+  grpc::ClientContext context;
+  grpc::CompletionQueue queue;
   v1::ArtifactChunk chunk;
-  absl::Status status;
-  while (status.ok() && reader.Read(&chunk)) {
-    status = Interrupts() > 0 ? InterruptedError() : take(chunk);
+  grpc::Status ended;
+  const std::unique_ptr<grpc::ClientAsyncReader<v1::ArtifactChunk>> reader = start(context, queue);
+  // What is under way owns `chunk` and `ended` until it is over.
+  const absl::Cleanup drain = [&] {
+    context.TryCancel();
+    queue.Shutdown();
+    void* tag = nullptr;
+    bool ok = false;
+    while (queue.Next(&tag, &ok)) continue;
+  };
+  // Whether what was begun last has brought something.
+  const auto outcome = [&]() -> absl::StatusOr<bool> {
+    bool ok = false;
+    ASSIGN_OR_RETURN(const auto next, WaitOn(queue, &ok, patience));
+    if (next == grpc::CompletionQueue::GOT_EVENT) return ok;
+    return absl::DeadlineExceededError(
+        absl::StrCat("nothing came for ", absl::FormatDuration(patience)));
+  };
+  ASSIGN_OR_RETURN(bool more, outcome());
+  while (more) {
+    reader->Read(&chunk, nullptr);
+    ASSIGN_OR_RETURN(more, outcome());
+    if (more) RETURN_IF_ERROR(take(chunk));
   }
-  if (!status.ok()) context.TryCancel();
-  const absl::Status ended = FromGrpc(reader.Finish());
-  return status.ok() ? ended : status;
+  reader->Finish(&ended, nullptr);
+  RETURN_IF_ERROR(outcome().status());
+  return FromGrpc(ended);
 }
 
 }  // namespace
@@ -205,23 +230,23 @@ absl::Status Client::Ping(absl::Duration timeout) {
 
 absl::Status Client::Download(const std::string& sha256,
                               const std::function<absl::Status(absl::string_view)>& sink) {
-  grpc::ClientContext context;
-  context.set_deadline(After(kDownloadTimeout));
   v1::DownloadRequest request;
   request.set_sha256(sha256);
-  const auto reader = workers_->DownloadArtifact(&context, request);
-  return Receive(*reader, context, [&](const v1::ArtifactChunk& chunk) {
+  const auto start = [&](grpc::ClientContext& context, grpc::CompletionQueue& queue) {
+    return workers_->AsyncDownloadArtifact(&context, request, &queue, nullptr);
+  };
+  return Receive(start, kDownloadPatience, [&](const v1::ArtifactChunk& chunk) {
     return chunk.has_header() ? absl::OkStatus() : sink(chunk.data());
   });
 }
 
 absl::Status Client::BackupDatabase(const std::function<absl::Status(absl::string_view)>& sink) {
-  grpc::ClientContext context;
-  context.set_deadline(After(kDatabaseTimeout));
-  const auto reader = admin_->BackupDatabase(&context, v1::BackupDatabaseRequest());
+  const auto start = [&](grpc::ClientContext& context, grpc::CompletionQueue& queue) {
+    return admin_->AsyncBackupDatabase(&context, v1::BackupDatabaseRequest(), &queue, nullptr);
+  };
   v1::ArtifactHeader header;
   Sha256 hash;
-  RETURN_IF_ERROR(Receive(*reader, context, [&](const v1::ArtifactChunk& chunk) {
+  RETURN_IF_ERROR(Receive(start, kDatabaseTimeout, [&](const v1::ArtifactChunk& chunk) {
     if (chunk.has_header()) {
       header = chunk.header();
       return absl::OkStatus();
