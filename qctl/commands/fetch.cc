@@ -57,12 +57,9 @@ class ProgressLine {
 
 absl::Status FetchFile(const CatalogFile& file, const Options& options) {
   const std::string place = JoinPath(options.root, file.path);
-  if (PathExists(place)) {
-    if (!options.force) {
-      PrintLine(absl::StrCat(place, ": there already; --force fetches it anew"));
-      return absl::OkStatus();
-    }
-    RETURN_IF_ERROR(RemoveTree(place));
+  if (PathExists(place) && !options.force) {
+    PrintLine(absl::StrCat(place, ": there already; --force fetches it anew"));
+    return absl::OkStatus();
   }
   const bool archive = !file.members.empty();
   ProgressLine progress(file.path);
@@ -70,8 +67,10 @@ absl::Status FetchFile(const CatalogFile& file, const Options& options) {
   download.url = file.url;
   download.destination = archive ? place + ".tar.gz" : place;
   download.checksum = file.checksum;
+  download.check = file.check;
   download.progress = [&progress](int64_t done, int64_t total) { return progress(done, total); };
-  if (!archive || !PathExists(download.destination)) {
+  // An archive for which there was no room lies there still.
+  if (!archive || !Matches(download.destination, file.checksum)) {
     ASSIGN_OR_RETURN(const Downloaded downloaded, Fetch(download));
     PrintLine(absl::StrFormat(
         "%s: %.1f MB, %s", download.destination, static_cast<double>(downloaded.bytes) / 1e6,

@@ -9,6 +9,7 @@
 #include "common/spec/models.h"
 #include "common/spec/wording.h"
 #include "common/status.h"
+#include "qctl/fetch/safetensors.h"
 
 namespace qsweep::qctl {
 namespace {
@@ -59,6 +60,7 @@ absl::StatusOr<std::vector<CatalogFile>> FilesOfModel(const std::string& name,
   file.url = absl::StrCat(mirror.empty() ? home : WithoutSlash(mirror), "/timm/", name, kTag,
                           "/resolve/main/model.safetensors");
   file.path = absl::StrCat(name, "/model.safetensors");
+  file.check = &CheckSafetensors;  // a mirror may not say its checksum
   return std::vector<CatalogFile>{file};
 }
 
@@ -70,12 +72,14 @@ absl::StatusOr<std::vector<CatalogFile>> FilesOfDataset(const std::string& name,
     files = {{absl::StrCat(kCifar, "cifar-10-binary.tar.gz"),
               "cifar-10-batches-bin",
               Md5("c32a1d4ab5d03f1284b67883e8d87530"),
+              nullptr,
               {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin",
                "data_batch_5.bin", "test_batch.bin", "batches.meta.txt"}}};
   } else if (name == "cifar100") {
     files = {{absl::StrCat(kCifar, "cifar-100-binary.tar.gz"),
               "cifar-100-binary",
               Md5("03b5dce01913d631647c71ecec9e9cb8"),
+              nullptr,
               {"train.bin", "test.bin", "fine_label_names.txt", "coarse_label_names.txt"}}};
   } else if (name == "fashion_mnist") {
     for (const auto& [file, md5] :
@@ -83,8 +87,11 @@ absl::StatusOr<std::vector<CatalogFile>> FilesOfDataset(const std::string& name,
           {"train-labels-idx1-ubyte.gz", "25c81989df183df01b3e8a0aad5dffbe"},
           {"t10k-images-idx3-ubyte.gz", "bef4ecab320f06d8554ea6380940ec79"},
           {"t10k-labels-idx1-ubyte.gz", "bb300cfdad3c16e7a12a480ee83cd310"}}) {
-      files.push_back(
-          {absl::StrCat(kFashionMnist, file), absl::StrCat("fashion-mnist/", file), Md5(md5), {}});
+      files.push_back({absl::StrCat(kFashionMnist, file),
+                       absl::StrCat("fashion-mnist/", file),
+                       Md5(md5),
+                       nullptr,
+                       {}});
     }
   } else {
     return absl::InvalidArgumentError(

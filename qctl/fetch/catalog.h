@@ -15,6 +15,8 @@ struct CatalogFile {
   std::string url;
   std::string path;  // where the file belongs, under the model root or the data root
   Checksum checksum;
+  // What its content must be besides; null: anything.
+  absl::Status (*check)(const std::string& path) = nullptr;
   // A .tar.gz of which these members are wanted; they belong into the directory `path`.
   std::vector<std::string> members;
 };

@@ -62,8 +62,11 @@ class Transfer {
   Checksum checksum_;
   CURL* curl_ = nullptr;
   int64_t begin_ = 0;  // bytes there were before this request
+  // What the server calls this version of the file, in the answer under way and in the one that
+  // began it; empty if it says nothing.
+  std::string version_, first_version_;
   absl::Status write_error_;
-  bool stopped_ = false, too_large_ = false;
+  bool stopped_ = false, too_large_ = false, other_version_ = false;
 };
 
 int64_t Transfer::Have() const {
@@ -71,15 +74,22 @@ int64_t Transfer::Have() const {
   return ::fstat(fd_, &info) == 0 ? static_cast<int64_t>(info.st_size) : 0;
 }
 
-// "X-Linked-Etag: "<sha256>"", of the first answer of a Hugging Face server or its mirrors.
+// "X-Linked-Etag: "<sha256>"", of the first answer of a Hugging Face server or its mirrors, and
+// what tells one version of a file from another. A weak ETag does not, of its bytes.
 size_t Transfer::OnHeader(absl::string_view line) {
   const size_t size = line.size();
+  if (absl::StartsWith(line, "HTTP/")) version_.clear();
   const size_t colon = line.find(':');
-  if (colon == absl::string_view::npos || checksum_.kind != Checksum::Kind::kNone ||
-      !absl::EqualsIgnoreCase(line.substr(0, colon), "x-linked-etag")) {
+  if (colon == absl::string_view::npos) return size;
+  const absl::string_view name = line.substr(0, colon);
+  absl::string_view value = absl::StripAsciiWhitespace(line.substr(colon + 1));
+  if ((absl::EqualsIgnoreCase(name, "etag") && !absl::StartsWith(value, "W/")) ||
+      (absl::EqualsIgnoreCase(name, "last-modified") && version_.empty())) {
+    version_ = std::string(value);
+  }
+  if (checksum_.kind != Checksum::Kind::kNone || !absl::EqualsIgnoreCase(name, "x-linked-etag")) {
     return size;
   }
-  absl::string_view value = absl::StripAsciiWhitespace(line.substr(colon + 1));
   absl::ConsumePrefix(&value, "\"");
   absl::ConsumeSuffix(&value, "\"");
   if (IsSha256Hex(value)) checksum_ = {Checksum::Kind::kSha256, std::string(value)};
@@ -90,6 +100,12 @@ size_t Transfer::OnBody(absl::string_view bytes) {
   long status = 0;
   curl_easy_getinfo(curl_, CURLINFO_RESPONSE_CODE, &status);
   if (status >= 300) return bytes.size();  // the text of an error page: not wanted
+  if (begin_ == 0) first_version_ = version_;
+  if (begin_ > 0 && checksum_.kind == Checksum::Kind::kNone &&
+      (version_.empty() || version_ != first_version_)) {
+    other_version_ = true;
+    return 0;
+  }
   if (Have() + static_cast<int64_t>(bytes.size()) > download_.max_bytes) {
     too_large_ = true;
     return 0;
@@ -141,7 +157,7 @@ Attempt Transfer::Request() {
   curl_ = curl.get();
   begin_ = Have();
   write_error_ = absl::OkStatus();
-  too_large_ = false;
+  too_large_ = other_version_ = false;
   char text[CURL_ERROR_SIZE] = "";
   curl_easy_setopt(curl_, CURLOPT_ERRORBUFFER, text);
   Prepare(curl_);
@@ -167,6 +183,11 @@ Attempt Transfer::Judge(CURL* curl, CURLcode code, const char* text) {
     return checksum_.kind != Checksum::Kind::kNone
                ? Attempt{Outcome::kWhole, {}}
                : Attempt{Outcome::kStartAgain, absl::InternalError(says("cannot be continued"))};
+  }
+  if (other_version_) {
+    return {Outcome::kStartAgain,
+            absl::InternalError(says("broke off, and nothing tells that the rest is of the same "
+                                     "file; try again"))};
   }
   if (code == CURLE_RANGE_ERROR || (begin_ > 0 && code == CURLE_OK && http == 200)) {
     return {Outcome::kStartAgain, absl::InternalError(says("the server cannot continue a file"))};
@@ -267,8 +288,11 @@ absl::StatusOr<Downloaded> Fetch(const Download& download) {
   }
   Transfer transfer(download, fd.get(), partial);
   RETURN_IF_ERROR(transfer.Run());
-  if (const absl::Status good = Check(fd.get(), transfer.checksum(), download.url, partial);
-      !good.ok()) {
+  absl::Status good = Check(fd.get(), transfer.checksum(), download.url, partial);
+  if (good.ok() && download.check) {
+    good = Annotate(download.check(partial), absl::StrCat(download.url, ": thrown away"));
+  }
+  if (!good.ok()) {
     ::unlink(partial.c_str());
     return good;
   }
@@ -279,6 +303,12 @@ absl::StatusOr<Downloaded> Fetch(const Download& download) {
   RETURN_IF_ERROR(SyncDirectory(directory));
   ASSIGN_OR_RETURN(const int64_t bytes, FileSize(download.destination));
   return Downloaded{bytes, transfer.checksum().kind != Checksum::Kind::kNone};
+}
+
+bool Matches(const std::string& path, const Checksum& checksum) {
+  const FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  return fd.valid() && checksum.kind != Checksum::Kind::kNone &&
+         Check(fd.get(), checksum, path, path).ok();
 }
 
 }  // namespace qsweep::qctl

@@ -24,6 +24,8 @@ struct Download {
   std::string destination;  // its directory is made
   // What the content must have. kNone: what a Hugging Face server says of it (X-Linked-Etag).
   Checksum checksum;
+  // What it must be besides, told by the file's name once it is whole: DataLoss throws it away.
+  std::function<absl::Status(const std::string& path)> check;
   int64_t max_bytes = int64_t{4} << 30;
   // Times to go on after the connection broke off or the server was at fault, without a byte more.
   int retries = 4;
@@ -37,11 +39,16 @@ struct Downloaded {
   bool checked = false;  // a checksum was known, and is right
 };
 
-// What has come is kept in DESTINATION.partial, so that the same call later goes on from there.
+// What has come is kept in DESTINATION.partial, so that the same call later goes on from there, if
+// a checksum or, within a call, the server's ETag or Last-Modified tells that the two parts belong
+// together. What was at the destination is replaced by the whole file only.
 // Errors: DataLoss (and nothing kept) when the content is not what it should be; NotFound;
 // ResourceExhausted when it is beyond max_bytes; Cancelled; Aborted when another process fetches
 // the same; Internal with the server's or the network's words when the retries are used up.
 absl::StatusOr<Downloaded> Fetch(const Download& download);
+
+// Whether a file that is there has the checksum.
+bool Matches(const std::string& path, const Checksum& checksum);
 
 }  // namespace qsweep::qctl
 

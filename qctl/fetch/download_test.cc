@@ -220,6 +220,26 @@ TEST_F(FetchTest, SaysWhenThereIsNoChecksum) {
   EXPECT_FALSE(fetched->checked);
 }
 
+TEST_F(FetchTest, WithoutAChecksumOnlyTheSameVersionIsContinued) {
+  const std::string second(300'000, 'b');
+  bool changes = true;
+  const TestServer server([&](const Request& request) {
+    const bool changed = changes && server_calls_++ > 0;
+    Reply reply = Serve(changed ? second : content_, request, changed ? SIZE_MAX : 70'000);
+    reply.headers.push_back(changed ? "ETag: \"2\"" : "ETag: \"1\"");
+    return reply;
+  });
+  Download download = Of(server);
+  download.checksum = {};
+  ASSERT_TRUE(Fetch(download).ok());
+  EXPECT_EQ(Got(), second);
+  EXPECT_EQ(server.requests().size(), 3u);  // the first part, what does not belong to it, all anew
+  changes = false;
+  ASSERT_TRUE(Fetch(download).ok());
+  EXPECT_EQ(Got(), content_);
+  EXPECT_EQ(server.requests().back().range_begin, 280'000);
+}
+
 TEST_F(FetchTest, StopsWhenTold) {
   const TestServer server([&](const Request&) { return Reply{200, {}, content_, true}; });
   Download download = Of(server);

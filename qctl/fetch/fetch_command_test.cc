@@ -36,7 +36,12 @@ class FetchCommandTest : public CliTest {
              "Content-Length: 0"},
             ""};
   }
-  const std::string content_ = absl::StrCat(std::string(100'000, 'w'), "end");
+  static std::string Weights() {
+    const std::string header = R"({"w":{"dtype":"U8","shape":[100000],"data_offsets":[0,100000]}})";
+    return absl::StrCat(std::string(1, static_cast<char>(header.size())), std::string(7, '\0'),
+                        header, std::string(100'000, 'w'));
+  }
+  const std::string content_ = Weights();
   size_t most_ = SIZE_MAX;
 };
 
@@ -70,6 +75,35 @@ TEST_F(FetchCommandTest, GarbageIsAnErrorAndLeavesNothing) {
   EXPECT_EQ(fetched.exit_code, 1);
   EXPECT_THAT(fetched.err, HasSubstr("/~kriz/cifar-10-binary.tar.gz: has the MD5"));
   EXPECT_EQ(ListDirectory(Path("data"))->size(), 0u);
+}
+
+TEST_F(FetchCommandTest, WhatIsThereIsReplacedByAWholeFileOnly) {
+  const std::string place = Path("models/deit_tiny_patch16_224/model.safetensors");
+  ASSERT_TRUE(MakeDirectories(place.substr(0, place.rfind('/'))).ok());
+  ASSERT_TRUE(WriteFileAtomic(place, "old").ok());
+  // No checksum comes with it.
+  std::string content = "<html>log in to the hotel's network</html>";
+  const TestServer server([&](const Request& request) { return Serve(content, request); });
+  const std::vector<std::string> fetch = {"fetch",   "model",    kModel,
+                                          "--force", "--mirror", server.url()};
+  for (const std::string& bad : {content, content_.substr(0, 90'000), content_ + "x"}) {
+    content = bad;
+    const Outcome fetched = Qctl(fetch);
+    EXPECT_EQ(fetched.exit_code, 1);
+    EXPECT_THAT(fetched.err, HasSubstr("no safetensors file"));
+    EXPECT_EQ(ReadFile(place, 1 << 20).value_or(""), "old");
+  }
+  content = content_;
+  EXPECT_EQ(Qctl(fetch).exit_code, 0);
+  EXPECT_EQ(ReadFile(place, 1 << 20).value_or(""), content_);
+}
+
+TEST_F(FetchCommandTest, AnArchiveThatWasLeftIsCheckedBeforeItIsUnpacked) {
+  ASSERT_TRUE(MakeDirectories(Path("data")).ok());
+  Write("data/cifar-10-batches-bin.tar.gz", "from somewhere");
+  const TestServer server([&](const Request&) { return Reply{404, {"Content-Length: 0"}, ""}; });
+  const Outcome fetched = Qctl({"fetch", "dataset", "cifar10", "--mirror", server.url()});
+  EXPECT_THAT(fetched.err, HasSubstr("cifar-10-binary.tar.gz: not there"));
 }
 
 TEST_F(FetchCommandTest, SaysWhatThereIs) {
@@ -133,6 +167,17 @@ TEST_F(UnpackTest, WhatIsWantedAndNothingElse) {
   EXPECT_THAT(*ListDirectory(Path("set")), testing::ElementsAre("test.bin", "train.bin"));
   EXPECT_EQ(*ReadFile(Path("set/test.bin"), 100), "testing");
   EXPECT_FALSE(PathExists(Path("set.unpacked")));
+}
+
+TEST_F(UnpackTest, ReplacesWhatWasThere) {
+  const std::string archive = Archive({{"train.bin", "new"}});
+  ASSERT_TRUE(MakeDirectories(Path("set")).ok());
+  Write("set/train.bin", "old");
+  EXPECT_FALSE(UnpackMembers(archive, {"test.bin"}, Path("set"), 1000).ok());
+  EXPECT_EQ(*ReadFile(Path("set/train.bin"), 100), "old");
+  ASSERT_TRUE(UnpackMembers(archive, {"train.bin"}, Path("set"), 1000).ok());
+  EXPECT_EQ(*ReadFile(Path("set/train.bin"), 100), "new");
+  EXPECT_THAT(*ListDirectory(directory_), testing::UnorderedElementsAre("a.tar.gz", "set"));
 }
 
 TEST_F(UnpackTest, DamageLeavesNothing) {

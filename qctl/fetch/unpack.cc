@@ -87,10 +87,16 @@ absl::Status UnpackMembers(const std::string& archive, const std::vector<std::st
   const absl::Cleanup remove = [&unpacked] { (void)RemoveTree(unpacked); };
   RETURN_IF_ERROR(Unpacker(archive, unpacked, max_bytes).Run(members));
   RETURN_IF_ERROR(SyncDirectory(unpacked));
+  const std::string replaced = directory + ".replaced";
+  RETURN_IF_ERROR(RemoveTree(replaced));
+  if (PathExists(directory) && ::rename(directory.c_str(), replaced.c_str()) != 0) {
+    return ErrnoStatus(errno, directory, "rename");
+  }
   if (::rename(unpacked.c_str(), directory.c_str()) != 0) {
     return ErrnoStatus(errno, directory, "rename");
   }
-  return SyncDirectory(directory.substr(0, directory.rfind('/')));
+  RETURN_IF_ERROR(SyncDirectory(directory.substr(0, directory.rfind('/'))));
+  return RemoveTree(replaced);
 }
 
 }  // namespace qsweep::qctl

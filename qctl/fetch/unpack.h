@@ -11,8 +11,9 @@
 namespace qsweep::qctl {
 
 // Writes the regular files whose last name component is one of `members` into `directory`, which
-// appears whole or not at all; other entries are passed over, whatever they are. DataLoss if the
-// archive is damaged, lacks a member, or unpacks to more than max_bytes.
+// appears whole, in place of one that was there, or not at all; other entries are passed over,
+// whatever they are. DataLoss if the archive is damaged, lacks a member, or unpacks to more than
+// max_bytes.
 absl::Status UnpackMembers(const std::string& archive, const std::vector<std::string>& members,
                            const std::string& directory, int64_t max_bytes);
 
