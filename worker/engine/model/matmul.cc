@@ -12,6 +12,7 @@
 
 #include "common/status.h"
 #include "worker/engine/base/allocator.h"
+#include "worker/engine/base/cpu.h"
 #include "worker/engine/base/threads.h"
 
 namespace qsweep::engine {
@@ -123,12 +124,17 @@ const Product* FindProduct(const at::Tensor& a, const at::Tensor& b, const at::T
   return found->second ? &*found->second : nullptr;
 }
 
-// Slow and right: for processors on which oneDNN has no bf16 (or int8, whose sums float64 holds
-// exactly).
-void MatmulByTorch(const at::Tensor& a, const at::Tensor& b, const at::Tensor& c,
+// Whether oneDNN's product is right. Without VNNI it adds pairs of int8 products in 16 bits, which
+// saturate: 2 · 127² already leaves them.
+bool IsExact(const at::Tensor& a) { return a.scalar_type() != at::kChar || CpuHas("avx512_vnni"); }
+
+// For processors that lack the product asked for: to or from bf16 without AVX-512, int8 without
+// VNNI. The sums of codes are exact up to 2^24 and off by 2^-24 of themselves above.
+void MatmulInFloat(const at::Tensor& a, const at::Tensor& b, const at::Tensor& c,
                    const Epilogue& e) {
-  const at::ScalarType type = a.scalar_type() == at::kChar ? at::kDouble : at::kFloat;
-  at::Tensor product = at::mm(a.to(type), b.to(type));
+  QSWEEP_CHECK(a.scalar_type() != at::kFloat || c.scalar_type() != at::kFloat);
+  at::Tensor product = at::empty(c.sizes(), at::kFloat);
+  Matmul(a.to(at::kFloat), b.to(at::kFloat), product);
   if (e.bias.defined()) product += e.bias;
   if (e.add.defined()) product += e.add;
   if (e.multiply.defined()) product *= e.multiply;
@@ -141,8 +147,8 @@ void Matmul(const at::Tensor& a, const at::Tensor& b, const at::Tensor& c,
             const Epilogue& epilogue) {
   QSWEEP_CHECK(a.dim() == 2 && b.dim() == 2 && c.dim() == 2);
   QSWEEP_CHECK(a.size(1) == b.size(0) && a.size(0) == c.size(0) && b.size(1) == c.size(1));
-  const Product* product = FindProduct(a, b, c, epilogue);
-  if (product == nullptr) return MatmulByTorch(a, b, c, epilogue);
+  const Product* product = IsExact(a) ? FindProduct(a, b, c, epilogue) : nullptr;
+  if (product == nullptr) return MatmulInFloat(a, b, c, epilogue);
 
   std::unordered_map<int, dn::memory> arguments = {{DNNL_ARG_SRC, Wrap(Describe(a), a)},
                                                    {DNNL_ARG_WEIGHTS, Wrap(Describe(b), b)},

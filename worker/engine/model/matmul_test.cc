@@ -39,6 +39,17 @@ TEST(Matmul, ComputesTheProductAndItsEpilogue) {
   }
 }
 
+// Of the largest codes, too, whose pairs do not fit 16 bits.
+TEST(Matmul, SumsCodesExactly) {
+  const at::Tensor a = at::randint(-127, 128, {34, 768}, at::kChar);
+  const at::Tensor b = at::randint(-127, 128, {40, 768}, at::kChar);
+  a[0].fill_(127);
+  b[0].fill_(-127);
+  const at::Tensor c = at::empty({34, 40}, at::kInt);
+  Matmul(a, b.t(), c);
+  EXPECT_TRUE(c.equal(at::mm(a.to(at::kDouble), b.t().to(at::kDouble)).to(at::kInt)));
+}
+
 TEST(Matmul, WritesIntoAStridedView) {
   const at::Tensor a = at::randn({5, 16}), b = at::randn({16, 8});
   at::Tensor wide = at::zeros({5, 12});
