@@ -10,7 +10,9 @@ CenterCrop(224) (timm/data/transforms_factory.py; torchvision/transforms/functio
 """
 import hashlib
 import json
+import struct
 import sys
+import zlib
 
 import numpy as np
 from PIL import Image, ImageEnhance
@@ -24,6 +26,27 @@ def scene(height, width, channels, seed):
     image = np.stack(planes, -1) + rng.normal(0, 6, (height, width, channels))
     image[height // 3: height // 2, width // 4: width // 2] = 250
     return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def write_deep_png(path, image, gamma):
+    """16 bits a channel, with a gAMA chunk: what Pillow can read but not write."""
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    height, width, _ = image.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in image)
+    with open(path, "wb") as out:
+        out.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)) +
+                  chunk(b"gAMA", struct.pack(">I", gamma)) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+
+
+def write_jpeg_with_a_blemish(path, image):
+    """Bytes between two segments that belong to neither, as some of ImageNet's files have."""
+    image.save(path)
+    with open(path, "rb") as file:
+        data = file.read()
+    quantization = data.index(b"\xff\xdb")
+    with open(path, "wb") as out:
+        out.write(data[:quantization] + b"\x12\x34" + data[quantization:])
 
 
 def evaluate(image, size=224):
@@ -49,9 +72,11 @@ def main(directory):
     Image.fromarray(scene(31, 30, 4, 6), "RGBA").save(directory + "/alpha.png")
     Image.fromarray(scene(20, 41, 1, 7)[..., 0]).save(directory + "/grey.png")
     Image.fromarray(scene(24, 24, 3, 8)).convert("P", palette=Image.ADAPTIVE, colors=64).save(directory + "/palette.png")
+    write_deep_png(directory + "/deep.png", scene(21, 34, 3, 9).astype(int) * 256 + 130, 100000)
+    write_jpeg_with_a_blemish(directory + "/blemish.jpg", Image.fromarray(scene(40, 44, 3, 10)))
     expected = {"decoded": {}, "evaluated": {}, "enhanced": []}
     for name in ("colour.jpg", "progressive.jpg", "grey.jpg", "cmyk.jpg", "colour.png", "alpha.png", "grey.png",
-                 "palette.png"):
+                 "palette.png", "deep.png", "blemish.jpg"):
         image = Image.open(f"{directory}/{name}").convert("RGB")
         expected["decoded"][name] = digest(image)
         expected["evaluated"][name] = digest(evaluate(image))

@@ -3,6 +3,10 @@
 #include <png.h>
 #include <turbojpeg.h>
 
+#include <csetjmp>
+#include <cstring>
+#include <string>
+
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -44,6 +48,24 @@ void CmykToRgb(std::vector<uint8_t>* pixels) {
   }
 }
 
+// Whether the picture's own end marker is there; thumbnails in its segments have theirs.
+bool HasJpegEnd(absl::string_view bytes) {
+  const auto byte = [bytes](size_t at) { return static_cast<uint8_t>(bytes[at]); };
+  for (size_t at = bytes.find('\xff', 2); at < bytes.size() - 1; at = bytes.find('\xff', at)) {
+    const uint8_t marker = byte(at + 1);
+    if (marker == 0xd9) return true;
+    const bool alone = marker <= 0x01 || (0xd0 <= marker && marker <= 0xd8);
+    if (marker == 0xff) {
+      at += 1;
+    } else if (alone || at + 3 >= bytes.size()) {
+      at += 2;
+    } else {
+      at += 2 + 256 * byte(at + 2) + byte(at + 3);
+    }
+  }
+  return false;
+}
+
 absl::StatusOr<Image> DecodeJpeg(absl::string_view bytes) {
   const tjhandle decoder = tjInitDecompress();
   if (decoder == nullptr) return absl::ResourceExhaustedError("no memory for a JPEG decoder");
@@ -52,37 +74,87 @@ absl::StatusOr<Image> DecodeJpeg(absl::string_view bytes) {
   const auto error = [decoder] {
     return absl::DataLossError(absl::StrCat("damaged JPEG: ", tjGetErrorStr2(decoder)));
   };
+  // As Pillow, take what the decoder only warns of, but for a truncated file, whose rest it would
+  // fill with grey.
+  const auto failed = [decoder, bytes](int code) {
+    return code != 0 && (tjGetErrorCode(decoder) == TJERR_FATAL || !HasJpegEnd(bytes));
+  };
   int width = 0, height = 0, subsampling = 0, colours = 0;
-  if (tjDecompressHeader3(decoder, data, bytes.size(), &width, &height, &subsampling, &colours) !=
-      0) {
+  if (failed(tjDecompressHeader3(decoder, data, bytes.size(), &width, &height, &subsampling,
+                                 &colours))) {
     return error();
   }
   RETURN_IF_ERROR(CheckSize(width, height));
   const bool cmyk = colours == TJCS_CMYK || colours == TJCS_YCCK;
   const int format = cmyk ? TJPF_CMYK : TJPF_RGB;
   std::vector<uint8_t> pixels(int64_t{width} * height * tjPixelSize[format]);
-  // A truncated file is a warning to the decoder, which fills the rest with grey.
-  if (tjDecompress2(decoder, data, bytes.size(), pixels.data(), width, 0, height, format,
-                    TJFLAG_ACCURATEDCT | TJFLAG_STOPONWARNING) != 0) {
+  if (failed(tjDecompress2(decoder, data, bytes.size(), pixels.data(), width, 0, height, format,
+                           TJFLAG_ACCURATEDCT))) {
     return error();
   }
   if (cmyk) CmykToRgb(&pixels);
   return ToPlanes(pixels, tjPixelSize[format], width, height);
 }
 
+struct PngSource {
+  absl::string_view left;
+  std::string error;
+};
+
+// libpng ends by a jump to the setjmp of who called it, who may have nothing to destroy.
+[[noreturn]] void OnPngError(png_structp png, png_const_charp message) {
+  static_cast<PngSource*>(png_get_error_ptr(png))->error = message;
+  png_longjmp(png, 1);
+}
+
+void OnPngWarning(png_structp, png_const_charp) {}
+
+void TakePngBytes(png_structp png, png_bytep out, size_t size) {
+  PngSource& source = *static_cast<PngSource*>(png_get_io_ptr(png));
+  if (source.left.size() < size) png_error(png, "it ends too early");
+  std::memcpy(out, source.left.data(), size);
+  source.left.remove_prefix(size);
+}
+
+// Rows are to come as three bytes a pixel: the high ones of 16 bits, and no gamma applied.
+bool ReadPngHeader(png_structp png, png_infop info) {
+  if (setjmp(png_jmpbuf(png)) != 0) return false;
+  png_read_info(png, info);
+  png_set_strip_16(png);
+  png_set_expand(png);
+  png_set_strip_alpha(png);
+  png_set_gray_to_rgb(png);
+  png_set_interlace_handling(png);
+  png_read_update_info(png, info);
+  return true;
+}
+
+bool ReadPngRows(png_structp png, png_bytepp rows) {
+  if (setjmp(png_jmpbuf(png)) != 0) return false;
+  png_read_image(png, rows);
+  png_read_end(png, nullptr);
+  return true;
+}
+
 absl::StatusOr<Image> DecodePng(absl::string_view bytes) {
-  png_image png{};
-  png.version = PNG_IMAGE_VERSION;
-  const absl::Cleanup release = [&png] { png_image_free(&png); };
-  const auto error = [&png] {
-    return absl::DataLossError(absl::StrCat("damaged PNG: ", png.message));
+  PngSource source{bytes, ""};
+  png_structp png =
+      png_create_read_struct(PNG_LIBPNG_VER_STRING, &source, OnPngError, OnPngWarning);
+  png_infop info = png == nullptr ? nullptr : png_create_info_struct(png);
+  const absl::Cleanup destroy = [&] { png_destroy_read_struct(&png, &info, nullptr); };
+  if (info == nullptr) return absl::ResourceExhaustedError("no memory for a PNG decoder");
+  const auto error = [&source] {
+    return absl::DataLossError(absl::StrCat("damaged PNG: ", source.error));
   };
-  if (png_image_begin_read_from_memory(&png, bytes.data(), bytes.size()) == 0) return error();
-  RETURN_IF_ERROR(CheckSize(png.width, png.height));
-  png.format = PNG_FORMAT_RGBA;  // with alpha, for libpng would blend the pixels with a background
-  std::vector<uint8_t> pixels(PNG_IMAGE_SIZE(png));
-  if (png_image_finish_read(&png, nullptr, pixels.data(), 0, nullptr) == 0) return error();
-  return ToPlanes(pixels, 4, png.width, png.height);
+  png_set_read_fn(png, &source, TakePngBytes);
+  if (!ReadPngHeader(png, info)) return error();
+  const int64_t width = png_get_image_width(png, info), height = png_get_image_height(png, info);
+  RETURN_IF_ERROR(CheckSize(width, height));
+  std::vector<uint8_t> pixels(3 * width * height);
+  std::vector<png_bytep> rows;
+  for (int64_t y = 0; y < height; ++y) rows.push_back(pixels.data() + 3 * width * y);
+  if (!ReadPngRows(png, rows.data())) return error();
+  return ToPlanes(pixels, 3, width, height);
 }
 
 }  // namespace

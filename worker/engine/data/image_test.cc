@@ -22,7 +22,7 @@ std::string Bytes(const std::string& name) {
 
 TEST(DecodeImage, AsPillowDoes) {
   const json all = json::parse(Bytes("expected.json")), &expected = all["decoded"];
-  ASSERT_EQ(expected.size(), 8u);
+  ASSERT_EQ(expected.size(), 10u);
   for (const auto& [name, picture] : expected.items()) {
     const auto image = DecodeImage(Bytes(name));
     ASSERT_TRUE(image.ok()) << name << ": " << image.status();
@@ -38,7 +38,8 @@ TEST(DecodeImage, AsPillowDoes) {
 
 // Cut anywhere: an error, never a picture filled up with grey.
 TEST(DecodeImage, TruncatedPicturesAreDamaged) {
-  for (const char* name : {"colour.jpg", "progressive.jpg", "colour.png", "palette.png"}) {
+  for (const char* name :
+       {"colour.jpg", "progressive.jpg", "colour.png", "palette.png", "blemish.jpg", "deep.png"}) {
     const std::string whole = Bytes(name);
     ASSERT_TRUE(DecodeImage(whole).ok());
     for (size_t size = 0; size + 20 < whole.size(); size += 1 + size / 8) {

@@ -57,7 +57,7 @@ void ImageTransform::Training(int64_t index, const v1::Dataset& spec, uint64_t s
 
 void ImageTransform::Transform(const Image& image, bool whole, float* out) const {
   if (image.height == dataset_.height && image.width == dataset_.width) {
-    ResizeAndCrop(resampler_, image, image_size_, image_size_, out);
+    Normalise(resampler_, image, out);
     return;
   }
   int64_t height = image_size_, width = image_size_;
@@ -65,25 +65,21 @@ void ImageTransform::Transform(const Image& image, bool whole, float* out) const
     const auto shorter = static_cast<int64_t>(static_cast<double>(image_size_) / kCropPart);
     std::tie(height, width) = ShorterSideTo(shorter, image.height, image.width);
   }
-  ResizeAndCrop(Resampler(image.height, image.width, height, width), image, height, width, out);
+  const Span rows = {MiddleBegin(height, image_size_), image_size_};
+  const Span columns = {MiddleBegin(width, image_size_), image_size_};
+  Normalise(Resampler(image.height, image.width, height, width, rows, columns), image, out);
 }
 
-void ImageTransform::ResizeAndCrop(const Resampler& resampler, const Image& image, int64_t height,
-                                   int64_t width, float* out) const {
-  const int64_t stored = image.height * image.width, side = image_size_;
-  const int64_t top = MiddleBegin(height, side), left = MiddleBegin(width, side);
+void ImageTransform::Normalise(const Resampler& resampler, const Image& image, float* out) const {
+  const int64_t stored = image.height * image.width, made = image_size_ * image_size_;
   thread_local std::vector<uint8_t> resized;
-  resized.resize(height * width);
-  for (int64_t channel = 0; channel < 3; ++channel) {
+  resized.resize(made);
+  for (int64_t channel = 0; channel < 3; ++channel, out += made) {
     if (channel < image.channels) {
       resampler.Resize(image.pixels.data() + channel * stored, resized.data());
     }
     const std::array<float, 256>& normalised = normalised_[channel];
-    for (int64_t y = 0; y < side; ++y) {
-      const uint8_t* const from = resized.data() + (top + y) * width + left;
-      float* const to = out + (channel * side + y) * side;
-      for (int64_t x = 0; x < side; ++x) to[x] = normalised[from[x]];
-    }
+    for (int64_t i = 0; i < made; ++i) out[i] = normalised[resized[i]];
   }
 }
 

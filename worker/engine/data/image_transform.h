@@ -32,8 +32,7 @@ class ImageTransform {
  private:
   // `whole`: nothing is cut off.
   void Transform(const Image& image, bool whole, float* out) const;
-  void ResizeAndCrop(const Resampler& resampler, const Image& image, int64_t height, int64_t width,
-                     float* out) const;
+  void Normalise(const Resampler& resampler, const Image& image, float* out) const;
 
   const Dataset& dataset_;
   const int64_t image_size_;

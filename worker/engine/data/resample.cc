@@ -37,67 +37,77 @@ QSWEEP_VECTOR_CLONES void ToPixels(const int32_t* sum, int64_t width, uint8_t* l
   }
 }
 
-void Transpose(const uint8_t* in, int64_t height, int64_t width, uint8_t* out) {
+// Of [height, width] whose rows lie `stride` apart.
+void Transpose(const uint8_t* in, int64_t stride, int64_t height, int64_t width, uint8_t* out) {
   for (int64_t y = 0; y < height; ++y) {
-    for (int64_t x = 0; x < width; ++x) out[x * height + y] = in[y * width + x];
+    for (int64_t x = 0; x < width; ++x) out[x * height + y] = in[y * stride + x];
   }
 }
 
 }  // namespace
 
-Resampler::Axis::Axis(int64_t in, int64_t out) : in(in), out(out) {
+Resampler::Axis::Axis(int64_t in, int64_t out, Span made) : made(made), needed(made) {
   if (in == out) return;
   const double scale = static_cast<double>(in) / static_cast<double>(out);
   const double filter_scale = std::max(scale, 1.0);
   const double support = 2.0 * filter_scale;
-  for (int64_t i = 0; i < out; ++i) {
+  for (int64_t i = made.begin; i < made.begin + made.size; ++i) {
     const double centre = (static_cast<double>(i) + 0.5) * scale;
-    Window window;
-    window.first = std::max<int64_t>(static_cast<int64_t>(centre - support + 0.5), 0);
-    window.size = std::min(static_cast<int64_t>(centre + support + 0.5), in) - window.first;
-    window.weights = static_cast<int64_t>(weights.size());
+    Span lines;
+    lines.begin = std::max<int64_t>(static_cast<int64_t>(centre - support + 0.5), 0);
+    lines.size = std::min(static_cast<int64_t>(centre + support + 0.5), in) - lines.begin;
+    windows.push_back({lines, static_cast<int64_t>(weights.size())});
     std::vector<double> exact;
     double sum = 0;
-    for (int64_t k = 0; k < window.size; ++k) {
+    for (int64_t k = 0; k < lines.size; ++k) {
       exact.push_back(
-          Bicubic((static_cast<double>(k + window.first) - centre + 0.5) / filter_scale));
+          Bicubic((static_cast<double>(k + lines.begin) - centre + 0.5) / filter_scale));
       sum += exact.back();
     }
     for (double weight : exact) weights.push_back(ToFixedPoint(weight / sum));
-    windows.push_back(window);
   }
+  const Span first = windows.front().lines, last = windows.back().lines;
+  needed = {first.begin, last.begin + last.size - first.begin};
 }
 
 Resampler::Resampler(int64_t in_height, int64_t in_width, int64_t out_height, int64_t out_width)
-    : rows_(in_height, out_height), columns_(in_width, out_width) {}
+    : Resampler(in_height, in_width, out_height, out_width, {0, out_height}, {0, out_width}) {}
+
+Resampler::Resampler(int64_t in_height, int64_t in_width, int64_t out_height, int64_t out_width,
+                     Span rows, Span columns)
+    : in_width_(in_width),
+      rows_(in_height, out_height, rows),
+      columns_(in_width, out_width, columns) {}
 
 void Resampler::ResizeColumns(const Axis& axis, int64_t width, const uint8_t* in, uint8_t* out) {
-  if (axis.in == axis.out) {
-    std::copy_n(in, axis.in * width, out);
+  if (axis.windows.empty()) {
+    std::copy_n(in, axis.made.size * width, out);
     return;
   }
   thread_local std::vector<int32_t> sum;
-  for (int64_t y = 0; y < axis.out; ++y) {
-    const Window& window = axis.windows[y];
+  for (const Window& window : axis.windows) {
     sum.assign(width, 1 << (kPrecisionBits - 1));
-    for (int64_t k = 0; k < window.size; ++k) {
-      Accumulate(in + (window.first + k) * width, axis.weights[window.weights + k], width,
-                 sum.data());
+    const uint8_t* line = in + (window.lines.begin - axis.needed.begin) * width;
+    for (int64_t k = 0; k < window.lines.size; ++k, line += width) {
+      Accumulate(line, axis.weights[window.weights + k], width, sum.data());
     }
-    ToPixels(sum.data(), width, out + y * width);
+    ToPixels(sum.data(), width, out);
+    out += width;
   }
 }
 
 void Resampler::Resize(const uint8_t* in, uint8_t* out) const {
   // Lines along x are resized as columns of the transposed image, whose neighbours lie side by
   // side.
+  const int64_t height = rows_.needed.size, width = columns_.needed.size;
   thread_local std::vector<uint8_t> upright, wide;
-  upright.resize(std::max(rows_.in * columns_.in, rows_.in * columns_.out));
-  wide.resize(rows_.in * columns_.out);
-  Transpose(in, rows_.in, columns_.in, upright.data());
-  ResizeColumns(columns_, rows_.in, upright.data(), wide.data());
-  Transpose(wide.data(), columns_.out, rows_.in, upright.data());
-  ResizeColumns(rows_, columns_.out, upright.data(), out);
+  upright.resize(height * std::max(width, columns_.made.size));
+  wide.resize(height * columns_.made.size);
+  Transpose(in + rows_.needed.begin * in_width_ + columns_.needed.begin, in_width_, height, width,
+            upright.data());
+  ResizeColumns(columns_, height, upright.data(), wide.data());
+  Transpose(wide.data(), height, columns_.made.size, height, upright.data());
+  ResizeColumns(rows_, columns_.made.size, upright.data(), out);
 }
 
 }  // namespace qsweep::engine
