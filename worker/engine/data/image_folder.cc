@@ -49,12 +49,15 @@ absl::StatusOr<std::vector<std::string>> Pictures(const std::string& directory) 
   for (; !error && it != fs::recursive_directory_iterator(); it.increment(error)) {
     const std::string path = it->path().string();
     const std::string extension = absl::AsciiStrToLower(it->path().extension().string());
-    if (it->is_directory(error) || error) continue;
+    if (it->is_directory(error)) continue;
     if (unreadable.count(extension) > 0) {
       return absl::InvalidArgumentError(
           absl::StrCat(path, ": only JPEG and PNG can be read; convert it or take it away"));
     }
-    if (readable.count(extension) > 0) files.push_back(path);
+    if (readable.count(extension) > 0) {
+      if (error) return ErrnoStatus(error.value(), path, "read");  // a link to nowhere, say
+      files.push_back(path);
+    }
     if (files.size() > kMaxFiles || it.depth() > 16) {
       return absl::InvalidArgumentError(absl::StrCat(directory, ": too many files, or too deep"));
     }
