@@ -33,7 +33,7 @@ void Narrow(const float* from, int64_t count, c10::BFloat16* to) {
 }  // namespace
 
 int64_t LoaderBytes(const v1::Dataset& spec, at::ScalarType type) {
-  const int64_t values = spec.batch_size() * 3 * spec.image_size() * spec.image_size();
+  const int64_t side = spec.image_size(), values = 3 * side * side * spec.batch_size();
   const int64_t size = static_cast<int64_t>(c10::elementSize(type));
   const int64_t bytes = values * size * static_cast<int64_t>(kBatchesAhead + 1);
   if (!Mixes(spec)) return bytes;
