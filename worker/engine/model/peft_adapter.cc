@@ -91,6 +91,11 @@ absl::StatusOr<Config> ParseConfig(const std::string& text) {
         return absl::DataLossError(
             absl::StrCat(key, ": \"", pattern, "\": not a regular expression with a number"));
       }
+      if (patterns != &result.rank_pattern) continue;
+      if (!value.is_number_integer() || value.get<int64_t>() < 1) {
+        return absl::DataLossError(
+            absl::StrCat(key, ": \"", pattern, "\": ", value.dump(), " is no rank"));
+      }
     }
     *patterns = config[key];
   }
