@@ -11,17 +11,17 @@ namespace qsweep::engine {
 
 absl::StatusOr<std::vector<std::string>> ChooseBits(
     const std::vector<v1::LayerMeasurement>& four_bit, const std::vector<double>& eight_bits,
-    double budget) {
+    const GivenLayers& given, double budget) {
   QSWEEP_CHECK(four_bit.size() == eight_bits.size());
-  double bits = 0, weights = 0;
+  double bits = given.bits, weights = given.weights;
   for (const v1::LayerMeasurement& layer : four_bit) {
     bits += layer.bits_per_weight() * static_cast<double>(layer.weights());
     weights += static_cast<double>(layer.weights());
   }
   if (bits > budget * weights) {
     return absl::InvalidArgumentError(
-        absl::StrFormat("quantization.bits_budget: %.4g; 4 bits for every layer take %.4g already, "
-                        "scales included",
+        absl::StrFormat("quantization.bits_budget: %.4g; 4 bits for every layer that "
+                        "quantization.overrides leaves take %.4g already, scales included",
                         budget, bits / weights));
   }
   const auto cost = [&](size_t i) {

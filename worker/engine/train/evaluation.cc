@@ -28,7 +28,9 @@ double LogSumExp(const float* x, int64_t n) {
 }  // namespace
 
 EvaluationCounts::EvaluationCounts(int64_t classes)
-    : classes_(classes), confusion_(classes * classes) {}
+    : classes_(classes),
+      of_class_(classes),
+      confusion_(classes <= kMostConfused ? classes * classes : 0) {}
 
 void EvaluationCounts::Add(const at::Tensor& logits, const at::Tensor& labels) {
   const at::Tensor rows = logits.contiguous();
@@ -40,7 +42,10 @@ void EvaluationCounts::Add(const at::Tensor& logits, const at::Tensor& labels) {
     for (int64_t c = 0; c < classes_; ++c) {
       above += row[c] > row[label] || (row[c] == row[label] && c < label);
     }
-    ++confusion_[label * classes_ + prediction];
+    ++of_class_[label].labelled;
+    ++of_class_[prediction].predicted;
+    of_class_[label].hits += prediction == label;
+    if (!confusion_.empty()) ++confusion_[label * classes_ + prediction];
     top5_ += above < 5;
     loss_sum_ += LogSumExp(row, classes_) - row[label];
     ++images_;
@@ -50,13 +55,9 @@ void EvaluationCounts::Add(const at::Tensor& logits, const at::Tensor& labels) {
 v1::Evaluation EvaluationCounts::Result(int64_t epoch) const {
   v1::Evaluation result;
   double correct = 0, precision = 0, recall = 0, f1 = 0, occurring = 0;
-  for (int64_t c = 0; c < classes_; ++c) {
-    double labelled = 0, predicted = 0;
-    for (int64_t other = 0; other < classes_; ++other) {
-      labelled += static_cast<double>(confusion_[c * classes_ + other]);
-      predicted += static_cast<double>(confusion_[other * classes_ + c]);
-    }
-    const double hits = static_cast<double>(confusion_[c * classes_ + c]);
+  for (const OfClass& c : of_class_) {
+    const auto hits = static_cast<double>(c.hits), labelled = static_cast<double>(c.labelled),
+               predicted = static_cast<double>(c.predicted);
     correct += hits;
     precision += Ratio(hits, predicted);
     recall += Ratio(hits, labelled);
@@ -72,23 +73,18 @@ v1::Evaluation EvaluationCounts::Result(int64_t epoch) const {
   result.set_macro_precision(Ratio(precision, occurring));
   result.set_macro_recall(Ratio(recall, occurring));
   result.set_macro_f1(Ratio(f1, occurring));
-  if (classes_ <= kMostConfused) {
-    result.mutable_confusion()->Add(confusion_.begin(), confusion_.end());
-  }
+  result.mutable_confusion()->Add(confusion_.begin(), confusion_.end());
   return result;
 }
 
-absl::StatusOr<v1::Evaluation> Evaluate(const Vit& model, const ImageTransform& transform,
-                                        const Dataset& dataset, int64_t epoch, int64_t* batch,
-                                        const std::function<bool()>& stop) {
-  EvaluationCounts counts(dataset.classes);
-  for (int64_t begin = 0; begin < dataset.size();) {
+absl::Status ForBatches(int64_t images, int64_t* batch, const std::function<bool()>& stop,
+                        const std::function<void(int64_t begin, int64_t end)>& work) {
+  for (int64_t begin = 0; begin < images;) {
     if (stop()) return absl::CancelledError("told to stop");
-    const int64_t end = std::min(begin + *batch, dataset.size());
+    const int64_t end = std::min(begin + *batch, images);
     try {
       const AccountScope scope(Account::kActivations);
-      const Batch images = EvaluationBatch(transform, dataset, begin, end);
-      counts.Add(Logits(model, images.images), images.labels);
+      work(begin, end);
       begin = end;
     } catch (const OutOfMemory& error) {
       if (*batch == 1) {
@@ -100,6 +96,17 @@ absl::StatusOr<v1::Evaluation> Evaluate(const Vit& model, const ImageTransform& 
       ReleaseCached();
     }
   }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<v1::Evaluation> Evaluate(const Vit& model, const ImageTransform& transform,
+                                        const Dataset& dataset, int64_t epoch, int64_t* batch,
+                                        const std::function<bool()>& stop) {
+  EvaluationCounts counts(dataset.classes);
+  RETURN_IF_ERROR(ForBatches(dataset.size(), batch, stop, [&](int64_t begin, int64_t end) {
+    const Batch images = EvaluationBatch(transform, dataset, begin, end);
+    counts.Add(Logits(model, images.images), images.labels);
+  }));
   return counts.Result(epoch);
 }
 

@@ -31,12 +31,20 @@ class EvaluationCounts {
   int64_t classes_;
   int64_t images_ = 0, top5_ = 0;
   double loss_sum_ = 0;
-  std::vector<int64_t> confusion_;
+  struct OfClass {
+    int64_t hits = 0, labelled = 0, predicted = 0;
+  };
+  std::vector<OfClass> of_class_;
+  std::vector<int64_t> confusion_;  // [label, prediction]; empty for too many classes to be told
 };
 
-// All of `dataset`, `*batch` images at a time. Running out of memory halves `*batch` and goes on;
-// with one image it is an error that blames the resources. Cancelled as soon as `stop` returns
-// true.
+// work(begin, end) for all of [0, images), `*batch` at a time. Running out of memory halves
+// `*batch` and goes on; with one image it is an error that blames the resources. Cancelled as soon
+// as `stop` returns true.
+absl::Status ForBatches(int64_t images, int64_t* batch, const std::function<bool()>& stop,
+                        const std::function<void(int64_t begin, int64_t end)>& work);
+
+// All of `dataset`, by ForBatches.
 absl::StatusOr<v1::Evaluation> Evaluate(const Vit& model, const ImageTransform& transform,
                                         const Dataset& dataset, int64_t epoch, int64_t* batch,
                                         const std::function<bool()>& stop);

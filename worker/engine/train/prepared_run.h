@@ -4,6 +4,7 @@
 #define QSWEEP_WORKER_ENGINE_TRAIN_PREPARED_RUN_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 
@@ -37,9 +38,10 @@ struct PreparedRun {
 };
 
 // Takes options.resume_file up, if any: Unavailable if weights or images are not those it began
-// with.
+// with. Cancelled when `stop` says so.
 absl::StatusOr<std::unique_ptr<PreparedRun>> PrepareRun(const v1::ExperimentSpec& spec,
-                                                        const TrainOptions& options);
+                                                        const TrainOptions& options,
+                                                        const std::function<bool()>& stop);
 
 }  // namespace qsweep::engine
 

@@ -19,70 +19,67 @@
 namespace qsweep::engine {
 namespace {
 
-constexpr int64_t kBatch = 64;
 constexpr int64_t kCalibrationImages = 64;
+
+// The model with `overrides` and nothing else quantized.
+absl::StatusOr<std::unique_ptr<Vit>> QuantizeOnly(const std::vector<std::string>& overrides,
+                                                  const SensitivityTask& task, int64_t classes) {
+  v1::ExperimentSpec spec = task.spec;
+  spec.mutable_training()->set_method("linear_probe");
+  spec.mutable_training()->set_quantization_aware(false);
+  v1::Quantization& quantization = *spec.mutable_quantization();
+  quantization.set_bits(0);
+  *quantization.mutable_overrides() = {overrides.begin(), overrides.end()};
+  return Vit::Create(spec, *FindModel(spec.model().name()),
+                     {.compute = task.compute, .classes = classes}, task.weights);
+}
 
 class Measurement {
  public:
   explicit Measurement(const SensitivityTask& task)
       : task_(task),
-        shape_(*FindModel(task.spec.model().name())),
-        transform_(shape_, task.spec.dataset().image_size(), *task.data) {}
+        transform_(*FindModel(task.spec.model().name()), task.spec.dataset().image_size(),
+                   *task.data) {}
 
   absl::StatusOr<v1::Sensitivity> Run();
 
  private:
-  // The model with `overrides` and nothing else quantized.
-  absl::StatusOr<std::unique_ptr<Vit>> Model(const std::vector<std::string>& overrides) const;
   // Of all images; the first time, what others are compared with.
   absl::StatusOr<v1::Evaluation> Evaluate(const Vit& model, double* divergence);
   absl::StatusOr<v1::LayerMeasurement> Measure(const ModuleShape& layer, const std::string& type);
 
   const SensitivityTask& task_;
-  const ModelShape& shape_;
   const ImageTransform transform_;
   int64_t classes_ = 0;
-  bool own_labels_ = false;                  // the unquantized model's
-  std::vector<at::Tensor> log_likelihoods_;  // of the unquantized model, by batch
+  int64_t batch_ = 64;
+  bool own_labels_ = false;     // the unquantized model's
+  at::Tensor log_likelihoods_;  // [images, classes], of the unquantized model
   v1::Evaluation unquantized_;
 };
 
-absl::StatusOr<std::unique_ptr<Vit>> Measurement::Model(
-    const std::vector<std::string>& overrides) const {
-  v1::ExperimentSpec spec = task_.spec;
-  spec.mutable_training()->set_method("linear_probe");
-  spec.mutable_training()->set_quantization_aware(false);
-  spec.mutable_quantization()->set_bits(0);
-  spec.mutable_quantization()->clear_overrides();
-  spec.mutable_quantization()->mutable_overrides()->Add(overrides.begin(), overrides.end());
-  return Vit::Create(spec, shape_, {.compute = task_.compute, .classes = classes_}, task_.weights);
-}
-
 absl::StatusOr<v1::Evaluation> Measurement::Evaluate(const Vit& model, double* divergence) {
-  const bool first = log_likelihoods_.empty();
+  const bool first = !log_likelihoods_.defined();
+  if (first) log_likelihoods_ = at::empty({task_.data->size(), classes_}, at::kDouble);
   EvaluationCounts counts(classes_);
   double sum = 0;
-  std::vector<at::Tensor> made;
-  for (int64_t begin = 0; begin < task_.data->size(); begin += kBatch) {
-    if (task_.stop()) return absl::CancelledError("told to stop");
-    const AccountScope scope(Account::kActivations);
-    const int64_t end = std::min(begin + kBatch, task_.data->size());
+  const auto add = [&](int64_t begin, int64_t end) {
     const Batch batch = EvaluationBatch(transform_, *task_.data, begin, end);
     const at::Tensor logits = Logits(model, batch.images);
     const at::Tensor log_likelihood = at::log_softmax(logits.to(at::kDouble), 1);
-    made.push_back(log_likelihood);
-    const at::Tensor& reference = first ? log_likelihood : log_likelihoods_[begin / kBatch];
+    const at::Tensor reference = log_likelihoods_.slice(0, begin, end);
+    if (first) reference.copy_(log_likelihood);
     sum += (reference.exp() * (reference - log_likelihood)).sum().item<double>();
     counts.Add(logits, own_labels_ ? reference.argmax(1) : batch.labels);
-  }
-  if (first) log_likelihoods_ = std::move(made);
+  };
+  RETURN_IF_ERROR(ForBatches(task_.data->size(), &batch_, task_.stop, add));
   *divergence = sum / static_cast<double>(task_.data->size());
   return counts.Result(/*epoch=*/0);
 }
 
 absl::StatusOr<v1::LayerMeasurement> Measurement::Measure(const ModuleShape& layer,
                                                           const std::string& type) {
-  ASSIGN_OR_RETURN(const std::unique_ptr<Vit> model, Model({absl::StrCat(layer.name, "=", type)}));
+  ASSIGN_OR_RETURN(const std::unique_ptr<Vit> model,
+                   QuantizeOnly({absl::StrCat(layer.name, "=", type)}, task_, classes_));
   v1::LayerMeasurement result;
   double divergence = 0;
   ASSIGN_OR_RETURN(const v1::Evaluation evaluation, Evaluate(*model, &divergence));
@@ -106,7 +103,7 @@ absl::StatusOr<v1::Sensitivity> Measurement::Run() {
   v1::Sensitivity result;
   result.set_labels(own_labels_ ? "model" : "dataset");
   double none = 0;
-  ASSIGN_OR_RETURN(const std::unique_ptr<Vit> model, Model({}));
+  ASSIGN_OR_RETURN(const std::unique_ptr<Vit> model, QuantizeOnly({}, task_, classes_));
   ASSIGN_OR_RETURN(unquantized_, Evaluate(*model, &none));
   *result.mutable_unquantized() = unquantized_;
   const auto total = static_cast<int64_t>(layers.size() * task_.types.size());
@@ -132,6 +129,16 @@ Dataset FirstImages(const Dataset& all, int64_t most) {
     first.pixels.assign(all.pixels.begin(), all.pixels.begin() + bytes);
   }
   return first;
+}
+
+// What the layers that quantization.overrides names take of the budget.
+absl::StatusOr<GivenLayers> TakenByOverrides(const SensitivityTask& task) {
+  const auto& overrides = task.spec.quantization().overrides();
+  if (overrides.empty()) return GivenLayers();
+  ASSIGN_OR_RETURN(const std::unique_ptr<Vit> model,
+                   QuantizeOnly({overrides.begin(), overrides.end()}, task, task.data->classes));
+  const auto weights = static_cast<double>(model->quantization().weights_quantized());
+  return GivenLayers{weights, weights * model->quantization().bits_per_weight()};
 }
 
 }  // namespace
@@ -168,6 +175,7 @@ absl::StatusOr<std::vector<std::string>> ChooseOverrides(const v1::ExperimentSpe
   task.weights = &weights;
   task.data = &calibration;
   task.stop = stop;
+  ASSIGN_OR_RETURN(const GivenLayers given, TakenByOverrides(task));
   // Layers that were given by hand are not asked about.
   for (const std::string& element : spec.quantization().overrides()) {
     task.spec.mutable_quantization()->add_skip_modules(std::string(SplitPair(element).pattern));
@@ -178,7 +186,7 @@ absl::StatusOr<std::vector<std::string>> ChooseOverrides(const v1::ExperimentSpe
     const at::Tensor& weight = weights.tensors.at(layer.layer() + ".weight");
     eight_bits.push_back(8 + 32.0 / static_cast<double>(weight.size(1)));
   }
-  return ChooseBits({measured.layers().begin(), measured.layers().end()}, eight_bits,
+  return ChooseBits({measured.layers().begin(), measured.layers().end()}, eight_bits, given,
                     spec.quantization().bits_budget());
 }
 

@@ -106,7 +106,9 @@ class Trainer {
 };
 
 absl::StatusOr<TrainOutcome> Trainer::Run() {
-  RETURN_IF_ERROR(Prepare());
+  const absl::Status prepared = Prepare();
+  if (absl::IsCancelled(prepared)) return TrainOutcome::kStopped;  // before there was anything
+  RETURN_IF_ERROR(prepared);
   while (!Done()) {
     if (stop_()) {
       RETURN_IF_ERROR(SaveCheckpoint());
@@ -134,7 +136,7 @@ absl::StatusOr<TrainOutcome> Trainer::Run() {
 }
 
 absl::Status Trainer::Prepare() {
-  ASSIGN_OR_RETURN(run_, PrepareRun(spec_, options_));
+  ASSIGN_OR_RETURN(run_, PrepareRun(spec_, options_, stop_));
   gradients_.emplace(slots(), state().mutable_gradients());
   RETURN_IF_ERROR(Announce());
   ResetPeak();
@@ -316,16 +318,19 @@ absl::Status Trainer::MergeAndEvaluate(v1::RunResult* result) {
   if (spec_.training().method() != "lora" || run_->quantization.layers_quantized() == 0) {
     return absl::OkStatus();
   }
+  absl::Status status;
   try {
-    return EvaluateMerged(run_->model_spec, run_->compute, *run_->trainee.model,
-                          *run_->evaluation_transform, run_->evaluation_data,
-                          state().plan().evaluation_batch(), stop_, result);
+    status = EvaluateMerged(run_->model_spec, run_->compute, *run_->trainee.model,
+                            *run_->evaluation_transform, run_->evaluation_data,
+                            state().plan().evaluation_batch(), stop_, result);
   } catch (const OutOfMemory& error) {
-    ReleaseCached();
-    result->clear_merged();
-    result->clear_requantized();
-    return reporter_.Log("warning", absl::StrCat("merged weights not evaluated: ", error.what()));
+    status = absl::ResourceExhaustedError(error.what());
   }
+  if (!absl::IsResourceExhausted(status)) return status;
+  ReleaseCached();
+  result->clear_merged();
+  result->clear_requantized();
+  return reporter_.Log("warning", absl::StrCat("merged weights not evaluated: ", status.message()));
 }
 
 v1::RunResult Trainer::MakeResult() const {
