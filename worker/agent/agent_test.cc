@@ -42,6 +42,8 @@ TEST_F(AgentTest, RunsAnAssignmentToItsEnd) {
 
 // The agent itself, in this process: the test decides how much disk there is.
 TEST_F(AgentTest, TakesNoRunsWhileItsDiskIsNearlyFullAndTakesThemAgain) {
+  // What changes here is told at once, not with the next heartbeat.
+  scheduler_->With([](State& state) { state.heartbeat_ms = 60'000; });
   std::atomic<int64_t> free = 100 << 20;
   AgentOptions options;
   options.info.set_name("tester");

@@ -68,8 +68,12 @@ void Session::Send(v1::FromWorker message) {
 }
 
 void Session::SetHeartbeat(v1::Heartbeat heartbeat) {
-  std::lock_guard<std::mutex> hold(mutex_);
-  heartbeat_ = std::move(heartbeat);
+  {
+    std::lock_guard<std::mutex> hold(mutex_);
+    heartbeat_due_ |= heartbeat.refuses().empty() != heartbeat_.refuses().empty();
+    heartbeat_ = std::move(heartbeat);
+  }
+  changed_.notify_all();
 }
 
 std::pair<v1::Heartbeat, bool> Session::Standing() {
@@ -180,10 +184,10 @@ void Session::WriteLoop(Stream* stream, absl::Duration heartbeat_interval) {
       const absl::Duration wait =
           std::max(next_heartbeat - clock_.Monotonic(), absl::ZeroDuration());
       changed_.wait_for(hold, absl::ToChronoNanoseconds(wait),
-                        [this] { return !writing_ || !outbox_.empty(); });
+                        [this] { return !writing_ || heartbeat_due_ || !outbox_.empty(); });
       if (!writing_) return;
       // A heartbeat that is due goes first, so that no load of events can starve it.
-      if (clock_.Monotonic() >= next_heartbeat) {
+      if (std::exchange(heartbeat_due_, false) || clock_.Monotonic() >= next_heartbeat) {
         *message.mutable_heartbeat() = heartbeat_;
         next_heartbeat = clock_.Monotonic() + heartbeat_interval;
       } else if (!outbox_.empty()) {

@@ -59,7 +59,8 @@ class Session {
   // Queued; dropped when there is no stream.
   void Send(v1::FromWorker message);
   // What heartbeats say from now on. They are sent by the session itself every
-  // Welcome.heartbeat_ms.
+  // Welcome.heartbeat_ms, and at once when the worker begins or ceases to refuse runs: what it
+  // gives back must not be sent to it again meanwhile.
   void SetHeartbeat(v1::Heartbeat heartbeat);
   // As last set, and whether there is a stream to say it on.
   std::pair<v1::Heartbeat, bool> Standing();
@@ -89,6 +90,7 @@ class Session {
   std::optional<v1::Hello> hello_;
   std::deque<v1::FromWorker> outbox_;
   v1::Heartbeat heartbeat_;
+  bool heartbeat_due_ = false;              // before its time
   grpc::ClientContext* context_ = nullptr;  // of the open stream
   bool writing_ = false;                    // the stream takes messages
   bool leaving_ = false;                    // no more after those in the outbox

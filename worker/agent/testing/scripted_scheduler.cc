@@ -69,7 +69,7 @@ grpc::Status ScriptedScheduler::Session(grpc::ServerContext*, Stream* stream) {
 void ScriptedScheduler::Welcome(const v1::Hello& hello) {
   v1::ToWorker welcome;
   welcome.mutable_welcome()->set_lease_ms(10'000);
-  welcome.mutable_welcome()->set_heartbeat_ms(100);
+  welcome.mutable_welcome()->set_heartbeat_ms(state_.heartbeat_ms);
   for (const v1::HeldAttempt& held : hello.held()) {
     v1::HeldVerdict* const verdict = welcome.mutable_welcome()->add_verdicts();
     *verdict->mutable_attempt() = held.attempt();

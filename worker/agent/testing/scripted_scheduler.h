@@ -47,6 +47,7 @@ class ScriptedScheduler : private v1::WorkerService::Service {
     bool refuse_hellos = false;
     bool hold_uploads = false;
   };
+    int heartbeat_ms = 100;
 
   explicit ScriptedScheduler(std::string address) : address_(std::move(address)) {}
   ~ScriptedScheduler() { Stop(); }
