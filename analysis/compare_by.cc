@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "analysis/statistics.h"
 #include "common/spec/fields.h"
+#include "common/spec/pairs.h"
 #include "common/spec/wording.h"
 
 namespace qsweep {

@@ -8,6 +8,7 @@
 #include "analysis/run_files.h"
 #include "analysis/statistics.h"
 #include "analysis/summary.h"
+#include "common/spec/pairs.h"
 
 namespace qsweep {
 namespace {

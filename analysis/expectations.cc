@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "analysis/run_files.h"
 #include "analysis/statistics.h"
+#include "common/spec/pairs.h"
 
 namespace qsweep {
 namespace {

@@ -166,10 +166,10 @@ TEST_F(ReportTest, ARunsFilesSayWhatWasMeasured) {
   const json file = Json("deit_tiny_patch16_224-cifar10-r8-nf4-s1/quantization_analysis.json");
   EXPECT_EQ(file["memory"]["expected_bits_per_weight"], 4.5);
   EXPECT_EQ(file["verification"]["worst_layer"], "blocks.11.attn.qkv");
-  EXPECT_EQ(file["twin"]["run"], "deit_tiny_patch16_224-cifar10-r8-fp32-s1");
+  EXPECT_EQ(file["twin"]["run"], "deit_tiny_patch16_224-cifar10-r8-none-s1");
   EXPECT_EQ(file["gradient_flow"]["layers"].size(), 2u);
   EXPECT_FALSE(
-      Json("deit_tiny_patch16_224-cifar10-r8-fp32-s1/quantization_analysis.json").contains("twin"));
+      Json("deit_tiny_patch16_224-cifar10-r8-none-s1/quantization_analysis.json").contains("twin"));
   EXPECT_EQ(Json("quantization_detailed_analysis.json")["effects"][0]["requantized_difference"], 0);
   EXPECT_THAT(Text("report.html"), HasSubstr("<dt>merged</dt><dd>top-1 "));
 }

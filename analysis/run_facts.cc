@@ -14,16 +14,6 @@ std::string EnumText(absl::string_view name, size_t prefix) {
 
 }  // namespace
 
-std::string QuantizationLabel(const v1::Quantization& quantization) {
-  if (quantization.bits() < 0) return absl::StrCat("auto-", quantization.bits_budget(), "b");
-  if (!quantization.overrides().empty()) return "mixed";
-  if (quantization.bits() == 0) return "none";
-  if (quantization.bits() == 8) {
-    return quantization.int8_compute() == "dynamic" ? "int8+dyn" : "int8";
-  }
-  return absl::StrCat(quantization.quant_type(), quantization.double_quant() ? "+dq" : "");
-}
-
 bool IsOneKind(const v1::Quantization& quantization) {
   return quantization.bits() > 0 && quantization.overrides().empty();
 }

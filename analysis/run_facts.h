@@ -30,9 +30,6 @@ struct RunFacts {
   std::vector<v1::LayerGradient> layers;
 };
 
-// none, int8, nf4, nf4+dq, fp4, fp4+dq; mixed with overrides; auto-5b of five bits a weight.
-std::string QuantizationLabel(const v1::Quantization& quantization);
-
 // 8 or 4 bits for every layer. The study expects nothing of a mixture.
 bool IsOneKind(const v1::Quantization& quantization);
 

@@ -11,6 +11,7 @@
 #include "absl/strings/str_join.h"
 #include "analysis/statistics.h"
 #include "common/spec/fields.h"
+#include "common/spec/pairs.h"
 
 namespace qsweep {
 namespace {

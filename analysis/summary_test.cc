@@ -34,18 +34,6 @@ std::vector<v1::GroupSummary> Summaries(const std::vector<RunFacts>& runs) {
 constexpr char kNone[] = R"({"bits": 0})";
 constexpr char kNf4[] = R"({"bits": 4, "quant_type": "nf4", "double_quant": true})";
 
-TEST(QuantizationLabelTest, NamesEveryKind) {
-  const auto label = [](const char* json) {
-    v1::Quantization quantization;
-    EXPECT_TRUE(FromJson(json, &quantization).ok());
-    return QuantizationLabel(quantization);
-  };
-  EXPECT_EQ(label(kNone), "none");
-  EXPECT_EQ(label(R"({"bits": 8, "quant_type": "nf4"})"), "int8");
-  EXPECT_EQ(label(kNf4), "nf4+dq");
-  EXPECT_EQ(label(R"({"bits": 4, "quant_type": "fp4"})"), "fp4");
-}
-
 TEST(GroupBySeedTest, SeedsAreOneGroupWithReductions) {
   const auto groups = Summaries({
       Finished(kNone, 1, 0.90, 1000, 800),

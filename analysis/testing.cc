@@ -97,7 +97,7 @@ v1::RunResult Result(int rank, int kind, int64_t seed) {
 }
 
 RunRecord Record(int rank, int kind, int64_t seed, int points) {
-  static constexpr const char* kWeights[] = {"fp32", "int8", "nf4", "nf4dq"};
+  static constexpr const char* kWeights[] = {"none", "int8", "nf4", "nf4dq"};
   RunRecord record;
   record.detail.mutable_run()->set_name(
       absl::StrCat("deit_tiny_patch16_224-cifar10-r", rank, "-", kWeights[kind], "-s", seed));

@@ -14,6 +14,7 @@ namespace qsweep::qctl {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 
 // A few steps on Debian's Fashion-MNIST.
@@ -25,10 +26,10 @@ constexpr char kBase[] =
 constexpr char kAdapters[] =
     "name: adapters\n"
     "model: {name: vit_mini_patch4_28, weights: "
-    "'run:base/vit_mini_patch4_28-fashion_mnist-full-fp32-s42'}\n"
+    "'run:base/vit_mini_patch4_28-fashion_mnist-full-none-s42'}\n"
     "dataset: {name: fashion_mnist, classes: [2, 3], train_limit: 64, eval_limit: 64}\n"
     "training: {num_epochs: 1}\n"
-    "matrix: {quantization: [{bits: 0}, {bits: 4}]}\n";
+    "matrix: {quantization: [{bits: 0}, {bits: 4}, {bits: 4, overrides: {fc2: int8}}]}\n";
 
 TEST_F(CliTest, FromFilesToResults) {
   Write("base.yaml", kBase);
@@ -43,11 +44,14 @@ TEST_F(CliTest, FromFilesToResults) {
   ASSERT_TRUE(FromJson(first.out, &report).ok()) << first.out;
   ASSERT_EQ(report.sweeps_size(), 2);
   const v1::SweepSummary& adapters = report.sweeps(1);
-  EXPECT_EQ(adapters.succeeded(), 2);
-  ASSERT_EQ(adapters.groups_size(), 2);
+  EXPECT_EQ(adapters.succeeded(), 3);
+  ASSERT_EQ(adapters.groups_size(), 3);
   EXPECT_EQ(adapters.groups(1).quantization(), "nf4");
   EXPECT_EQ(adapters.groups(1).top1().n(), 1);
   EXPECT_LT(adapters.groups(1).weights_bytes(), adapters.groups(0).weights_bytes());
+
+  EXPECT_THAT(Qctl({"show", "adapters/vit_mini_patch4_28-fashion_mnist-r8-mixed-s42"}).out,
+              ContainsRegex("type +mixed\n.*layers +24, "));
 
   // Every file that a result names is there with that content.
   int files = 0;
@@ -71,7 +75,7 @@ TEST_F(CliTest, FromFilesToResults) {
   const Outcome again = Qctl(run);
   EXPECT_EQ(again.exit_code, 0) << again.err;
   EXPECT_EQ(again.out, first.out);
-  EXPECT_THAT(Qctl({"status"}).out, AllOf(HasSubstr("2/2"), HasSubstr("1/1")));
+  EXPECT_THAT(Qctl({"status"}).out, AllOf(HasSubstr("3/3"), HasSubstr("1/1")));
 
   // Another base under the same name: the adapters' file has not changed, what it means has.
   Write("base.yaml",

@@ -9,6 +9,7 @@
 #include "analysis/exports/exports.h"
 #include "analysis/json.h"
 #include "common/spec/fields.h"
+#include "common/spec/pairs.h"
 #include "common/status.h"
 
 namespace qsweep {

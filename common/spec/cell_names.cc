@@ -9,6 +9,7 @@
 #include "absl/strings/str_replace.h"
 #include "common/hash.h"
 #include "common/spec/fields.h"
+#include "common/spec/pairs.h"
 
 namespace qsweep {
 namespace {
@@ -18,19 +19,13 @@ using Cells = std::vector<SweepPlan::Cell>;
 constexpr size_t kMaxValueBytes = 40;
 
 std::string StandardName(const v1::ExperimentSpec& spec) {
-  const v1::Quantization& quantization = spec.quantization();
   const std::string& method = spec.training().method();
   return absl::StrCat(spec.model().name(), "-", spec.dataset().name(), "-",
                       method == "lora"           ? absl::StrCat("r", spec.lora().rank())
                       : method == "linear_probe" ? "probe"
                                                  : method,
                       "-",
-                      quantization.bits() < 0    ? "auto"
-                      : quantization.bits() == 0 ? "fp32"
-                      : quantization.bits() == 8 ? "int8"
-                                                 : quantization.quant_type(),
-                      quantization.int8_compute() == "dynamic" ? "dyn" : "",
-                      quantization.double_quant() ? "dq" : "");
+                      absl::StrReplaceAll(QuantizationLabel(spec.quantization()), {{"+", ""}}));
 }
 
 // What the field is called in a name: short where the field is known by a short name.

@@ -3,17 +3,19 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "common/hash.h"
 #include "common/spec/datasets.h"
 #include "common/spec/models.h"
+#include "common/spec/pairs.h"
 
 namespace qsweep {
 namespace {
 
-std::string BaseName(const v1::ExperimentSpec& spec) {
-  const v1::Quantization& q = spec.quantization();
-  if (q.bits() == 0 || spec.training().method() == "full") return "fp32";
-  if (q.bits() == 8) return q.int8_compute() == "dynamic" ? "int8-dynamic" : "int8";
-  return absl::StrCat(q.quant_type(), q.double_quant() ? "-dq" : "");
+// Two mixtures have the label in common and nothing else.
+std::string BaseName(const v1::Quantization& quantization) {
+  const std::string label = QuantizationLabel(quantization);
+  if (quantization.overrides().empty()) return label;
+  return absl::StrCat(label, "-", Sha256Hex(quantization.SerializeAsString()).substr(0, 8));
 }
 
 int64_t ImageSize(const v1::ExperimentSpec& spec) {
@@ -25,9 +27,11 @@ int64_t ImageSize(const v1::ExperimentSpec& spec) {
 }  // namespace
 
 std::string RunKind(const v1::ExperimentSpec& spec) {
-  return absl::StrCat(spec.model().name(), "/", ImageSize(spec), "/", spec.training().method(), "/",
-                      BaseName(spec), "/", spec.training().use_mixed_precision() ? "mixed" : "fp32",
-                      "/", spec.dataset().name());
+  return absl::StrCat(
+      spec.model().name(), "/", ImageSize(spec), "/", spec.training().method(), "/",
+      BaseName(spec.quantization()), "/",
+      spec.training().use_mixed_precision() ? spec.quantization().compute_dtype() : "float32", "/",
+      spec.dataset().name());
 }
 
 int64_t ImagesToTrain(const v1::ExperimentSpec& spec) {

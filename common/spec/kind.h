@@ -9,10 +9,11 @@
 
 namespace qsweep {
 
-// Model, image size, method, quantization, precision and dataset, as one word a person can read:
-// "deit_tiny_patch16_224/224/lora/nf4-dq/mixed/cifar10". Of a complete spec. What one run of a kind
-// has measured predicts the next: by how much its peak differed from the estimate for its
-// micro-batch, and how fast it went.
+// Model, image size, method, quantization, compute type and dataset, as one word a person can read:
+// "deit_tiny_patch16_224/224/lora/nf4+dq/bfloat16/cifar10"; a mixture's quantization is "mixed-"
+// and the beginning of its hash. Of a complete spec. What one run of a kind has measured predicts
+// the next: by how much its peak differed from the estimate for its micro-batch, and how fast it
+// went.
 std::string RunKind(const v1::ExperimentSpec& complete_spec);
 
 // Training images that a run goes through, all epochs together.

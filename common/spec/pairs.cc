@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
 #include "common/spec/modules.h"
 #include "common/status.h"
 
@@ -82,6 +83,15 @@ bool Quantizes(const v1::Quantization& quantization) {
 
 std::string QuantTypeName(const v1::Quantization& of_module) {
   return of_module.bits() == 0 ? "none" : of_module.bits() == 8 ? "int8" : of_module.quant_type();
+}
+
+std::string QuantizationLabel(const v1::Quantization& quantization) {
+  if (!Quantizes(quantization)) return "none";
+  if (quantization.bits() < 0) return absl::StrCat("auto-", quantization.bits_budget(), "b");
+  if (!quantization.overrides().empty()) return "mixed";
+  const bool dynamic = quantization.bits() == 8 && quantization.int8_compute() == "dynamic";
+  return absl::StrCat(QuantTypeName(quantization), dynamic ? "+dyn" : "",
+                      quantization.bits() == 4 && quantization.double_quant() ? "+dq" : "");
 }
 
 }  // namespace qsweep

@@ -41,6 +41,10 @@ bool MayUseEightBits(const v1::ExperimentSpec& spec);
 // "none", "int8" or the 4-bit type of what QuantizationOf returns.
 std::string QuantTypeName(const v1::Quantization& of_module);
 
+// What a run's base is called wherever one is told: none, int8, int8+dyn, nf4, nf4+dq, fp4, ...;
+// mixed with overrides; auto-5b of five bits a weight.
+std::string QuantizationLabel(const v1::Quantization& quantization);
+
 }  // namespace qsweep
 
 #endif  // QSWEEP_COMMON_SPEC_PAIRS_H_

@@ -9,6 +9,7 @@
 #include "absl/strings/str_join.h"
 #include "common/hash.h"
 #include "common/proto_json.h"
+#include "common/spec/kind.h"
 #include "common/spec/models.h"
 #include "common/spec/modules.h"
 #include "common/spec/pairs.h"
@@ -209,6 +210,43 @@ TEST(Pairs, GiveModulesTheirOwn) {
   EXPECT_EQ(type("patch_embed.proj"), "none");
   EXPECT_FALSE(QuantizationOf("blocks.0.attn.proj", quantization).double_quant());
   EXPECT_TRUE(QuantizationOf("blocks.1.attn.qkv", quantization).double_quant());
+}
+
+v1::ExperimentSpec Quantized(const std::string& json) {
+  v1::ExperimentSpec spec = Study(), edit;
+  EXPECT_TRUE(FromJson(json, edit.mutable_quantization()).ok());
+  spec.MergeFrom(edit);
+  return spec;
+}
+
+TEST(QuantizationLabel, NamesEveryKind) {
+  const auto label = [](const char* json) {
+    return QuantizationLabel(Quantized(json).quantization());
+  };
+  EXPECT_EQ(label(R"({"bits":0,"double_quant":true})"), "none");
+  EXPECT_EQ(label(R"({"bits":0,"overrides":["qkv=none"]})"), "none");
+  EXPECT_EQ(label(R"({"bits":8,"double_quant":true})"), "int8");
+  EXPECT_EQ(label(R"({"bits":8,"int8_compute":"dynamic"})"), "int8+dyn");
+  EXPECT_EQ(label(R"({"bits":4})"), "nf4");
+  EXPECT_EQ(label(R"({"bits":4,"quant_type":"fp4","double_quant":true})"), "fp4+dq");
+  EXPECT_EQ(label(R"({"bits":0,"overrides":["qkv=int8"]})"), "mixed");
+  EXPECT_EQ(label(R"({"bits":-1,"bits_budget":5.5})"), "auto-5.5b");
+}
+
+// What one run measures predicts others of its kind: they have to need the same.
+TEST(RunKind, SaysWhatAMachineNotices) {
+  const auto kind = [](const char* json) { return RunKind(Quantized(json)); };
+  EXPECT_EQ(kind(R"({"bits":4,"double_quant":true})"),
+            "deit_tiny_patch16_224/224/lora/nf4+dq/bfloat16/cifar10");
+  const std::string mixed = kind(R"({"bits":4,"overrides":["fc1=int8"]})");
+  EXPECT_THAT(mixed, StartsWith("deit_tiny_patch16_224/224/lora/mixed-"));
+  EXPECT_EQ(kind(R"({"bits":4,"overrides":["fc1=int8"]})"), mixed);
+  EXPECT_NE(kind(R"({"bits":4,"overrides":["fc2=int8"]})"), mixed);
+  EXPECT_NE(kind(R"({"bits":8,"overrides":["fc1=int8"]})"), mixed);
+  EXPECT_NE(kind(R"({"bits":-1,"bits_budget":5})"), kind(R"({"bits":-1,"bits_budget":6})"));
+  v1::ExperimentSpec exact = Study();
+  exact.mutable_training()->set_use_mixed_precision(false);
+  EXPECT_EQ(RunKind(exact), "deit_tiny_patch16_224/224/lora/none/float32/cifar10");
 }
 
 TEST(CanonicalJson, LeavesDefaultsOutAndKeepsTheOrderOfTheProto) {

@@ -83,7 +83,7 @@ TEST(SweepFile, TheQuantizationStudyIs144Runs) {
   }
   EXPECT_THAT(names, SizeIs(144));
   EXPECT_THAT(keys, SizeIs(144));
-  EXPECT_EQ(plan->cells.front().name, "deit_tiny_patch16_224-cifar10-r4-fp32-s42");
+  EXPECT_EQ(plan->cells.front().name, "deit_tiny_patch16_224-cifar10-r4-none-s42");
   EXPECT_EQ(plan->cells.back().name, "deit_small_patch16_224-cifar100-r16-nf4dq-s44");
 }
 
@@ -97,8 +97,8 @@ matrix:
 )"));
   EXPECT_EQ(plan.name, "grid");
   EXPECT_EQ(plan.priority, -5);
-  EXPECT_THAT(Names(plan), ElementsAre("deit_tiny_patch16_224-cifar10-r4-fp32-s42",
-                                       "deit_tiny_patch16_224-cifar10-r8-fp32-s42",
+  EXPECT_THAT(Names(plan), ElementsAre("deit_tiny_patch16_224-cifar10-r4-none-s42",
+                                       "deit_tiny_patch16_224-cifar10-r8-none-s42",
                                        "deit_tiny_patch16_224-cifar10-r4-nf4dq-s42",
                                        "deit_tiny_patch16_224-cifar10-r8-nf4dq-s42"));
 }
@@ -109,15 +109,15 @@ matrix:
   training.method: [full, linear_probe]
   training.learning_rate: [0.001, 0.01]
 )"))),
-              ElementsAre("deit_tiny_patch16_224-cifar10-full-fp32-lr0.001-s42",
-                          "deit_tiny_patch16_224-cifar10-full-fp32-lr0.01-s42",
-                          "deit_tiny_patch16_224-cifar10-probe-fp32-lr0.001-s42",
-                          "deit_tiny_patch16_224-cifar10-probe-fp32-lr0.01-s42"));
+              ElementsAre("deit_tiny_patch16_224-cifar10-full-none-lr0.001-s42",
+                          "deit_tiny_patch16_224-cifar10-full-none-lr0.01-s42",
+                          "deit_tiny_patch16_224-cifar10-probe-none-lr0.001-s42",
+                          "deit_tiny_patch16_224-cifar10-probe-none-lr0.01-s42"));
   // Alpha follows the rank, which the name shows.
   EXPECT_THAT(Names(Plan(absl::StrCat(
                   kBase, "matrix: {lora: [{rank: 4, alpha: 8}, {rank: 2, alpha: 4}]}"))),
-              ElementsAre("deit_tiny_patch16_224-cifar10-r4-fp32-s42",
-                          "deit_tiny_patch16_224-cifar10-r2-fp32-s42"));
+              ElementsAre("deit_tiny_patch16_224-cifar10-r4-none-s42",
+                          "deit_tiny_patch16_224-cifar10-r2-none-s42"));
   // Lists, empty ones too; and values that no file name should hold.
   const auto names = Names(Plan(absl::StrCat(kBase, R"(
 matrix:
@@ -125,7 +125,7 @@ matrix:
   model.weights: [a.safetensors, some/where/b.safetensors]
 )")));
   EXPECT_EQ(names[0],
-            "deit_tiny_patch16_224-cifar10-r8-fp32-weights_a.safetensors-augmentation_none-s42");
+            "deit_tiny_patch16_224-cifar10-r8-none-weights_a.safetensors-augmentation_none-s42");
   EXPECT_THAT(names[3], HasSubstr("-augmentation_horizontal_flip+padded_crop-"));
   EXPECT_THAT(names[3], ::testing::Not(HasSubstr("/")));
   EXPECT_EQ(std::set<std::string>(names.begin(), names.end()).size(), 4u);
@@ -144,7 +144,7 @@ matrix:
   EXPECT_THAT(spec.lora().rank_pattern(), ElementsAre("qkv=4", "blocks.0.mlp.fc1=16"));
   EXPECT_THAT(spec.quantization().overrides(), ElementsAre("fc2=int8", "blocks.0.*.*=none"));
   EXPECT_EQ(plan.cells[0].spec.quantization().bits(), -1);
-  EXPECT_EQ(plan.cells[0].name, "deit_tiny_patch16_224-cifar10-r8-auto-s42");
+  EXPECT_EQ(plan.cells[0].name, "deit_tiny_patch16_224-cifar10-r8-auto-5b-s42");
   EXPECT_EQ(ErrorOf(absl::StrCat(kBase, "lora: {rank_pattern: {qkv: [4]}}")),
             "a.yaml:3: lora.rank_pattern: must give each pattern a single value");
   EXPECT_EQ(
@@ -163,10 +163,10 @@ exclude:
 include:
   - {lora: {rank: 32, alpha: 64}, seed: 9}
 )"));
-  EXPECT_THAT(Names(plan), ElementsAre("deit_tiny_patch16_224-cifar10-r4-fp32-s1",
-                                       "deit_tiny_patch16_224-cifar10-r8-fp32-s1",
-                                       "deit_tiny_patch16_224-cifar10-r8-fp32-s2",
-                                       "deit_tiny_patch16_224-cifar10-r32-fp32-s9"));
+  EXPECT_THAT(Names(plan), ElementsAre("deit_tiny_patch16_224-cifar10-r4-none-s1",
+                                       "deit_tiny_patch16_224-cifar10-r8-none-s1",
+                                       "deit_tiny_patch16_224-cifar10-r8-none-s2",
+                                       "deit_tiny_patch16_224-cifar10-r32-none-s9"));
   EXPECT_EQ(plan.cells[3].spec.lora().alpha(), 64);
   // Without a matrix only what is included.
   EXPECT_THAT(Plan(absl::StrCat(kBase, "include: [{seed: 1}, {seed: 2}]")).cells, SizeIs(2));
@@ -221,22 +221,22 @@ matrix:
       // The spec alone (bits 0) is wrong on line 3 in another way; 8 bits come from line 8.
       "a.yaml:8: quantization.double_quant: needs bits: 4, for only the scales of 4-bit blocks are "
       "quantized again; here bits is 8 (in 3 cells, first "
-      "deit_tiny_patch16_224-cifar10-r8-int8dq-s1)");
+      "deit_tiny_patch16_224-cifar10-r8-int8-s1)");
   EXPECT_EQ(
       ErrorOf(absl::StrCat(
           kBase, "matrix:\n  seed: [1, 2]\n  dataset.image_size:\n    - 224\n    - 100\n")),
       "a.yaml:7: dataset.image_size: 100 is not a multiple of the patch of deit_tiny_patch16_224, "
-      "16; 96 and 112 are (in 2 cells, first deit_tiny_patch16_224-cifar10-r8-fp32-px100-s1)");
+      "16; 96 and 112 are (in 2 cells, first deit_tiny_patch16_224-cifar10-r8-none-px100-s1)");
   EXPECT_EQ(
       ErrorOf("dataset: {name: cifar10}\nmatrix: {seed: [1, 2]}"),
-      "a.yaml:2: model.name: missing; it has no default (in 2 cells, first -cifar10-r8-fp32-s1)");
+      "a.yaml:2: model.name: missing; it has no default (in 2 cells, first -cifar10-r8-none-s1)");
 }
 
 TEST(SweepFile, RefusesDuplicateCells) {
   EXPECT_EQ(ErrorOf(absl::StrCat(
                 kBase, "matrix:\n  lora.rank:\n    - 4\n    - 8\n    - 4\n  seed: [1, 2]\n")),
             "a.yaml:7: cells 1 (lora.rank=4 seed=1) and 5 (lora.rank=4 seed=1) are the same run, "
-            "deit_tiny_patch16_224-cifar10-r4-fp32-s1, as are 1 pairs more; remove one");
+            "deit_tiny_patch16_224-cifar10-r4-none-s1, as are 1 pairs more; remove one");
   // Written differently, the same experiment: 8 bits have no quant_type.
   EXPECT_THAT(
       ErrorOf(

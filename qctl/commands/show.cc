@@ -8,6 +8,7 @@
 #include "absl/strings/str_split.h"
 #include "common/clock.h"
 #include "common/spec/fields.h"
+#include "common/spec/pairs.h"
 #include "common/status.h"
 #include "qctl/command.h"
 #include "qctl/format.h"
@@ -74,11 +75,11 @@ std::string Evaluated(const v1::Evaluation& evaluation) {
                       FormatPercent(evaluation.macro_f1(), 2));
 }
 
-void PrintQuantization(const v1::QuantizationFacts& facts) {
+void PrintQuantization(const v1::Quantization& asked, const v1::QuantizationFacts& facts) {
   Heading("quantization");
-  const bool none = facts.bits() == 0;
+  const bool none = facts.layers_quantized() == 0;  // as in a run of method sensitivity
   PrintFacts({
-      {"type", none ? "none" : absl::StrCat(facts.quant_type(), facts.double_quant() ? "+dq" : "")},
+      {"type", none ? "none" : QuantizationLabel(asked)},
       {"layers",
        none ? ""
             : absl::StrCat(facts.layers_quantized(), ", ", FormatCount(facts.weights_quantized()),
@@ -195,7 +196,8 @@ absl::StatusOr<int> Show(const GlobalOptions& options, const std::string& run) {
   }
   PrintRun(detail.run());
   PrintSpec(detail.spec());
-  if (detail.has_quantization()) PrintQuantization(detail.quantization());
+  if (detail.has_quantization())
+    PrintQuantization(detail.spec().quantization(), detail.quantization());
   if (detail.has_result()) PrintResult(detail.result());
   ASSIGN_OR_RETURN(const v1::GetMetricsReply metrics,
                    connection->client().GetMetrics(

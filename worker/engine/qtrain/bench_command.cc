@@ -5,12 +5,12 @@
 #include <functional>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
 #include "common/attempt_dir.h"
 #include "common/clock.h"
 #include "common/file.h"
 #include "common/proto_json.h"
 #include "common/spec/datasets.h"
+#include "common/spec/pairs.h"
 #include "common/spec/spec.h"
 #include "common/status.h"
 #include "common/version.h"
@@ -86,11 +86,6 @@ absl::StatusOr<double> MedianSeconds(int64_t steps,
   return seconds[seconds.size() / 2];
 }
 
-std::string QuantizationName(const v1::QuantizationFacts& facts) {
-  if (facts.bits() == 0) return "none";
-  return absl::StrCat(facts.quant_type(), facts.double_quant() ? "-dq" : "");
-}
-
 absl::StatusOr<v1::BenchReport> Bench(const BenchOptions& options) {
   ASSIGN_OR_RETURN(const std::string json, ReadFile(options.spec_file, kMaxSpecBytes));
   ASSIGN_OR_RETURN(const v1::ExperimentSpec spec, ParseSpecJson(json));
@@ -108,7 +103,6 @@ absl::StatusOr<v1::BenchReport> Bench(const BenchOptions& options) {
   ASSIGN_OR_RETURN(const double step_seconds, MedianSeconds(options.steps, [&](int64_t step) {
                      return Step(spec, trainee, batch, step, &plan);
                    }));
-  const v1::QuantizationFacts& facts = trainee.model->quantization();
   report.set_images_per_s(spec.dataset().batch_size() / step_seconds);
   report.set_step_ms(1e3 * step_seconds);
   report.set_steps(options.steps);
@@ -122,8 +116,8 @@ absl::StatusOr<v1::BenchReport> Bench(const BenchOptions& options) {
   report.set_compute_dtype_asked(compute.asked);
   report.set_compute_dtype_used(compute.used);
   report.set_model(spec.model().name());
-  report.set_quantization(QuantizationName(facts));
-  report.set_bits_per_weight(facts.bits_per_weight());
+  report.set_quantization(QuantizationLabel(spec.quantization()));
+  report.set_bits_per_weight(trainee.model->quantization().bits_per_weight());
   report.set_cpu(CpuModel());
   report.set_version(kVersion);
   report.set_torch_version(TORCH_VERSION);

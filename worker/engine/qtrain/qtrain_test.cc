@@ -298,6 +298,7 @@ TEST_F(QtrainTest, BenchNeedsNeitherDataNorWeights) {
   EXPECT_GE(report.rss_peak_mb(), report.rss_before_mb());
   EXPECT_EQ(report.micro_batch(), 2);
   EXPECT_EQ(report.threads(), 1);
+  EXPECT_EQ(report.quantization(), "nf4+dq");
 }
 
 }  // namespace
