@@ -56,7 +56,7 @@ absl::Status Reporter::Started(const v1::Started& started) {
 
 absl::Status Reporter::Quantized(const v1::QuantizationFacts& facts) {
   const std::string text =
-      facts.bits() == 0
+      facts.layers_quantized() == 0
           ? absl::StrFormat("weights %.2f MB, not quantized; computed in %s",
                             static_cast<double>(facts.bytes_after()) / 1e6,
                             facts.compute_dtype_used())

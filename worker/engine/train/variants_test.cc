@@ -8,6 +8,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "common/attempt_dir.h"
 #include "common/file.h"
 #include "common/spec/models.h"
@@ -111,6 +112,12 @@ TEST_F(VariantTest, BitsAutoSpendsItsBudgetOnTheSensitiveLayers) {
   EXPECT_EQ(facts.quant_type(), "mixed");
   EXPECT_LE(facts.bits_per_weight(), 5.5);
   EXPECT_GT(facts.bits_per_weight(), 5.2);  // the least layer is 1/48 of the weights: 0.08 bits
+  std::string logs;
+  for (const v1::Event& event : EventsIn(options_.directory)) {
+    absl::StrAppend(&logs, event.log().text(), "\n");
+  }
+  EXPECT_THAT(logs, HasSubstr(absl::StrFormat("24 layers in mixed, %.3f bits a weight",
+                                              facts.bits_per_weight())));
   // Stopped and resumed: the same choice, the same bytes.
   const auto stopped = Run(spec, "stopped", "", 7);
   ASSERT_TRUE(stopped.ok()) << stopped.status();
