@@ -10,7 +10,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "absl/strings/strip.h"
+#include "common/cgroup.h"
 #include "common/file.h"
 #include "common/status.h"
 
@@ -35,82 +35,14 @@ std::optional<int64_t> NumberAfter(const std::string& path, absl::string_view na
   return std::nullopt;
 }
 
-// The file's only word as a number; nullopt for "max" and for a file that is not there.
-std::optional<int64_t> OnlyNumber(const std::string& path) {
-  const auto text = ReadFile(path, kMaxProcFileBytes);
-  int64_t value = 0;
-  if (!text.ok() || !absl::SimpleAtoi(*text, &value)) return std::nullopt;
-  return value;
-}
-
-// The least number in files called `name` from `directory` up to `mount`.
-std::optional<int64_t> LeastGoingUp(std::string directory, const std::string& mount,
-                                    const std::string& name) {
-  std::optional<int64_t> least;
-  while (absl::StartsWith(directory, mount)) {
-    const std::optional<int64_t> value = OnlyNumber(JoinPath(directory, name));
-    if (value && (!least || *value < *least)) least = value;
-    directory.resize(directory.rfind('/'));
-  }
-  return least;
-}
-
-constexpr char kMountV1[] = "sys/fs/cgroup/memory";
-constexpr char kMountV2[] = "sys/fs/cgroup";
-
-// The cgroup path of this process in the hierarchy for which `is_it(controllers)` holds.
-template <typename Predicate>
-std::optional<std::string> CgroupPath(const std::string& root, Predicate is_it) {
-  const auto text = ReadFile(JoinPath(root, "proc/self/cgroup"), kMaxProcFileBytes);
-  if (!text.ok()) return std::nullopt;
-  for (absl::string_view line : absl::StrSplit(*text, '\n')) {
-    // hierarchy-ID:controllers:path
-    const std::vector<std::string> parts = absl::StrSplit(line, absl::MaxSplits(':', 2));
-    if (parts.size() == 3 && is_it(parts[0], parts[1])) {
-      return std::string(absl::StripSuffix(parts[2], "/"));
-    }
-  }
-  return std::nullopt;
-}
-
-std::string PlaceInMount(const std::string& mount, const std::optional<std::string>& path) {
-  if (!path || !PathExists(mount)) return "";
-  const std::string directory = absl::StrCat(mount, *path);
-  return PathExists(directory) ? directory : mount;
-}
-
 }  // namespace
-
-std::string Machine::CgroupV1() const {
-  return PlaceInMount(JoinPath(root_, kMountV1),
-                      CgroupPath(root_, [](const std::string&, const std::string& controllers) {
-                        const std::vector<std::string> names = absl::StrSplit(controllers, ',');
-                        return std::find(names.begin(), names.end(), "memory") != names.end();
-                      }));
-}
-
-std::string Machine::CgroupV2() const {
-  return PlaceInMount(JoinPath(root_, kMountV2),
-                      CgroupPath(root_, [](const std::string& id, const std::string& controllers) {
-                        return id == "0" && controllers.empty();
-                      }));
-}
 
 absl::StatusOr<int64_t> Machine::MemoryBytes() const {
   const std::string meminfo = JoinPath(root_, "proc/meminfo");
   const std::optional<int64_t> total_kib = NumberAfter(meminfo, "MemTotal:");
   if (!total_kib) return absl::InternalError(absl::StrCat(meminfo, ": no MemTotal"));
-  int64_t least = *total_kib * 1024;
-  if (const std::string v1 = CgroupV1(); !v1.empty()) {
-    least = std::min(
-        least,
-        LeastGoingUp(v1, JoinPath(root_, kMountV1), "memory.limit_in_bytes").value_or(least));
-  }
-  if (const std::string v2 = CgroupV2(); !v2.empty()) {
-    least =
-        std::min(least, LeastGoingUp(v2, JoinPath(root_, kMountV2), "memory.max").value_or(least));
-  }
-  return least;
+  const int64_t total = *total_kib * 1024;
+  return std::min(total, CgroupMemoryLimit(root_).value_or(total));
 }
 
 int64_t Machine::MemoryAvailableBytes() const {
@@ -119,11 +51,11 @@ int64_t Machine::MemoryAvailableBytes() const {
 
 int64_t Machine::OutOfMemoryKills() const {
   // A cgroup counts its own processes whoever ran short, the cgroup or the machine.
-  if (const std::string v2 = CgroupV2(); !v2.empty()) {
+  if (const std::string v2 = CgroupV2(root_); !v2.empty()) {
     const auto kills = NumberAfter(JoinPath(v2, "memory.events"), "oom_kill");
     if (kills) return *kills;
   }
-  if (const std::string v1 = CgroupV1(); !v1.empty()) {
+  if (const std::string v1 = MemoryCgroupV1(root_); !v1.empty()) {
     const auto kills = NumberAfter(JoinPath(v1, "memory.oom_control"), "oom_kill");
     if (kills) return *kills;
   }

@@ -32,11 +32,6 @@ class Machine {
   double BusyCores();
 
  private:
-  // Of this process, version 1 and 2, at their places below the usual mount points; the mount point
-  // itself where the hierarchy above is hidden (containers). Empty if there is none.
-  std::string CgroupV1() const;
-  std::string CgroupV2() const;
-
   struct CpuTimes {
     int64_t busy = 0, all = 0;  // ticks, summed over cores
     int cores = 0;

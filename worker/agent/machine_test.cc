@@ -43,28 +43,10 @@ TEST_F(MachineTest, NoMeminfoIsAnError) {
   EXPECT_FALSE(Machine(root_).MemoryBytes().ok());
 }
 
-TEST_F(MachineTest, CgroupV2TakesTheLeastLimitOnTheWayUp) {
-  Write("proc/self/cgroup", "0::/user.slice/job.scope\n");
-  Write("sys/fs/cgroup/user.slice/job.scope/memory.max", "max\n");
-  Write("sys/fs/cgroup/user.slice/memory.max", "1073741824\n");
+TEST_F(MachineTest, TheLimitOfTheCgroupCounts) {
+  Write("proc/self/cgroup", "0::/job.scope\n");
+  Write("sys/fs/cgroup/job.scope/memory.max", "1073741824\n");
   EXPECT_EQ(*Machine(root_).MemoryBytes(), 1024 * kMiB);
-  Write("sys/fs/cgroup/user.slice/job.scope/memory.max", "536870912\n");
-  EXPECT_EQ(*Machine(root_).MemoryBytes(), 512 * kMiB);
-  Write("sys/fs/cgroup/memory.max", "268435456\n");
-  EXPECT_EQ(*Machine(root_).MemoryBytes(), 256 * kMiB);
-}
-
-TEST_F(MachineTest, CgroupV1) {
-  Write("proc/self/cgroup", "5:cpu,cpuacct:/elsewhere\n4:memory:/docker/abc\n0::/\n");
-  Write("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
-  Write("sys/fs/cgroup/memory/docker/abc/memory.limit_in_bytes", "104857600\n");
-  EXPECT_EQ(*Machine(root_).MemoryBytes(), 100 * kMiB);
-}
-
-TEST_F(MachineTest, InAContainerTheMountPointIsItsOwnCgroup) {
-  Write("proc/self/cgroup", "4:memory:/docker/abc\n");
-  Write("sys/fs/cgroup/memory/memory.limit_in_bytes", "104857600\n");
-  EXPECT_EQ(*Machine(root_).MemoryBytes(), 100 * kMiB);
 }
 
 TEST_F(MachineTest, OutOfMemoryKillsOfTheCgroupGoBeforeTheMachines) {

@@ -19,13 +19,13 @@ namespace {
 
 class Preparation {
  public:
-  Preparation(const v1::ExperimentSpec& spec, const TrainOptions& options)
-      : spec_(spec), options_(options), run_(std::make_unique<PreparedRun>()) {}
+  Preparation(const v1::ExperimentSpec& spec, const TrainOptions& options,
+              const std::function<bool()>& stop)
+      : spec_(spec), options_(options), stop_(stop), run_(std::make_unique<PreparedRun>()) {}
 
   absl::StatusOr<std::unique_ptr<PreparedRun>> Run() {
     threads_ = ConfigureThreads(options_.threads);
-    limit_bytes_ =
-        options_.memory_limit_bytes > 0 ? options_.memory_limit_bytes : CgroupMemoryLimit();
+    limit_bytes_ = MemoryLimit(options_.memory_limit_bytes);
     RETURN_IF_ERROR(LoadData());
     RETURN_IF_ERROR(ReadState());
     RETURN_IF_ERROR(MakeModel());
@@ -44,6 +44,7 @@ class Preparation {
 
   const v1::ExperimentSpec& spec_;
   const TrainOptions& options_;
+  const std::function<bool()>& stop_;
   std::unique_ptr<PreparedRun> run_;
   int threads_ = 0;
   int64_t limit_bytes_ = 0;
@@ -106,8 +107,7 @@ absl::Status Preparation::ResolveBits(const std::string& weights) {
   if (!checkpoint_) {
     ASSIGN_OR_RETURN(const TensorFile file, ReadWeightFile(weights));
     ASSIGN_OR_RETURN(const std::vector<std::string> chosen,
-                     ChooseOverrides(spec_, run_->compute.type, file, run_->training_data,
-                                     [] { return false; }));
+                     ChooseOverrides(spec_, run_->compute.type, file, run_->training_data, stop_));
     run_->state.mutable_overrides()->Add(chosen.begin(), chosen.end());
   }
   v1::Quantization& quantization = *run_->model_spec.mutable_quantization();
@@ -144,8 +144,9 @@ absl::Status Preparation::Plan() {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<PreparedRun>> PrepareRun(const v1::ExperimentSpec& spec,
-                                                        const TrainOptions& options) {
-  return Preparation(spec, options).Run();
+                                                        const TrainOptions& options,
+                                                        const std::function<bool()>& stop) {
+  return Preparation(spec, options, stop).Run();
 }
 
 }  // namespace qsweep::engine

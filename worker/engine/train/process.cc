@@ -5,10 +5,14 @@
 #include <malloc.h>
 #include <sched.h>
 
+#include <algorithm>
+#include <cmath>
+
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "common/cgroup.h"
 #include "common/file.h"
 #include "worker/engine/base/cpu.h"
 
@@ -59,7 +63,8 @@ int AvailableCores() {
   cpu_set_t set;
   CPU_ZERO(&set);
   if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-  return CPU_COUNT(&set);
+  const double share = std::ceil(CgroupCpuLimit().value_or(CPU_COUNT(&set)));
+  return std::clamp(static_cast<int>(share), 1, CPU_COUNT(&set));
 }
 
 std::vector<std::string> Gpus() {
@@ -71,16 +76,7 @@ std::vector<std::string> Gpus() {
   return gpus;
 }
 
-int64_t CgroupMemoryLimit() {
-  for (const char* path :
-       {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}) {
-    const auto text = ReadFile(path, 64);
-    int64_t bytes = 0;
-    // "max" in the second version, a number near 2^63 in the first.
-    if (text.ok() && absl::SimpleAtoi(*text, &bytes) && bytes < (int64_t{1} << 60)) return bytes;
-  }
-  return 0;
-}
+int64_t MemoryLimit(int64_t asked) { return asked > 0 ? asked : CgroupMemoryLimit().value_or(0); }
 
 int64_t ResidentBytes() { return StatusBytes("VmRSS"); }
 

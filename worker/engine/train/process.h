@@ -17,13 +17,13 @@ void ConfigureMalloc();
 // 0 means all cores. Returns how many.
 int ConfigureThreads(int threads);
 
-// Processors this process may run on.
+// Processors this process may run on, and no more than its cgroup gives it the time of.
 int AvailableCores();
 // NVIDIA GPUs of the machine, by model.
 std::vector<std::string> Gpus();
 
-// The limit of this process's cgroup; 0 if there is none.
-int64_t CgroupMemoryLimit();
+// Bytes this process may take: `asked`; where that is 0, its cgroup's limit; 0: any.
+int64_t MemoryLimit(int64_t asked);
 int64_t ResidentBytes();
 int64_t PeakResidentBytes();
 

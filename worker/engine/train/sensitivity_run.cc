@@ -48,8 +48,7 @@ absl::StatusOr<v1::RunResult> Run(const v1::ExperimentSpec& spec, const TrainOpt
                                   const std::function<bool()>& stop, Reporter& reporter) {
   const absl::Duration begin = SystemClock().Monotonic();
   const int threads = ConfigureThreads(options.threads);
-  const int64_t limit =
-      options.memory_limit_bytes > 0 ? options.memory_limit_bytes : CgroupMemoryLimit();
+  const int64_t limit = MemoryLimit(options.memory_limit_bytes);
   ASSIGN_OR_RETURN(const Dataset data,
                    LoadDataset(spec.dataset(), options.data_root, Split::kTest));
   RETURN_IF_ERROR(LimitTensors(limit, static_cast<int64_t>(data.pixels.size())));
