@@ -8,7 +8,7 @@
 #include <mutex>
 #include <string>
 
-#include "absl/strings/str_replace.h"
+#include "absl/strings/ascii.h"
 #include "absl/time/time.h"
 #include "common/clock.h"
 #include "common/file.h"
@@ -69,11 +69,26 @@ LogFile& File() {
   return *file;
 }
 
+// One line, whatever characters are in it: what a terminal obeys is shown and not sent.
+std::string Line(absl::string_view text) {
+  std::string line;
+  for (const char c : text) {
+    if (c == '\n') {
+      line += "\\n";
+    } else if (absl::ascii_iscntrl(static_cast<unsigned char>(c))) {
+      absl::StrAppend(&line, "\\x", absl::Hex(static_cast<unsigned char>(c), absl::kZeroPad2));
+    } else {
+      line += c;
+    }
+  }
+  return line;
+}
+
 void Write(absl::string_view level, absl::string_view text) {
   const absl::Time now = absl::FromUnixMicros(SystemClock().UnixMicros());
   const std::string line =
       absl::StrCat(absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", now, absl::UTCTimeZone()), " ", level,
-                   " ", Name(), " ", absl::StrReplaceAll(text, {{"\n", "\\n"}}), "\n");
+                   " ", Name(), " ", Line(text), "\n");
   File().Write(line);
 }
 

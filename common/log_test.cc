@@ -20,6 +20,8 @@ TEST(Log, AFileIsRotatedAndTheOldestGoes) {
   LogInfo(LogTag({RunId(12), AttemptNumber(2)}) + "two\nlines");
   const std::string first = ReadFile(path, 1000).value();
   EXPECT_THAT(first, HasSubstr("Z info test run=12 attempt=2: two\\nlines\n"));
+  LogInfo("\x1b[2Jgone\rb\xc3\xa4");
+  EXPECT_THAT(ReadFile(path, 1000).value(), HasSubstr(" \\x1b[2Jgone\\x0db\xc3\xa4\n"));
   for (int i = 0; i < 50; ++i) LogWarning(absl::StrCat("line ", i, std::string(50, '.')));
   EXPECT_EQ(ListDirectory(directory)->size(), 5u);
   EXPECT_THAT(ReadFile(path, 1000).value(), HasSubstr("line 49"));
