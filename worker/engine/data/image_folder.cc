@@ -94,6 +94,9 @@ absl::StatusOr<Dataset> LoadImageFolder(const std::string& directory, Split spli
     by_class.emplace_back();
     if (!PathExists(of_class)) continue;
     ASSIGN_OR_RETURN(by_class.back(), Pictures(of_class));
+    if (by_class.back().empty() && split == Split::kTrain) {
+      return absl::InvalidArgumentError(absl::StrCat(of_class, ": holds no .jpg, .jpeg or .png"));
+    }
     most = std::max(most, by_class.back().size());
   }
   Dataset dataset{.channels = 3, .classes = static_cast<int64_t>(classes.size())};
