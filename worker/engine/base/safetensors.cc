@@ -20,7 +20,9 @@ namespace {
 
 using nlohmann::json;
 
-constexpr uint64_t kMaxHeaderBytes = uint64_t{64} << 20;
+// 300 times a ViT's; as JSON in memory it may take 60 times this.
+constexpr uint64_t kMaxHeaderBytes = uint64_t{8} << 20;
+constexpr int kMaxHeaderDepth = 3;
 constexpr size_t kMaxDimensions = 16;
 
 struct Dtype {
@@ -105,17 +107,23 @@ absl::StatusOr<Entry> ParseEntry(const std::string& name, const json& value) {
 }
 
 // `duplicate` gets a key of the outermost object that is there twice: JSON allows it, but which of
-// the two tensors is meant?
+// the two tensors is meant? No object: what no header can be.
 json ParseHeader(const std::string& text, std::string* duplicate) {
+  struct TooDeep {};
   std::set<std::string> seen;
   const auto note = [&](int depth, json::parse_event_t event, json& parsed) {
+    if (depth > kMaxHeaderDepth) throw TooDeep();
     if (event == json::parse_event_t::key && depth == 1 &&
         !seen.insert(parsed.get<std::string>()).second) {
       *duplicate = parsed.get<std::string>();
     }
     return true;
   };
-  return json::parse(text, note, /*allow_exceptions=*/false);
+  try {
+    return json::parse(text, note, /*allow_exceptions=*/false);
+  } catch (const TooDeep&) {
+    return json();
+  }
 }
 
 absl::Status ParseMetadata(const json& value, std::map<std::string, std::string>* metadata) {

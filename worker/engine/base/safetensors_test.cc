@@ -86,6 +86,7 @@ TEST_F(SafetensorsTest, DamageIsNamed) {
   ExpectDataLoss("[]", "", "no JSON object");
   ExpectDataLoss("{", "", "no JSON object");
   ExpectDataLoss(std::string(100000, '['), "", "no JSON object");
+  ExpectDataLoss(R"({"a":{"shape":[[[[]]]]}})", "", "no JSON object");
   ExpectDataLoss(R"({"a":7})", "", "a: needs dtype");
   ExpectDataLoss(R"({"a":{"dtype":"F4","shape":[1],"data_offsets":[0,4]}})", four,
                  "a: unknown dtype F4");

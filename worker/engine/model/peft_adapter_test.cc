@@ -79,6 +79,8 @@ TEST_F(BadAdapter, OtherKindsAreNamed) {
                                                          {"r", 5},
                                                          {"lora_alpha", nullptr},
                                                          {"rank_pattern", {{"(", 4}}},
+                                                         {"rank_pattern", {{"qkv", 0}}},
+                                                         {"rank_pattern", {{"qkv", 2.5}}},
                                                          {"alpha_pattern", {{"qkv", "x"}}}}) {
     const std::string error = ErrorWith(key, value);
     EXPECT_THAT(error, testing::AnyOf(HasSubstr(key), HasSubstr("rank"), HasSubstr("needs")));

@@ -20,6 +20,7 @@ constexpr char kQuantState[] = ".quant_state.bitsandbytes__";
 constexpr int kNestedBlocksize = 256;
 constexpr int64_t kMaxBlocksize = 4096;
 constexpr int64_t kMaxFeatures = int64_t{1} << 30;
+constexpr int64_t kMaxElements = int64_t{1} << 40;
 constexpr size_t kMaxDimensions = 8;
 
 template <size_t N>
@@ -86,7 +87,8 @@ absl::StatusOr<QuantState> ParseQuantState(const std::string& text, const std::s
   }
   for (const json& size : shape) {
     if (!integer(size, kMaxFeatures) ||
-        __builtin_mul_overflow(result.elements, size.get<int64_t>(), &result.elements)) {
+        __builtin_mul_overflow(result.elements, size.get<int64_t>(), &result.elements) ||
+        result.elements > kMaxElements) {
       return absl::DataLossError("shape is not that of a tensor");
     }
     result.shape.push_back(size.get<int64_t>());
