@@ -21,11 +21,11 @@ constexpr int64_t kMaxSpecBytes = 1 << 20;
 std::atomic<bool> stop_requested = false;
 static_assert(std::atomic<bool>::is_always_lock_free);  // set by a signal handler
 
-void RequestStop(int) {
+void RequestStop(int number) {
   stop_requested = true;
-  // Whoever asks twice does not want to wait.
-  signal(SIGTERM, SIG_DFL);
-  signal(SIGINT, SIG_DFL);
+  // Whoever presses Ctrl-C twice does not want to wait. SIGTERM comes from whoever supervises, and
+  // may come twice: from an agent and from the next one, or from systemd too.
+  if (number == SIGINT) signal(SIGINT, SIG_DFL);
 }
 
 void HandleSignals() {
