@@ -1,6 +1,7 @@
 // What the worker does when something ends before its time: the scheduler, the agent, the trainer.
 #include <signal.h>
 
+#include <filesystem>
 #include <string>
 
 #include "common/attempt_dir.h"
@@ -98,6 +99,34 @@ TEST_F(AgentInterruptionTest, TrainerThatEndedWhileItsAgentWasAwayIsReported) {
   StartConnectedWorker();
   EXPECT_TRUE(WaitForEnd().succeeded());
   ExpectSteps(1, 50);
+}
+
+// Not recommended, but it happens: a script that sets an environment and does not exec.
+class WrappedTrainerTest : public AgentTest {
+ protected:
+  WrappedTrainerTest() {
+    const std::string wrapper = JoinPath(directory_, "wrapper");
+    EXPECT_TRUE(
+        WriteFileAtomic(wrapper, "#!/bin/sh\n" QSWEEP_FAKE_QTRAIN " \"$@\"\nexit $?\n").ok());
+    std::filesystem::permissions(wrapper, std::filesystem::perms::owner_all);
+    StartConnectedWorker(wrapper);
+    Assign(MakeAssign(kId, "finish", 100'000, 10));
+  }
+};
+
+TEST_F(WrappedTrainerTest, WritesItsCheckpoint) {
+  const pid_t trainer = WaitForSteps();
+  Stop(/*checkpoint=*/true);
+  EXPECT_EQ(WaitForEnd().blame(), v1::BLAME_CONTROL_PLANE);
+  EXPECT_TRUE(Record().events.back().has_checkpoint());
+  EXPECT_TRUE(IsGone(trainer));
+}
+
+TEST_F(WrappedTrainerTest, IsKilledWithItsWrapper) {
+  const pid_t trainer = WaitForSteps();
+  Stop(/*checkpoint=*/false);
+  EXPECT_TRUE(WaitForNoDirectory());
+  EXPECT_TRUE(IsGone(trainer));
 }
 
 TEST_F(AgentInterruptionTest, TrainerKilledWhileItsAgentWasAwayIsReported) {

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstdlib>
@@ -64,23 +65,30 @@ bool Trainer::Alive() {
   if (gone_) return false;
   if (child_ == 0) {
     gone_ = !FileLock::IsHeld(JoinPath(directory_, kRunningFile));
-  } else if (const auto exit = PollSubprocess(child_); !exit.ok()) {
-    LogError(exit.status().message());
-    gone_ = true;
-  } else if (exit->has_value()) {
-    exit_ = **exit;
-    gone_ = true;
+    return !gone_;
   }
+  if (!reaped_) {
+    const auto exit = PollSubprocess(child_);
+    if (exit.ok() && !exit->has_value()) return true;
+    if (exit.ok()) exit_ = **exit;
+    if (!exit.ok()) LogError(exit.status().message());
+    reaped_ = true;
+  }
+  // A wrapper, such as a shell script, may die of SIGTERM while its trainer writes a checkpoint.
+  gone_ = !FileLock::IsHeld(JoinPath(directory_, kLockFile));
+  if (gone_) ::kill(-child_, SIGKILL);  // or it would write where another attempt is to be
   return !gone_;
 }
 
 pid_t Trainer::pid() const {
-  return child_ != 0 ? child_ : FileLock::Holder(JoinPath(directory_, kLockFile));
+  return child_ != 0 && !reaped_ ? child_ : FileLock::Holder(JoinPath(directory_, kLockFile));
 }
 
 bool Trainer::Signal(int signal) const {
   const pid_t to = pid();
-  return !gone_ && to > 0 && ::kill(to, signal) == 0;
+  if (gone_ || to <= 0) return false;
+  const pid_t group = ::getpgid(to);
+  return ::kill(group > 0 && group != ::getpgrp() ? -group : to, signal) == 0;
 }
 
 }  // namespace qsweep

@@ -31,20 +31,22 @@ class Trainer {
   // Whether one was ever started in it.
   static bool WasStarted(const std::string& directory);
 
-  // True while it lives. Reaps it.
+  // True while it lives. Reaps it, and ends what a wrapper around it may have left running.
   bool Alive();
   // Once it is gone; nullopt when it was another agent's child.
   const std::optional<ExitStatus>& exit() const { return exit_; }
   // 0 while unknown: it was adopted and has not written its lock file yet.
   pid_t pid() const;
-  // Whether the signal was sent. The process must have been seen Alive just before.
+  // Whether the signal was sent, to it and to a wrapper around it. The process must have been seen
+  // Alive just before.
   bool Signal(int signal) const;
 
  private:
   Trainer(std::string directory, pid_t child) : directory_(std::move(directory)), child_(child) {}
 
   std::string directory_;
-  pid_t child_;  // 0: adopted
+  pid_t child_;  // 0: adopted; it leads a process group
+  bool reaped_ = false;
   std::optional<ExitStatus> exit_;
   bool gone_ = false;
 };

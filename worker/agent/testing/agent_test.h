@@ -92,17 +92,17 @@ class AgentTest : public testing::Test {
             "tester"};
   }
 
-  void StartWorker() {
+  void StartWorker(const std::string& qtrain = QSWEEP_FAKE_QTRAIN) {
     SubprocessOptions options;
-    options.argv = CommandLine(QSWEEP_FAKE_QTRAIN);
+    options.argv = CommandLine(qtrain);
     options.stdout_path = options.stderr_path = JoinPath(directory_, "worker.txt");
     const auto pid = StartSubprocess(options);
     ASSERT_TRUE(pid.ok()) << pid.status();
     worker_ = *pid;
   }
 
-  void StartConnectedWorker() {
-    StartWorker();
+  void StartConnectedWorker(const std::string& qtrain = QSWEEP_FAKE_QTRAIN) {
+    StartWorker(qtrain);
     ASSERT_TRUE(scheduler_->WaitFor([](const State& state) { return state.connected; }));
   }
 
