@@ -47,6 +47,24 @@ TEST_F(AgentInterruptionTest, LowerAcknowledgementRewinds) {
   ExpectSteps(1, 150);
 }
 
+TEST_F(AgentInterruptionTest, ALogThatCannotBeReadNowIsReadLater) {
+  StartConnectedWorker();
+  scheduler_->With([](State& state) { state.hold_uploads = true; });
+  Assign(MakeAssign(kId, "finish", 5, 1));
+  EXPECT_TRUE(Await([this] { return PathExists(JoinPath(AttemptPath(), kEndedFile)); }));
+  const std::string log = JoinPath(AttemptPath(), kEventsFile);
+  std::filesystem::rename(log, log + ".away");
+  std::filesystem::create_directory(log);  // opened, it cannot be read
+  scheduler_->With([](State& state) { state.hold_uploads = false; });
+  scheduler_->Wake();
+  absl::SleepFor(absl::Milliseconds(500));
+  EXPECT_FALSE(Record().ended.has_value());
+  std::filesystem::remove(log);
+  std::filesystem::rename(log + ".away", log);
+  EXPECT_TRUE(WaitForEnd().succeeded());
+  ExpectSteps(1, 5);
+}
+
 TEST_F(AgentInterruptionTest, StopWithCheckpointUploadsItAndReports) {
   StartConnectedWorker();
   Assign(MakeAssign(kId, "finish", 100'000, 10));

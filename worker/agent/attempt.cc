@@ -106,6 +106,9 @@ void Attempt::OnTransfer(const Transfer& transfer, const TransferResult& result)
   const auto it = transfers_.find(transfer.path);
   if (it == transfers_.end()) return;
   TransferState& state = it->second;
+  if (result.code == TransferResult::kTryAgain && state.message != result.message) {
+    LogWarning(absl::StrCat(LogTag(id_), transfer.path, ": ", result.message, "; trying again"));
+  }
   state.message = result.message;
   switch (result.code) {
     case TransferResult::kDone:
@@ -193,7 +196,9 @@ void Attempt::CheckTrainer() {
   if (last_word.ok()) {
     evidence.last_word = *std::move(last_word);
   } else {
-    LogError(absl::StrCat(LogTag(id_), last_word.status().message()));
+    OnLogError(last_word.status());
+    // What cannot be read now may say later that the run is done.
+    if (cut_reason_.empty() && stop_ != StopWish::kDiscard) return;
   }
   evidence.out_of_memory_kill = environment_.machine.OutOfMemoryKills() > memory_kills_before_;
   evidence.disk_full = FreeDiskBytes(directory_).value_or(kDiskFullBytes) < kDiskFullBytes;
@@ -237,10 +242,18 @@ bool Attempt::Upload(const v1::EventBatch& batch) {
   return complete && cut_reason_.empty();
 }
 
+// Damage is for ever; too many open files or a file server that is away pass.
+void Attempt::OnLogError(const absl::Status& status) {
+  if (absl::IsDataLoss(status)) cut_reason_ = std::string(status.message());
+  if (std::exchange(log_error_, status) == status) return;
+  LogError(absl::StrCat(LogTag(id_), status.message()));
+}
+
 void Attempt::SendEvents() {
+  if (!cut_reason_.empty()) return;
   const absl::StatusOr<std::optional<v1::EventBatch>> next = tail_.Next();
-  if (!next.ok()) cut_reason_ = std::string(next.status().message());
-  if (!cut_reason_.empty() || !next->has_value() || !Upload(**next)) return;
+  if (!next.ok()) return OnLogError(next.status());
+  if (!next->has_value() || !Upload(**next)) return;
   v1::FromWorker message;
   *message.mutable_events() = **next;
   *message.mutable_events()->mutable_attempt() = assign_.attempt();
@@ -252,7 +265,8 @@ void Attempt::SendEvents() {
 bool Attempt::LogSent() {
   if (!cut_reason_.empty()) return true;
   const absl::StatusOr<bool> at_end = tail_.AtEnd();
-  return !at_end.ok() || *at_end;
+  if (!at_end.ok()) OnLogError(at_end.status());
+  return at_end.ok() ? *at_end : !cut_reason_.empty();
 }
 
 void Attempt::SendEnd() {

@@ -88,6 +88,7 @@ class Attempt {
   void SendEnd();
   void End(Evidence evidence);
   void Learn(const v1::Event& event);
+  void OnLogError(const absl::Status& status);
 
   const AttemptEnvironment& environment_;
   const AttemptId id_;
@@ -105,7 +106,8 @@ class Attempt {
 
   bool attached_ = false;
   EventTail tail_;
-  std::string cut_reason_;  // why no more of the log can be sent
+  std::string cut_reason_;  // why no more of the log can be sent, ever
+  absl::Status log_error_;  // the last one, so that it is told once
   v1::AttemptEnded ended_;  // in kEnded
   bool end_sent_ = false;
   bool end_acknowledged_ = false;

@@ -26,6 +26,13 @@ TransferResult LocalError(const absl::Status& status) {
   return {TransferResult::kLocalError, std::string(status.message())};
 }
 
+// What is there and cannot be read now may be readable later: it took hours to compute.
+TransferResult ReadError(const absl::Status& status) {
+  TransferResult result = LocalError(status);
+  if (!absl::IsNotFound(status)) result.code = TransferResult::kTryAgain;
+  return result;
+}
+
 TransferResult PeerResult(const grpc::Status& status) {
   if (status.ok()) return {};
   TransferResult result{TransferResult::kTryAgain, status.error_message()};
@@ -109,7 +116,7 @@ void Courier::Run() {
 
 TransferResult Courier::Upload(const Transfer& transfer, grpc::ClientContext* context) {
   const FileDescriptor fd(::open(transfer.path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd.valid()) return LocalError(ErrnoStatus(errno, transfer.path, "open"));
+  if (!fd.valid()) return ReadError(ErrnoStatus(errno, transfer.path, "open"));
   v1::UploadReply reply;
   const auto writer = stub_->UploadArtifact(context, &reply);
   v1::ArtifactChunk chunk;
@@ -131,7 +138,7 @@ TransferResult Courier::Upload(const Transfer& transfer, grpc::ClientContext* co
   if (!local.ok()) context->TryCancel();
   if (open) writer->WritesDone();
   const grpc::Status status = writer->Finish();
-  return local.ok() ? PeerResult(status) : LocalError(local);
+  return local.ok() ? PeerResult(status) : ReadError(local);
 }
 
 TransferResult Courier::Download(const Transfer& transfer, grpc::ClientContext* context) {

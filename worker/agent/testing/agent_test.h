@@ -8,6 +8,7 @@
 #include <signal.h>
 
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -150,14 +151,18 @@ class AgentTest : public testing::Test {
     return Record().ended.value_or(v1::AttemptEnded());
   }
 
-  bool WaitForNoDirectory() {
-    for (int i = 0; i < 1000; ++i) {
-      if (!PathExists(AttemptPath()) && ListDirectory(JoinPath(StatePath(), "attempts"))->empty()) {
-        return true;
-      }
-      absl::SleepFor(absl::Milliseconds(10));
+  static bool Await(const std::function<bool()>& condition) {
+    for (int i = 0; i < 1000; ++i, absl::SleepFor(absl::Milliseconds(10))) {
+      if (condition()) return true;
     }
     return false;
+  }
+
+  bool WaitForNoDirectory() {
+    return Await([this] {
+      return !PathExists(AttemptPath()) &&
+             ListDirectory(JoinPath(StatePath(), "attempts"))->empty();
+    });
   }
 
   // Every step from first to last once and in order, from one trainer.
