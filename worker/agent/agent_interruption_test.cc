@@ -5,6 +5,7 @@
 #include <string>
 
 #include "common/attempt_dir.h"
+#include "common/event_log.h"
 #include "worker/agent/testing/agent_test.h"
 
 namespace qsweep {
@@ -15,13 +16,17 @@ using AgentInterruptionTest = AgentTest;
 
 TEST_F(AgentInterruptionTest, TrainsOnWhileTheSchedulerIsAway) {
   StartConnectedWorker();
-  Assign(MakeAssign(kId, "finish", 100, 10, /*checkpoint_interval=*/30));
+  Assign(MakeAssign(kId, "finish", 300, 10, /*checkpoint_interval=*/30));
   WaitForSteps();
   scheduler_->Stop();
-  absl::SleepFor(absl::Milliseconds(700));
+  const auto logged = [this] {
+    return ReadEventLog(JoinPath(AttemptPath(), kEventsFile), 0, 1 << 24)->events.size();
+  };
+  const size_t before = logged();
+  EXPECT_TRUE(Await([&] { return logged() > before + 50; }));
   scheduler_->Start();
   EXPECT_TRUE(WaitForEnd().succeeded());
-  ExpectSteps(1, 100);
+  ExpectSteps(1, 300);
   EXPECT_EQ(Record().missing_artifacts, 0);
 }
 
@@ -111,9 +116,9 @@ TEST_F(AgentInterruptionTest, RestartedWorkerTakesOverARunningTrainer) {
 TEST_F(AgentInterruptionTest, TrainerThatEndedWhileItsAgentWasAwayIsReported) {
   StartConnectedWorker();
   Assign(MakeAssign(kId, "finish", 50, 10, /*checkpoint_interval=*/20));
-  WaitForSteps();
+  const pid_t trainer = WaitForSteps();
   KillWorker();
-  absl::SleepFor(absl::Seconds(1));
+  EXPECT_TRUE(Await([trainer] { return IsGone(trainer); }));
   StartConnectedWorker();
   EXPECT_TRUE(WaitForEnd().succeeded());
   ExpectSteps(1, 50);
