@@ -194,7 +194,11 @@ void Agent::UpdateHeartbeat() {
     heartbeat_.set_cpu_load(machine_.BusyCores());
     heartbeat_.set_memory_free_bytes(machine_.MemoryAvailableBytes());
     LookAtDisk();
-    for (const auto& [id, attempt] : attempts_) attempt->Sample();
+    const bool up = uploads_.Moved(), down = downloads_.Moved();
+    for (const auto& [id, attempt] : attempts_) {
+      attempt->Sample();
+      if (up || down) attempt->OnFilesMove();
+    }
   }
   heartbeat_.clear_attempts();
   for (const auto& [id, attempt] : attempts_) *heartbeat_.add_attempts() = attempt->progress();

@@ -132,6 +132,18 @@ TEST_F(AgentTest, HeartbeatsGoOnWhileAnUploadHangs) {
   EXPECT_EQ(Record().missing_artifacts, 0);
 }
 
+TEST_F(AgentTest, StepsAndFilesUnderWayAreToldWhileEventsWaitForAnUpload) {
+  StartConnectedWorker();
+  scheduler_->With([](State& state) { state.hold_uploads = true; });
+  Assign(MakeAssign(kId, "finish", 1000, 10, /*checkpoint_interval=*/3));
+  EXPECT_TRUE(scheduler_->WaitFor([](const State& state) {
+    const auto it = state.attempts.find(kId);
+    return it != state.attempts.end() && it->second.progress.step() > 50 &&
+           it->second.signs_of_life > 0;
+  }));
+  for (const v1::Event& event : Record().events) EXPECT_LE(event.metrics().step(), 3);
+}
+
 TEST_F(AgentTest, MoreAssignmentsThanSlotsWaitForOne) {
   StartConnectedWorker();
   std::vector<AttemptId> ids;

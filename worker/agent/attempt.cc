@@ -16,6 +16,7 @@ namespace qsweep {
 namespace {
 
 constexpr absl::Duration kTransferPause = absl::Seconds(1);
+constexpr absl::Duration kMovingInterval = absl::Seconds(10);
 constexpr int64_t kLogTailBytes = 16 << 10;
 constexpr int64_t kMaxEndedBytes = 1 << 20;
 constexpr int64_t kMaxStopBytes = 64 << 10;
@@ -58,10 +59,6 @@ std::unique_ptr<Attempt> Attempt::FromDirectory(const AttemptEnvironment& enviro
     attempt->trainer_ = Trainer::Adopt(directory);
   } else {
     attempt->phase_ = Phase::kReady;
-  }
-  const auto started = ReadStarted(JoinPath(directory, kEventsFile));
-  if (started.ok() && started->has_value()) {
-    attempt->progress_.set_total_steps((*started)->total_steps());
   }
   return attempt;
 }
@@ -259,7 +256,21 @@ void Attempt::SendEvents() {
   *message.mutable_events()->mutable_attempt() = assign_.attempt();
   environment_.send(std::move(message));
   tail_.Sent(**next);
-  for (const v1::Event& event : (*next)->events()) Learn(event);
+}
+
+void Attempt::OnFilesMove() {
+  const bool any = std::any_of(transfers_.begin(), transfers_.end(), [](const auto& entry) {
+    return entry.second.code == TransferState::kUnderWay ||
+           entry.second.code == TransferState::kWaiting;
+  });
+  const absl::Duration now = environment_.clock.Monotonic();
+  if (!attached_ || !any || (moving_told_at_ && now - *moving_told_at_ < kMovingInterval)) return;
+  moving_told_at_ = now;
+  v1::FromWorker message;
+  *message.mutable_events()->mutable_attempt() = assign_.attempt();
+  message.mutable_events()->set_begin_offset(tail_.sent());
+  message.mutable_events()->set_end_offset(tail_.sent());
+  environment_.send(std::move(message));
 }
 
 bool Attempt::LogSent() {
@@ -345,6 +356,7 @@ void Attempt::Learn(const v1::Event& event) {
 }
 
 void Attempt::Sample() {
+  for (const v1::Event& event : tail_.News()) Learn(event);
   const ProcessUse use = phase_ == Phase::kRunning
                              ? sampler_.Sample(trainer_->pid(), environment_.clock)
                              : ProcessUse{};

@@ -58,8 +58,11 @@ class Attempt {
   // Does all that can be done now. False once the directory is deleted and the object can go.
   bool Advance(bool slot_free);
 
-  // Measures the trainer's process.
+  // Looks how far the trainer is and what its process uses.
   void Sample();
+  // Files move between this worker and the scheduler: if any of this attempt's is among them or
+  // waits for its turn, that it does not stand still is told with a batch of no events.
+  void OnFilesMove();
   const v1::AttemptProgress& progress() const { return progress_; }
 
  private:
@@ -114,6 +117,7 @@ class Attempt {
 
   v1::AttemptProgress progress_;
   ProcessSampler sampler_;
+  std::optional<absl::Duration> moving_told_at_;
 };
 
 }  // namespace qsweep

@@ -9,6 +9,7 @@
 #include "common/event_log.h"
 #include "common/file.h"
 #include "common/status.h"
+#include "common/utf8.h"
 
 namespace qsweep {
 namespace {
@@ -22,8 +23,6 @@ absl::StatusOr<EventLogChunk> ReadFrom(const std::string& path, uint64_t offset,
   }
   return chunk;
 }
-
-bool IsContinuation(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
 
 // The length of the valid UTF-8 character at the begin of `text`; 0 if it is none. RFC 3629.
 size_t CharacterLength(absl::string_view text) {
@@ -75,10 +74,13 @@ absl::StatusOr<bool> EventTail::AtEnd() const {
   return chunk.events.empty();
 }
 
-absl::StatusOr<std::optional<v1::Started>> ReadStarted(const std::string& path) {
-  ASSIGN_OR_RETURN(const EventLogChunk chunk, ReadFrom(path, 0, 1));
-  if (chunk.events.empty() || !chunk.events[0].has_started()) return std::nullopt;
-  return chunk.events[0].started();
+std::vector<v1::Event> EventTail::News() {
+  const absl::StatusOr<int64_t> size = FileSize(path_);
+  if (!size.ok() || static_cast<uint64_t>(*size) <= seen_) return {};
+  absl::StatusOr<EventLogChunk> chunk = ReadFrom(path_, seen_, kEventWindowBytes);
+  if (!chunk.ok()) return {};  // Next says why
+  seen_ = chunk->end_offset;
+  return std::move(chunk->events);
 }
 
 absl::StatusOr<std::optional<v1::Event>> ReadLastWord(const std::string& path) {

@@ -33,18 +33,22 @@ class EventTail {
   absl::StatusOr<std::optional<v1::EventBatch>> Next() const;
   void Sent(const v1::EventBatch& batch) { sent_ = batch.end_offset(); }
 
+  uint64_t sent() const { return sent_; }
   bool AllAcknowledged() const { return acknowledged_ == sent_; }
   // No whole record lies behind what was sent. Says nothing of a trainer that still writes.
   absl::StatusOr<bool> AtEnd() const;
+
+  // What was written since it was last asked, about a megabyte at a time, whether or not any of it
+  // can be sent.
+  std::vector<v1::Event> News();
 
  private:
   std::string path_;
   uint64_t acknowledged_ = 0;
   uint64_t sent_ = 0;
+  uint64_t seen_ = 0;
 };
 
-// How a log begins; nullopt if it has not.
-absl::StatusOr<std::optional<v1::Started>> ReadStarted(const std::string& path);
 // The Finished or Failed of a log that nobody writes any more; nullopt if it has none.
 absl::StatusOr<std::optional<v1::Event>> ReadLastWord(const std::string& path);
 

@@ -9,6 +9,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
+#include "common/clock.h"
 #include "common/file.h"
 #include "common/hash.h"
 #include "common/status.h"
@@ -17,10 +18,8 @@ namespace qsweep {
 namespace {
 
 constexpr size_t kChunkBytes = 256 << 10;
-// A transfer slower than this is broken off and tried again: a peer that answers keep-alives but
-// takes nothing would hold up all others for ever.
-constexpr int64_t kSlowestBytesPerSecond = 64 << 10;
-constexpr int64_t kMinDeadlineSeconds = 60;
+// What sockets hold when all is written takes a slow line minutes.
+constexpr absl::Duration kLongestStandstill = absl::Minutes(5);
 
 TransferResult LocalError(const absl::Status& status) {
   return {TransferResult::kLocalError, std::string(status.message())};
@@ -86,6 +85,20 @@ void Courier::Enqueue(Transfer transfer) {
   changed_.notify_all();
 }
 
+bool Courier::Moved() {
+  std::lock_guard<std::mutex> hold(mutex_);
+  if (current_ != nullptr && SystemClock().Monotonic() - moved_at_ > kLongestStandstill) {
+    current_->TryCancel();
+  }
+  return std::exchange(moved_, false);
+}
+
+void Courier::OnBytes() {
+  std::lock_guard<std::mutex> hold(mutex_);
+  moved_at_ = SystemClock().Monotonic();
+  moved_ = true;
+}
+
 void Courier::Run() {
   while (true) {
     Transfer transfer;
@@ -97,11 +110,8 @@ void Courier::Run() {
       transfer = std::move(queue_.front());
       queue_.pop_front();
       current_ = &context;
+      moved_at_ = SystemClock().Monotonic();
     }
-    context.set_deadline(gpr_time_add(
-        gpr_now(GPR_CLOCK_MONOTONIC),
-        gpr_time_from_seconds(kMinDeadlineSeconds + transfer.bytes / kSlowestBytesPerSecond,
-                              GPR_TIMESPAN)));
     const TransferResult result = transfer.direction == Direction::kUpload
                                       ? Upload(transfer, &context)
                                       : Download(transfer, &context);
@@ -134,6 +144,7 @@ TransferResult Courier::Upload(const Transfer& transfer, grpc::ClientContext* co
     if (!n.ok() || *n == 0) break;
     chunk.set_data(buffer.data(), *n);
     open = writer->Write(chunk);
+    if (open) OnBytes();
   }
   if (!local.ok()) context->TryCancel();
   if (open) writer->WritesDone();
@@ -157,6 +168,7 @@ TransferResult Courier::Download(const Transfer& transfer, grpc::ClientContext* 
   while (local.ok() && received <= transfer.bytes && reader->Read(&chunk)) {
     received += static_cast<int64_t>(chunk.data().size());
     hash.Update(chunk.data());
+    OnBytes();
     local = WriteAll(fd.get(), chunk.data(), temporary);
   }
   if (!local.ok() || received > transfer.bytes) context->TryCancel();

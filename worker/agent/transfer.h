@@ -12,6 +12,7 @@
 #include <string>
 #include <thread>
 
+#include "absl/time/time.h"
 #include "common/ids.h"
 #include "qsweep/v1/worker.grpc.pb.h"
 
@@ -47,9 +48,13 @@ class Courier {
   // Breaks off the transfer under way; it and those waiting are not reported.
   ~Courier();
   void Enqueue(Transfer transfer);
+  // Whether bytes have moved since it was last asked. Breaks off what has stood still for long: a
+  // peer that answers keep-alives but takes nothing would hold up all others for ever.
+  bool Moved();
 
  private:
   void Run();
+  void OnBytes();
   TransferResult Upload(const Transfer& transfer, grpc::ClientContext* context);
   TransferResult Download(const Transfer& transfer, grpc::ClientContext* context);
 
@@ -61,6 +66,8 @@ class Courier {
   // Guarded by mutex_.
   std::deque<Transfer> queue_;
   grpc::ClientContext* current_ = nullptr;
+  absl::Duration moved_at_;  // or begun
+  bool moved_ = false;
   bool closing_ = false;
 
   std::thread thread_;  // last: it uses the rest

@@ -112,6 +112,7 @@ void ScriptedScheduler::Handle(const v1::FromWorker& message) {
 void ScriptedScheduler::HandleEvents(const v1::EventBatch& batch) {
   AttemptRecord& record = state_.attempts[FromProto(batch.attempt())];
   if (batch.begin_offset() == record.offset) {
+    if (batch.events().empty()) ++record.signs_of_life;
     for (const v1::Event& event : batch.events()) {
       for (const v1::FileFact& file : FilesNamedBy(event)) {
         if (state_.artifacts.count(file.sha256()) == 0) ++record.missing_artifacts;

@@ -27,6 +27,7 @@ class ScriptedScheduler : private v1::WorkerService::Service {
     std::vector<v1::Event> events;      // without gaps, each once
     std::vector<uint64_t> end_offsets;  // where the batch of each event ended
     uint64_t offset = 0;                // stored so far
+    int signs_of_life = 0;              // batches of no events
     int missing_artifacts = 0;          // files that events named before they were here
     std::optional<v1::AttemptEnded> ended;
     int times_ended = 0;
@@ -46,8 +47,8 @@ class ScriptedScheduler : private v1::WorkerService::Service {
     bool acknowledge_ends = true;
     bool refuse_hellos = false;
     bool hold_uploads = false;
-  };
     int heartbeat_ms = 100;
+  };
 
   explicit ScriptedScheduler(std::string address) : address_(std::move(address)) {}
   ~ScriptedScheduler() { Stop(); }
