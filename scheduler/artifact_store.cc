@@ -3,10 +3,12 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/status.h"
 
@@ -14,6 +16,27 @@ namespace qsweep {
 namespace {
 
 constexpr char kIncoming[] = "incoming";
+constexpr char kOrphans[] = "orphans";
+constexpr int64_t kOrphanSeconds = 30 * 86'400;
+
+// Not the sender's, who tries again.
+absl::Status OurFault(const absl::Status& status) {
+  if (status.ok() || absl::IsResourceExhausted(status)) return status;
+  return absl::UnavailableError(status.message());
+}
+
+absl::Status Rename(const std::string& from, const std::string& to) {
+  return ::rename(from.c_str(), to.c_str()) == 0 ? absl::OkStatus()
+                                                 : ErrnoStatus(errno, to, "rename");
+}
+
+void RemoveOld(const std::string& path) {
+  struct stat info;
+  if (::stat(path.c_str(), &info) != 0) return;
+  if (SystemClock().UnixMicros() / 1'000'000 - info.st_mtime > kOrphanSeconds) {
+    ::unlink(path.c_str());
+  }
+}
 
 }  // namespace
 
@@ -60,6 +83,10 @@ std::string ArtifactStore::Path(const std::string& sha256) const {
   return JoinPath(Shelf(sha256), sha256.substr(2));
 }
 
+std::string ArtifactStore::Aside(const std::string& sha256) const {
+  return JoinPath(JoinPath(directory_, kOrphans), sha256);
+}
+
 absl::StatusOr<std::unique_ptr<IncomingArtifact>> ArtifactStore::Begin(const std::string& sha256,
                                                                        int64_t bytes) {
   QSWEEP_CHECK(IsSha256Hex(sha256));
@@ -85,19 +112,21 @@ absl::StatusOr<FileDescriptor> ArtifactStore::Open(const std::string& sha256) co
   return ErrnoStatus(errno, Path(sha256), "open");
 }
 
-absl::Status ArtifactStore::Keep(IncomingArtifact& artifact) {
-  QSWEEP_CHECK(!artifact.fd_.valid());
-  const std::string shelf = Shelf(artifact.sha256_);
+absl::Status ArtifactStore::Place(const std::string& file, const std::string& sha256) {
+  const std::string shelf = Shelf(sha256);
   if (!PathExists(shelf)) {
     RETURN_IF_ERROR(MakeDirectories(shelf));
     RETURN_IF_ERROR(SyncDirectory(directory_));
   }
-  const std::string path = Path(artifact.sha256_);
-  if (::rename(artifact.path_.c_str(), path.c_str()) != 0) {
-    return ErrnoStatus(errno, path, "rename");
-  }
-  artifact.path_.clear();
+  RETURN_IF_ERROR(Rename(file, Path(sha256)));
   return SyncDirectory(shelf);
+}
+
+absl::Status ArtifactStore::Keep(IncomingArtifact& artifact) {
+  QSWEEP_CHECK(!artifact.fd_.valid());
+  RETURN_IF_ERROR(OurFault(Place(artifact.path_, artifact.sha256_)));
+  artifact.path_.clear();
+  return absl::OkStatus();
 }
 
 absl::Status ArtifactStore::Remove(const std::string& sha256) {
@@ -106,8 +135,18 @@ absl::Status ArtifactStore::Remove(const std::string& sha256) {
   return absl::OkStatus();
 }
 
-absl::Status ArtifactStore::RemoveOrphans(
+absl::StatusOr<bool> ArtifactStore::TakeBack(const std::string& sha256) {
+  if (!PathExists(Aside(sha256))) return false;
+  RETURN_IF_ERROR(Place(Aside(sha256), sha256));
+  return true;
+}
+
+absl::Status ArtifactStore::SetOrphansAside(
     const std::function<absl::StatusOr<bool>(const std::string&)>& wanted) {
+  const std::string orphans = JoinPath(directory_, kOrphans);
+  RETURN_IF_ERROR(MakeDirectories(orphans));
+  ASSIGN_OR_RETURN(const std::vector<std::string> former, ListDirectory(orphans));
+  for (const std::string& name : former) RemoveOld(JoinPath(orphans, name));
   ASSIGN_OR_RETURN(const std::vector<std::string> shelves, ListDirectory(directory_));
   for (const std::string& shelf : shelves) {
     if (shelf.size() != 2) continue;
@@ -118,8 +157,11 @@ absl::Status ArtifactStore::RemoveOrphans(
       if (!IsSha256Hex(sha256)) continue;  // not ours
       ASSIGN_OR_RETURN(const bool keep, wanted(sha256));
       if (keep) continue;
-      LogInfo(absl::StrCat("artifact ", sha256, ": nothing refers to it; removed"));
-      RETURN_IF_ERROR(Remove(sha256));
+      LogWarning(absl::StrCat("artifact ", sha256,
+                              ": nothing in the database refers to it; put into ", orphans,
+                              " for a month"));
+      RETURN_IF_ERROR(Rename(Path(sha256), Aside(sha256)));
+      ::utimensat(AT_FDCWD, Aside(sha256).c_str(), nullptr, 0);  // the month begins now
     }
   }
   return absl::OkStatus();

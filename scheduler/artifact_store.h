@@ -1,6 +1,6 @@
 // Checkpoints and products as files, named by the SHA-256 of their content:
 // DATA/artifacts/ab/cdef... Which of them there ought to be is the database's
-// (storage/artifacts.h); a file without a row is an accident and swept away at the start.
+// (storage/artifacts.h); at the start a file without a row goes aside, to DATA/artifacts/orphans/.
 #ifndef QSWEEP_SCHEDULER_ARTIFACT_STORE_H_
 #define QSWEEP_SCHEDULER_ARTIFACT_STORE_H_
 
@@ -43,8 +43,8 @@ class IncomingArtifact {
   Sha256 hash_;
 };
 
-// Begin and Open may be called by any thread; Keep, Remove and RemoveOrphans by the loop's alone,
-// so that files and rows change in the same order.
+// Begin and Open may be called by any thread; the rest by the loop's alone, so that files and rows
+// change in the same order.
 class ArtifactStore {
  public:
   // Makes the directory. Removes temporary files that an earlier process left.
@@ -59,13 +59,21 @@ class ArtifactStore {
   absl::Status Keep(IncomingArtifact& artifact);
   // Fine if it is not there.
   absl::Status Remove(const std::string& sha256);
-  // Removes the files that `wanted` does not want.
-  absl::Status RemoveOrphans(const std::function<absl::StatusOr<bool>(const std::string&)>& wanted);
+  // Puts aside the files that `wanted` does not want. They may well be wanted by the database that
+  // ought to be there, so they are removed by a start a month later.
+  absl::Status SetOrphansAside(
+      const std::function<absl::StatusOr<bool>(const std::string&)>& wanted);
+  // Whether it was aside, and is in its place again.
+  absl::StatusOr<bool> TakeBack(const std::string& sha256);
+
+  const std::string& directory() const { return directory_; }
 
  private:
   explicit ArtifactStore(std::string directory) : directory_(std::move(directory)) {}
   std::string Shelf(const std::string& sha256) const;  // the directory its file is in
   std::string Path(const std::string& sha256) const;
+  std::string Aside(const std::string& sha256) const;  // its path among the orphans
+  absl::Status Place(const std::string& file, const std::string& sha256);
 
   const std::string directory_;
 };

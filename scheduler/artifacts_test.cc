@@ -1,4 +1,8 @@
 // Checkpoints and products: checked on the way in, kept while needed, collected after.
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
 #include "scheduler/service_fixture.h"
 
 namespace qsweep {
@@ -51,14 +55,92 @@ TEST_F(ServiceTest, UploadsAreChecked) {
   EXPECT_TRUE(left.value().empty());
 }
 
-TEST_F(ServiceTest, FilesThatNobodyNeedsAreSweptAtTheStart) {
+TEST_F(ServiceTest, FilesThatNobodyNeedsArePutAsideAndGoAMonthLater) {
   scheduler_.reset();
   const std::string orphan(64, 'a');
-  const std::string shelf = JoinPath(directory_, "data/artifacts/aa");
-  ASSERT_TRUE(MakeDirectories(shelf).ok());
-  ASSERT_TRUE(WriteFileAtomic(JoinPath(shelf, orphan.substr(2)), "x").ok());
+  const std::string path = JoinPath(directory_, "data/artifacts/aa/" + orphan.substr(2));
+  const std::string aside = JoinPath(directory_, "data/artifacts/orphans/" + orphan);
+  ASSERT_TRUE(MakeDirectories(JoinPath(directory_, "data/artifacts/aa")).ok());
+  ASSERT_TRUE(WriteFileAtomic(path, "x").ok());
   Open();
-  EXPECT_FALSE(PathExists(JoinPath(shelf, orphan.substr(2))));
+  EXPECT_FALSE(PathExists(path));
+  EXPECT_TRUE(PathExists(aside));
+  for (const int days : {29, 31}) {
+    timespec then{};
+    then.tv_sec = SystemClock().UnixMicros() / 1'000'000 - days * 86'400;
+    const timespec times[] = {then, then};
+    ASSERT_EQ(::utimensat(AT_FDCWD, aside.c_str(), times, 0), 0);
+    Reopen();
+    EXPECT_EQ(PathExists(aside), days < 30);
+  }
+}
+
+TEST_F(ServiceTest, AStartWithAnotherDatabaseCostsNoFile) {
+  Submit(Request("study", 1));
+  {
+    ScriptedWorker worker(channel_, "w");
+    const v1::Attempt attempt = NextAssign(worker);
+    ASSERT_TRUE(worker.Upload(attempt, "ten", Sha256Hex("ten")).ok());
+    worker.SendEvents(attempt, 0, 100, {CheckpointAt(10, "ten")});
+  }
+  scheduler_.reset();
+  const std::string database = JoinPath(directory_, "data/qsweep.db");
+  ASSERT_EQ(::rename(database.c_str(), (database + ".away").c_str()), 0);
+  Open();
+  scheduler_.reset();
+  ASSERT_EQ(::rename((database + ".away").c_str(), database.c_str()), 0);
+  Open();
+  ScriptedWorker worker(channel_, "w");
+  EXPECT_EQ(worker.Await(v1::ToWorker::kAssign).assign().resume_step(), 10);
+  std::string content;
+  EXPECT_TRUE(worker.Download(Sha256Hex("ten"), &content).ok());
+}
+
+TEST_F(ServiceTest, AMissingArtifactDirectoryIsNotForgottenButWhenToldTo) {
+  Submit(Request("study", 1));
+  {
+    ScriptedWorker worker(channel_, "w");
+    const v1::Attempt attempt = NextAssign(worker);
+    ASSERT_TRUE(worker.Upload(attempt, "ten", Sha256Hex("ten")).ok());
+    worker.SendEvents(attempt, 0, 100, {CheckpointAt(10, "ten")});
+  }
+  scheduler_.reset();
+  const std::string artifacts = JoinPath(directory_, "data/artifacts");
+  ASSERT_EQ(::rename(artifacts.c_str(), (artifacts + ".away").c_str()), 0);
+  const absl::Status refused = Scheduler::Start(Options(), SystemClock()).status();
+  EXPECT_THAT(std::string(refused.message()),
+              testing::AllOf(testing::HasSubstr(artifacts + ": 1 of the 1 files"),
+                             testing::HasSubstr("mount or restore"),
+                             testing::HasSubstr("--forget-lost-artifacts")));
+  ASSERT_TRUE(RemoveTree(artifacts).ok());
+  ASSERT_EQ(::rename((artifacts + ".away").c_str(), artifacts.c_str()), 0);
+  Open();
+  {
+    ScriptedWorker worker(channel_, "w");
+    EXPECT_EQ(worker.Await(v1::ToWorker::kAssign).assign().resume_step(), 10);
+  }
+  scheduler_.reset();
+  ASSERT_TRUE(RemoveTree(artifacts).ok());
+  SchedulerOptions without = Options();
+  without.forget_lost_artifacts = true;
+  Open(without);
+  ScriptedWorker worker(channel_, "w");
+  EXPECT_EQ(worker.Await(v1::ToWorker::kAssign).assign().resume_step(), 0);
+}
+
+TEST_F(ServiceTest, AStoreThatIsAwayIsNotTheSendersFault) {
+  Submit(Request("study", 1));
+  ScriptedWorker worker(channel_, "w");
+  const v1::Attempt attempt = NextAssign(worker);
+  const std::string artifacts = JoinPath(directory_, "data/artifacts");
+  ASSERT_EQ(::rename(artifacts.c_str(), (artifacts + ".away").c_str()), 0);
+  std::string content;
+  EXPECT_EQ(worker.Upload(attempt, "x", Sha256Hex("x")).error_code(),
+            grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(worker.Download(Sha256Hex("x"), &content).error_code(), grpc::StatusCode::UNAVAILABLE);
+  ASSERT_EQ(::rename((artifacts + ".away").c_str(), artifacts.c_str()), 0);
+  EXPECT_TRUE(worker.Upload(attempt, "x", Sha256Hex("x")).ok());
+  EXPECT_TRUE(worker.Download(Sha256Hex("x"), &content).ok());
 }
 
 TEST_F(ServiceTest, ALostCheckpointFileCostsOnlyTheStepsSinceTheOneBefore) {

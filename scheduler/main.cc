@@ -34,6 +34,7 @@ struct Flags {
   std::string data_directory;
   std::vector<std::string> listen = {absl::StrCat("127.0.0.1:", kDefaultPort)};
   bool insecure = false;
+  bool forget_lost_artifacts = false;
   int64_t lease_ms = 60'000;
   int64_t heartbeat_ms = 5'000;
   uint64_t disk_reserve = uint64_t{512} << 20;
@@ -67,6 +68,7 @@ absl::StatusOr<SchedulerOptions> MakeOptions(const Flags& flags) {
   options.heartbeat_ms = flags.heartbeat_ms;
   options.disk_reserve_bytes = static_cast<int64_t>(flags.disk_reserve);
   options.metrics_address = flags.metrics_address;
+  options.forget_lost_artifacts = flags.forget_lost_artifacts;
   return options;
 }
 
@@ -152,6 +154,10 @@ void AddOptions(Command program, Flags& flags) {
       "--metrics", &flags.metrics_address,
       "HOST:PORT of a page for Prometheus, /metrics; numbers only, open to all who reach "
       "it (default: none)");
+  program.AddFlag(
+      "--forget-lost-artifacts", &flags.forget_lost_artifacts,
+      "start though most files of artifacts/ are gone for good: runs go on from what is "
+      "left of their checkpoints, or begin again");
   program.AddOption("--log-file", &flags.log_file,
                     "log there and not to standard error; 16 MiB each, the last four are kept");
 }

@@ -107,20 +107,38 @@ absl::Status RestoreRuns(storage::Database& database, const Clock& clock, core::
   return damage;
 }
 
-// Makes rows and files agree. Files are renamed into place before their row is committed and
-// removed after it is, so only someone else's hand can have taken a file that has one.
-absl::Status ReconcileArtifacts(storage::Database& database, ArtifactStore& artifacts) {
+// The stored ones that have no file, nor one aside. Where that is most of them it is the directory
+// that is missing, and they are not to be forgotten.
+absl::StatusOr<std::vector<std::string>> LostArtifacts(storage::Database& database,
+                                                       ArtifactStore& artifacts, bool forget) {
   ASSIGN_OR_RETURN(const std::vector<std::string> stored, storage::ListArtifacts(database));
-  storage::Transaction transaction(database);
+  std::vector<std::string> lost;
   for (const std::string& sha256 : stored) {
     if (!absl::IsNotFound(artifacts.Open(sha256).status())) continue;
+    ASSIGN_OR_RETURN(const bool back, artifacts.TakeBack(sha256));
+    if (!back) lost.push_back(sha256);
+  }
+  if (forget || 2 * lost.size() <= stored.size()) return lost;
+  return absl::FailedPreconditionError(absl::StrCat(
+      artifacts.directory(), ": ", lost.size(), " of the ", stored.size(),
+      " files that the database names are not there; mount or restore the directory, or start once "
+      "with --forget-lost-artifacts to go on without them"));
+}
+
+// Makes rows and files agree. Files are renamed into place before their row is committed and
+// removed after it is, so only someone else's hand can have taken a file that has one.
+absl::Status ReconcileArtifacts(storage::Database& database, ArtifactStore& artifacts,
+                                bool forget) {
+  ASSIGN_OR_RETURN(const std::vector<std::string> lost, LostArtifacts(database, artifacts, forget));
+  storage::Transaction transaction(database);
+  for (const std::string& sha256 : lost) {
     LogError(absl::StrCat("artifact ", sha256,
                           ": its file is gone; runs go on from an older checkpoint"));
     RETURN_IF_ERROR(storage::ForgetLostArtifact(transaction, sha256));
   }
   RETURN_IF_ERROR(storage::ForgetUnreferencedArtifacts(transaction));
   RETURN_IF_ERROR(transaction.Commit());
-  return artifacts.RemoveOrphans([&](const std::string& sha256) -> absl::StatusOr<bool> {
+  return artifacts.SetOrphansAside([&](const std::string& sha256) -> absl::StatusOr<bool> {
     ASSIGN_OR_RETURN(const auto row, storage::ReadArtifact(database, sha256));
     return row.has_value();
   });
@@ -129,8 +147,9 @@ absl::Status ReconcileArtifacts(storage::Database& database, ArtifactStore& arti
 }  // namespace
 
 absl::StatusOr<core::State> Recover(storage::Database& database, ArtifactStore& artifacts,
-                                    const Clock& clock, const core::Policy& policy) {
-  RETURN_IF_ERROR(ReconcileArtifacts(database, artifacts));
+                                    const Clock& clock, const core::Policy& policy,
+                                    bool forget_lost_artifacts) {
+  RETURN_IF_ERROR(ReconcileArtifacts(database, artifacts, forget_lost_artifacts));
   core::State state;
   state.policy = policy;
   RETURN_IF_ERROR(RestoreWorkers(database, clock, state));

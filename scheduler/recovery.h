@@ -10,9 +10,11 @@
 namespace qsweep {
 
 // The state as of the last commit, however the process before this one ended, ready for
-// core::Resume. Artifact files without a row and rows without a file are removed first.
+// core::Resume. Artifact files without a row are put aside first, and rows without a file
+// forgotten; FailedPrecondition if most have none, unless these, too, are to be forgotten.
 absl::StatusOr<core::State> Recover(storage::Database& database, ArtifactStore& artifacts,
-                                    const Clock& clock, const core::Policy& policy);
+                                    const Clock& clock, const core::Policy& policy,
+                                    bool forget_lost_artifacts = false);
 
 }  // namespace qsweep
 

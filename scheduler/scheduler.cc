@@ -108,8 +108,8 @@ absl::StatusOr<std::unique_ptr<Scheduler>> Scheduler::Start(const SchedulerOptio
   scheduler->address_file_ = JoinPath(directory, "address");
   ASSIGN_OR_RETURN(scheduler->database_, storage::Database::Open(JoinPath(directory, "qsweep.db")));
   ASSIGN_OR_RETURN(scheduler->artifacts_, ArtifactStore::Create(JoinPath(directory, "artifacts")));
-  ASSIGN_OR_RETURN(core::State state,
-                   Recover(*scheduler->database_, *scheduler->artifacts_, clock, options.policy));
+  ASSIGN_OR_RETURN(core::State state, Recover(*scheduler->database_, *scheduler->artifacts_, clock,
+                                              options.policy, options.forget_lost_artifacts));
   scheduler->loop_ = std::make_unique<Loop>(*scheduler->database_, *scheduler->artifacts_, clock,
                                             std::move(state), options.heartbeat_ms);
   scheduler->disk_ = std::make_unique<DiskWatch>(

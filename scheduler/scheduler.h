@@ -33,6 +33,7 @@ struct SchedulerOptions {
   bool insecure = false;  // neither TLS nor tokens anywhere, though others can reach an address
   core::Policy policy;
   int64_t heartbeat_ms = 5000;
+  bool forget_lost_artifacts = false;  // see recovery.h
   // Disk that must stay free (disk_watch.h), and how to ask for it; the default asks the system.
   int64_t disk_reserve_bytes = int64_t{512} << 20;
   absl::Duration disk_interval = absl::Seconds(1);

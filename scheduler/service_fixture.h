@@ -160,12 +160,16 @@ class ServiceTest : public testing::Test {
     EXPECT_TRUE(RemoveTree(directory_).ok());
   }
 
-  void Open() {
+  SchedulerOptions Options() const {
     SchedulerOptions options;
     options.data_directory = JoinPath(directory_, "data");
     options.listen = {absl::StrCat("unix:", JoinPath(directory_, "socket"))};
     options.policy.lease = lease_;
     options.heartbeat_ms = 50;
+    return options;
+  }
+  void Open() { Open(Options()); }
+  void Open(const SchedulerOptions& options) {
     auto started = Scheduler::Start(options, SystemClock());
     ASSERT_TRUE(started.ok()) << started.status();
     scheduler_ = *std::move(started);

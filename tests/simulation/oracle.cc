@@ -243,7 +243,7 @@ void Oracle::AtEnd() {
   const auto referenced = storage::ListArtifacts(database());
   const std::set<std::string> wanted(referenced->begin(), referenced->end());
   size_t files = 0;
-  (void)world_.scheduler().artifacts().RemoveOrphans([&](const std::string& sha) {
+  (void)world_.scheduler().artifacts().SetOrphansAside([&](const std::string& sha) {
     ++files;
     Check(wanted.count(sha) > 0, absl::StrCat("the file ", sha, " is an orphan"));
     return true;
