@@ -44,6 +44,14 @@ IncomingArtifact::~IncomingArtifact() {
   if (!path_.empty()) ::unlink(path_.c_str());
 }
 
+absl::Status IncomingArtifact::Reserve() {
+  if (bytes_ == 0 || ::fallocate(fd_.get(), FALLOC_FL_KEEP_SIZE, 0, bytes_) == 0 ||
+      errno == EOPNOTSUPP) {
+    return absl::OkStatus();
+  }
+  return OurFault(ErrnoStatus(errno, path_, "reserve"));
+}
+
 absl::Status IncomingArtifact::Append(absl::string_view bytes) {
   received_ += static_cast<int64_t>(bytes.size());
   if (received_ > bytes_) {
@@ -51,7 +59,7 @@ absl::Status IncomingArtifact::Append(absl::string_view bytes) {
         absl::StrCat("artifact ", sha256_, ": more than the ", bytes_, " bytes announced"));
   }
   hash_.Update(bytes);
-  return WriteAll(fd_.get(), bytes, path_);
+  return OurFault(WriteAll(fd_.get(), bytes, path_));
 }
 
 absl::Status IncomingArtifact::Finish() {
@@ -63,7 +71,7 @@ absl::Status IncomingArtifact::Finish() {
     return absl::InvalidArgumentError(
         absl::StrCat("artifact ", sha256_, ": the content that came has the hash ", actual));
   }
-  if (::fsync(fd_.get()) != 0) return ErrnoStatus(errno, path_, "fsync");
+  if (::fsync(fd_.get()) != 0) return OurFault(ErrnoStatus(errno, path_, "fsync"));
   fd_.Close();
   return absl::OkStatus();
 }
@@ -97,7 +105,7 @@ absl::StatusOr<std::unique_ptr<IncomingArtifact>> ArtifactStore::Begin(const std
   std::unique_ptr<IncomingArtifact> artifact(new IncomingArtifact);
   std::string path = JoinPath(JoinPath(directory_, kIncoming), sha256 + ".XXXXXX");
   artifact->fd_ = FileDescriptor(::mkostemp(path.data(), O_CLOEXEC));
-  if (!artifact->fd_.valid()) return ErrnoStatus(errno, path, "create");
+  if (!artifact->fd_.valid()) return OurFault(ErrnoStatus(errno, path, "create"));
   artifact->path_ = std::move(path);
   artifact->sha256_ = sha256;
   artifact->bytes_ = bytes;
@@ -108,8 +116,11 @@ absl::StatusOr<FileDescriptor> ArtifactStore::Open(const std::string& sha256) co
   QSWEEP_CHECK(IsSha256Hex(sha256));
   FileDescriptor fd(::open(Path(sha256).c_str(), O_RDONLY | O_CLOEXEC));
   if (fd.valid()) return fd;
-  if (errno == ENOENT) return absl::NotFoundError(absl::StrCat("no artifact ", sha256));
-  return ErrnoStatus(errno, Path(sha256), "open");
+  const int error = errno;
+  if (error == ENOENT && PathExists(JoinPath(directory_, kIncoming))) {
+    return absl::NotFoundError(absl::StrCat("no artifact ", sha256));
+  }
+  return OurFault(ErrnoStatus(error, Path(sha256), "open"));
 }
 
 absl::Status ArtifactStore::Place(const std::string& file, const std::string& sha256) {

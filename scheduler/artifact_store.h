@@ -21,6 +21,8 @@ namespace qsweep {
 inline constexpr int64_t kMaxArtifactBytes = int64_t{16} << 30;
 
 // Content on its way in: a temporary file, gone with this object unless it is kept. Any one thread.
+// What the scheduler's own files fail with is Unavailable, or ResourceExhausted where room is
+// missing.
 class IncomingArtifact {
  public:
   ~IncomingArtifact();
@@ -52,7 +54,8 @@ class ArtifactStore {
 
   // `sha256` must be one (IsSha256Hex). InvalidArgument above kMaxArtifactBytes.
   absl::StatusOr<std::unique_ptr<IncomingArtifact>> Begin(const std::string& sha256, int64_t bytes);
-  // NotFound if it is not there. What is open can be read to its end though it be removed.
+  // NotFound if it is not there, Unavailable if the store itself is not, or not to be read. What is
+  // open can be read to its end though it be removed.
   absl::StatusOr<FileDescriptor> Open(const std::string& sha256) const;
 
   // `artifact` must be finished. Its file has its name, durably, when this returns OK.
