@@ -26,6 +26,8 @@ inline constexpr int64_t kMaxArtifactBytes = int64_t{16} << 30;
 class IncomingArtifact {
  public:
   ~IncomingArtifact();
+  // Takes the room on the disk for all of it, where the file system knows how.
+  absl::Status Reserve();
   // InvalidArgument as soon as there is more than was announced.
   absl::Status Append(absl::string_view bytes);
   // InvalidArgument unless size and hash are as announced; on disk when it returns OK.

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/log.h"
+#include "common/status.h"
 
 namespace qsweep {
 namespace {
@@ -37,8 +38,11 @@ absl::Status DiskWatch::RoomForWork() const {
   return low_ ? Full(free_, reserve_bytes_) : absl::OkStatus();
 }
 
-absl::Status DiskWatch::RoomForUploads() const {
-  return free_ < reserve_bytes_ / 2 ? Full(free_, reserve_bytes_) : absl::OkStatus();
+absl::Status DiskWatch::RoomForUpload(int64_t bytes) const {
+  const absl::StatusOr<int64_t> free =
+      free_bytes_();  // others may have reserved since the last look
+  if (!free.ok() || *free - bytes >= reserve_bytes_ / 2) return absl::OkStatus();
+  return Annotate(Full(*free, reserve_bytes_), absl::StrCat("an upload of ", bytes >> 20, " MiB"));
 }
 
 void DiskWatch::Run(absl::Duration interval) {

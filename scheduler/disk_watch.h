@@ -27,8 +27,9 @@ class DiskWatch {
 
   // Thread-safe. ResourceExhausted while there is less than the reserve.
   absl::Status RoomForWork() const;
-  // While there is less than half of it: uploads wait with their workers, results still come in.
-  absl::Status RoomForUploads() const;
+  // While half of it would not be left after so many bytes: uploads wait with their workers,
+  // results still come in.
+  absl::Status RoomForUpload(int64_t bytes) const;
 
  private:
   void Run(absl::Duration interval);

@@ -11,6 +11,7 @@
 #include "absl/time/clock.h"
 #include "common/clock.h"
 #include "common/file.h"
+#include "common/hash.h"
 #include "common/rpc.h"
 #include "common/version.h"
 #include "qsweep/v1/sweep.grpc.pb.h"
@@ -23,6 +24,7 @@ namespace {
 using testing::HasSubstr;
 
 constexpr int64_t kMiB = 1 << 20;
+constexpr absl::Duration kHungAfter = absl::Seconds(1);
 
 class DiskWatchTest : public testing::Test {
  protected:
@@ -32,6 +34,7 @@ class DiskWatchTest : public testing::Test {
     SchedulerOptions options;
     options.data_directory = JoinPath(directory_, "data");
     options.listen = {absl::StrCat("unix:", JoinPath(directory_, "socket"))};
+    options.policy.hung_after = kHungAfter;
     options.disk_reserve_bytes = 500 * kMiB;
     options.disk_interval = absl::Milliseconds(10);
     options.free_disk_bytes = [this] { return free_.load(); };
@@ -74,6 +77,21 @@ class DiskWatchTest : public testing::Test {
     info->set_slots(1);
     info->add_datasets("fashion_mnist");
     stream_->Write(hello);
+  }
+  grpc::Status Upload(const v1::Attempt& attempt, int64_t bytes) {
+    grpc::ClientContext context;
+    v1::UploadReply reply;
+    const auto writer = worker_->UploadArtifact(&context, &reply);
+    const std::string piece(kMiB, 'x');
+    v1::ArtifactChunk chunk;
+    *chunk.mutable_header()->mutable_attempt() = attempt;
+    chunk.mutable_header()->set_bytes(bytes);
+    chunk.mutable_header()->set_sha256(Sha256Hex(std::string(bytes, 'x')));
+    writer->Write(chunk);
+    chunk.set_data(piece);
+    for (int64_t sent = 0; sent < bytes; sent += kMiB) writer->Write(chunk);
+    writer->WritesDone();
+    return writer->Finish();
   }
   v1::ListWorkersReply Workers() {
     grpc::ClientContext context;
@@ -155,6 +173,25 @@ TEST_F(DiskWatchTest, AWorkerThatRefusesIsLeftAloneUntilItDoesNot) {
   stream_->Write(beat);
   ASSERT_TRUE(stream_->Read(&message));
   EXPECT_TRUE(message.has_assign()) << message.ShortDebugString();
+}
+
+TEST_F(DiskWatchTest, AnUploadThatWouldFillTheDiskWaitsAndItsRunIsNotHung) {
+  Connect();
+  EXPECT_TRUE(Submit("first").ok());
+  v1::ToWorker message;
+  while (stream_->Read(&message) && !message.has_assign()) continue;
+  const v1::Attempt attempt = message.assign().attempt();
+  free_ = 252 * kMiB;  // half of the reserve and 2 MiB
+  const absl::Duration end = SystemClock().Monotonic() + 2 * kHungAfter;
+  while (SystemClock().Monotonic() < end) {
+    const grpc::Status refused = Upload(attempt, 3 * kMiB);
+    ASSERT_EQ(refused.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+    EXPECT_THAT(refused.error_message(), HasSubstr("an upload of 3 MiB"));
+    absl::SleepFor(absl::Milliseconds(50));
+  }
+  EXPECT_TRUE(Upload(attempt, kMiB).ok());
+  free_ = 253 * kMiB;
+  EXPECT_TRUE(Upload(attempt, 3 * kMiB).ok());  // of an attempt that lives
 }
 
 }  // namespace

@@ -128,5 +128,19 @@ TEST_F(CoreTest, SuccessWithoutAResultIsAFaultOfTheMachine) {
   EXPECT_EQ(Get(run).machine_faults, 1);
 }
 
+TEST_F(CoreTest, ARunWhoseUploadsTheSchedulerPutsOffIsNotHung) {
+  state_.policy.hung_after = absl::Minutes(10);
+  state_.policy.lease = absl::Minutes(5);
+  const RunId run = SubmitOne(Key(1));
+  const SessionNumber worker = Connect("w");
+  const AttemptId first = Live(run);
+  for (int minute = 0; minute < 30; ++minute) {  // its trainer has ended: nothing moves
+    OnUploadPutOff(state_, now_, run);
+    Beat(worker, {first}, 20);
+    Pass(absl::Minutes(1));
+    ASSERT_EQ(Live(run), first);
+  }
+}
+
 }  // namespace
 }  // namespace qsweep::core

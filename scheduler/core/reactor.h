@@ -51,6 +51,9 @@ void OnContact(State& state, Time now, SessionNumber session);
 // A live attempt's events up to `end_offset` are being stored; `step` is the last in them,
 // `total_steps` what they say it will come to; 0 if they do not.
 void OnEvents(Run& run, Time now, uint64_t end_offset, int64_t step, int64_t total_steps);
+// The scheduler has no room for a file of the live attempt, which may have nothing else to say:
+// that is not the attempt's fault, nor its machine's.
+void OnUploadPutOff(State& state, Time now, RunId run);
 // Its checkpoint is in the store: any machine can go on from there.
 void OnCheckpoint(State& state, Run& run, int64_t step, Effects& effects);
 // `has_result`: the attempt's result and all its files are stored. Acknowledged in any case;

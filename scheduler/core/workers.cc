@@ -187,6 +187,12 @@ void OnEvents(Run& run, Time now, uint64_t end_offset, int64_t step, int64_t tot
   Advance(run, now, step, total_steps);
 }
 
+void OnUploadPutOff(State& state, Time now, RunId id) {
+  Run& run = state.runs.at(id);
+  run.last_progress = now;
+  run.stop_deadline = now + state.policy.stop_patience;
+}
+
 void OnCheckpoint(State& state, Run& run, int64_t step, Effects& effects) {
   if (step <= run.resume_step) return;
   run.resume_step = step;

@@ -10,6 +10,7 @@
 #include "common/hash.h"
 #include "common/rpc.h"
 #include "common/status.h"
+#include "scheduler/core/reactor.h"
 #include "scheduler/events.h"
 
 namespace qsweep {
@@ -22,9 +23,8 @@ class Upload : public grpc::ServerReadReactor<v1::ArtifactChunk> {
  public:
   Upload(Loop& loop, ArtifactStore& store, const DiskWatch& disk, WorkThread& files,
          const WorkerId& worker, v1::UploadReply* reply)
-      : loop_(loop), store_(store), files_(files), worker_(worker), reply_(reply) {
-    const absl::Status room = disk.RoomForUploads();
-    room.ok() ? StartRead(&chunk_) : Finish(ToGrpc(room));
+      : loop_(loop), store_(store), disk_(disk), files_(files), worker_(worker), reply_(reply) {
+    StartRead(&chunk_);
   }
 
   void OnReadDone(bool ok) override {
@@ -39,10 +39,23 @@ class Upload : public grpc::ServerReadReactor<v1::ArtifactChunk> {
   // Nothing is written for a caller who may not: whose attempt is it?
   void AskLoop() {
     loop_.Post([this](Turn& turn) {
-      const absl::Status status = CheckUploader(turn, attempt_, worker_);
+      const absl::Status status = Admit(turn);
       turn.AfterCommit(
           [this, status] { status.ok() ? StartRead(&chunk_) : Finish(ToGrpc(status)); });
     });
+  }
+  absl::Status Admit(Turn& turn) {
+    RETURN_IF_ERROR(CheckUploader(turn, attempt_, worker_));
+    const absl::Status room = Begin(chunk_.header());
+    if (absl::IsResourceExhausted(room) || absl::IsUnavailable(room)) {
+      core::OnUploadPutOff(turn.state, turn.now, attempt_.run);
+    }
+    return room;
+  }
+  absl::Status Begin(const v1::ArtifactHeader& header) {
+    ASSIGN_OR_RETURN(artifact_, store_.Begin(header.sha256(), header.bytes()));
+    RETURN_IF_ERROR(disk_.RoomForUpload(header.bytes()));
+    return artifact_->Reserve();
   }
 
   absl::Status Take() {
@@ -55,7 +68,6 @@ class Upload : public grpc::ServerReadReactor<v1::ArtifactChunk> {
         return absl::InvalidArgumentError("sha256: must be 64 lower-case hexadecimal digits");
       }
       attempt_ = {RunId(header.attempt().run_id()), AttemptNumber(header.attempt().number())};
-      ASSIGN_OR_RETURN(artifact_, store_.Begin(header.sha256(), header.bytes()));
       return absl::OkStatus();
     }
     if (chunk_.data().size() > kMaxChunkBytes) {
@@ -82,6 +94,7 @@ class Upload : public grpc::ServerReadReactor<v1::ArtifactChunk> {
 
   Loop& loop_;
   ArtifactStore& store_;
+  const DiskWatch& disk_;
   WorkThread& files_;
   const WorkerId worker_;
   v1::UploadReply* const reply_;
