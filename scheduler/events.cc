@@ -119,8 +119,7 @@ class EventWriter {
   // What the run has measured, for the next ones of its kind.
   absl::Status Learn(const v1::RunResult& result) {
     const v1::MemoryAccount& memory = result.memory();
-    if (run_.kind.empty() || memory.rss_peak_bytes() <= 0 || memory.micro_batch() <= 0 ||
-        result.train_seconds() <= 0) {
+    if (run_.kind.empty() || memory.rss_peak_bytes() <= 0 || memory.micro_batch() <= 0) {
       return absl::OkStatus();
     }
     ASSIGN_OR_RETURN(
@@ -133,12 +132,14 @@ class EventWriter {
     ASSIGN_OR_RETURN(v1::ExperimentSpec spec, ParseSpecJson(row->json));
     spec.mutable_training()->set_gradient_checkpointing(memory.gradient_checkpointing());
     const double images = static_cast<double>(result.steps()) * spec.dataset().batch_size();
+    const double images_per_s = core::KnownRate(images / result.train_seconds());
+    if (images_per_s == 0) return absl::OkStatus();
     const storage::MeasurementRow measured{run_.kind,
                                            run_.worker,
                                            memory.micro_batch(),
                                            memory.rss_peak_bytes(),
                                            EstimatePeakBytes(spec, memory.micro_batch()),
-                                           images / result.train_seconds()};
+                                           images_per_s};
     core::OnMeasured(turn_.state, turn_.now, measured.kind, measured.worker,
                      measured.peak_bytes - measured.estimated_bytes, measured.images_per_s);
     return storage::PutMeasurement(t_, measured, turn_.unix_us);

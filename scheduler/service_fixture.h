@@ -25,14 +25,14 @@ namespace qsweep {
 class ScriptedWorker {
  public:
   ScriptedWorker(std::shared_ptr<grpc::Channel> channel, const std::string& id,
-                 std::vector<v1::Attempt> held = {})
+                 std::vector<v1::Attempt> held = {}, const std::string& name = "")
       : stub_(v1::WorkerService::NewStub(channel)) {
     context_.set_deadline(gpr_time_from_seconds(30, GPR_TIMESPAN));
     stream_ = stub_->Session(&context_);
     v1::FromWorker message;
     v1::WorkerInfo* info = message.mutable_hello()->mutable_info();
     info->set_id(id);
-    info->set_name(id);
+    info->set_name(name.empty() ? id : name);
     info->set_protocol(kProtocol);
     info->set_slots(1);
     info->set_memory_bytes(int64_t{64} << 30);

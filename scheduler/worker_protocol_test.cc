@@ -1,4 +1,6 @@
 // A worker's side of the protocol: in order, once, fenced.
+#include <cmath>
+
 #include "scheduler/service_fixture.h"
 
 namespace qsweep {
@@ -131,6 +133,46 @@ TEST_F(ServiceTest, MisbehavingWorkersCostThemselvesOnly) {
   }
   Submit(Request("study", 1));
   EXPECT_EQ(NextAssign(good).run_id(), 1);
+}
+
+TEST_F(ServiceTest, NumbersThatCannotBeAreNotKnown) {
+  Submit(Request("study", 3));
+  ScriptedWorker worker(channel_, "w");
+  for (const double seconds : {double{NAN}, -5.0, 0.0}) {
+    const v1::Attempt attempt = NextAssign(worker);
+    v1::FromWorker beat;
+    v1::AttemptProgress* progress = beat.mutable_heartbeat()->add_attempts();
+    *progress->mutable_attempt() = attempt;
+    progress->set_images_per_s(NAN);
+    worker.Send(beat);
+    v1::Event finished = FinishedWith(kModelFile, "weights");
+    v1::RunResult* result = finished.mutable_finished()->mutable_result();
+    result->set_train_seconds(seconds);
+    result->mutable_memory()->set_micro_batch(32);
+    result->mutable_memory()->set_gradient_checkpointing("none");
+    result->mutable_memory()->set_rss_peak_bytes(3'000'000'000);
+    ASSERT_TRUE(worker.Upload(attempt, "weights", Sha256Hex("weights")).ok());
+    EXPECT_EQ(worker.SendEvents(attempt, 0, 50, {finished}), 50u);
+    EXPECT_EQ(GetRun(absl::StrCat(attempt.run_id())).run().images_per_s(), 0);
+    worker.SendEnd(attempt, true);
+  }
+  EXPECT_EQ(GetSweep("study").succeeded(), 3);
+}
+
+TEST_F(ServiceTest, WhatAWorkerSaysCannotSteerATerminal) {
+  ScriptedWorker bad(channel_, "w", {}, "w\x1b[2J");
+  const grpc::Status refused = bad.AwaitEnd();
+  EXPECT_EQ(refused.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(refused.error_message(), HasSubstr("worker name 'w\\x1b[2J'"));
+  Submit(Request("study", 1));
+  ScriptedWorker worker(channel_, "w");
+  v1::Event line;
+  line.mutable_log()->set_level("\x1b[2J");
+  line.mutable_log()->set_text("hello");
+  worker.SendEvents(NextAssign(worker), 0, 50, {line});
+  v1::GetLogsRequest request;
+  request.set_run("1");
+  EXPECT_EQ(Call(&v1::SweepService::Stub::GetLogs, request).lines(0).level(), "error");
 }
 
 }  // namespace

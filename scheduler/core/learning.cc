@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <vector>
 
@@ -34,6 +35,8 @@ void OnMeasured(State& state, Time now, const std::string& kind, const WorkerId&
     run.queued_at = since;
   }
 }
+
+double KnownRate(double said) { return std::isfinite(said) && said > 0 ? said : 0; }
 
 int64_t PredictBytes(const State& state, const std::string& kind, int64_t estimated_bytes) {
   const auto known = state.excess_bytes.find(kind);

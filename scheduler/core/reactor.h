@@ -79,6 +79,8 @@ void OnDisconnect(State& state, SessionNumber session);
 // trained at this rate. Queued runs of the kind are placed by it from now on.
 void OnMeasured(State& state, Time now, const std::string& kind, const WorkerId& worker,
                 int64_t excess_bytes, double images_per_s);
+// A rate as a worker says it, or as it follows from that: 0, none, in place of what cannot be one.
+double KnownRate(double said);
 // What a run with this estimate needs, by all that was measured.
 int64_t PredictBytes(const State& state, const std::string& kind, int64_t estimated_bytes);
 

@@ -158,7 +158,7 @@ void OnHeartbeat(State& state, Time now, SessionNumber session, const v1::Heartb
   OnContact(state, now, session);
   Worker* worker = FindWorker(state, session);
   if (worker == nullptr) return;
-  worker->cpu_load = heartbeat.cpu_load();
+  worker->cpu_load = KnownRate(heartbeat.cpu_load());
   worker->memory_free_bytes = heartbeat.memory_free_bytes();
   worker->disk_free_bytes = heartbeat.disk_free_bytes();
   worker->refuses = heartbeat.refuses().substr(0, kMaxRefusalBytes);
@@ -172,7 +172,7 @@ void OnHeartbeat(State& state, Time now, SessionNumber session, const v1::Heartb
       continue;
     }
     Advance(*run, now, progress.step(), progress.total_steps());
-    run->images_per_s = progress.images_per_s();
+    run->images_per_s = KnownRate(progress.images_per_s());
   }
   const std::map<AttemptId, Stopping> stopping = worker->stopping;
   for (const auto& [id, told] : stopping) {
