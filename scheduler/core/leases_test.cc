@@ -122,5 +122,16 @@ TEST_F(CoreTest, GoodbyeFreesRunsAtOnce) {
   EXPECT_THAT(effects_.closed, ElementsAre(worker));
 }
 
+TEST_F(CoreTest, TimeInWhichTheSchedulerStoodStillIsNotTakenFromARunThatStops) {
+  const RunId run = SubmitOne(Key(1));
+  Connect("w");
+  OnPause(state_, now_, {run}, Out());
+  now_ += absl::Hours(1);
+  Tick();
+  EXPECT_EQ(Live(run).number, AttemptNumber(1));  // its last words are on their way
+  Pass(absl::Seconds(30));
+  EXPECT_EQ(Live(run).number, AttemptNumber(1));
+}
+
 }  // namespace
 }  // namespace qsweep::core

@@ -280,6 +280,7 @@ void OnTick(State& state, Time now, Effects& effects) {
       for (const RunId id : worker.running) {
         Run& run = state.runs.at(id);
         run.last_progress = std::min(run.last_progress + gap, now);
+        run.stop_deadline += gap;
       }
     }
   }
