@@ -157,5 +157,32 @@ TEST_F(ServiceTest, ARunThatNothingCanEverTakeSaysSoAtOnce) {
   EXPECT_EQ(GetRun("2").verdicts(0).reason(), "lacks the dataset cifar10");
 }
 
+TEST_F(ServiceTest, RunsThatWereToMoveAreToldAgainAfterARestart) {
+  Submit(Request("study", 1));
+  v1::Attempt attempt;
+  {
+    ScriptedWorker worker(channel_, "w");
+    attempt = NextAssign(worker);
+    v1::DrainRequest drain;
+    drain.set_worker("w");
+    drain.set_move_runs(true);
+    Call(&v1::SweepService::Stub::Drain, drain);
+  }
+  Reopen();
+  {
+    ScriptedWorker worker(channel_, "w", {attempt});
+    const v1::Stop stop = worker.Await(v1::ToWorker::kStop).stop();
+    EXPECT_TRUE(stop.checkpoint());
+    EXPECT_THAT(stop.reason(), HasSubstr("draining"));
+    v1::UndrainRequest undrain;
+    undrain.set_worker("w");
+    Call(&v1::SweepService::Stub::Undrain, undrain);
+  }
+  Reopen();
+  ScriptedWorker worker(channel_, "w", {attempt});
+  EXPECT_TRUE(worker.Await(v1::ToWorker::kWelcome).welcome().verdicts(0).keep());
+  EXPECT_EQ(GetRun("1").run().remark(), "");
+}
+
 }  // namespace
 }  // namespace qsweep

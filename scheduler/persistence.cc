@@ -84,7 +84,7 @@ struct Store {
     return storage::SetWorkerFaults(t, faults.worker, faults.faults, UnixAfter(faults.rest));
   }
   absl::Status operator()(const core::WorkerDraining& draining) const {
-    return storage::SetWorkerDraining(t, draining.worker, draining.draining);
+    return storage::SetWorkerDraining(t, draining.worker, draining.draining, draining.moving);
   }
   absl::Status operator()(const core::SweepEnded& ended) const {
     return storage::SetSweepEnded(t, ended.sweep, turn.unix_us);

@@ -30,6 +30,7 @@ absl::Status RestoreWorkers(storage::Database& database, const Clock& clock, cor
         core::RestoreWorker(state, now, worker.info,
                             now - absl::Microseconds(clock.UnixMicros() - worker.last_seen_us));
     restored.draining = worker.draining;
+    restored.moving = worker.moving;
     restored.faults = worker.faults;
     restored.rests_until =
         MonotonicAt(clock, worker.rests_until_us, state.policy.longest_quarantine);

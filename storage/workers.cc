@@ -13,9 +13,10 @@ absl::Status PutWorker(Transaction& transaction, const WorkerRow& row) {
       row.info.id(), ToJson(row.info), row.last_seen_us);
 }
 
-absl::Status SetWorkerDraining(Transaction& transaction, const WorkerId& id, bool draining) {
-  return transaction.ExecuteOne("UPDATE workers SET draining = ? WHERE id = ?", draining ? 1 : 0,
-                                id);
+absl::Status SetWorkerDraining(Transaction& transaction, const WorkerId& id, bool draining,
+                               bool moving) {
+  return transaction.ExecuteOne("UPDATE workers SET draining = ?, moving = ? WHERE id = ?",
+                                draining, moving, id);
 }
 
 absl::Status SetWorkerFaults(Transaction& transaction, const WorkerId& id, int32_t faults,
@@ -29,7 +30,8 @@ absl::Status SetWorkerSeen(Transaction& transaction, const WorkerId& id, int64_t
 }
 
 absl::StatusOr<std::vector<WorkerRow>> ListWorkers(Database& database) {
-  Statement query(database, "SELECT info_json, last_seen_us, draining, faults, rests_until_us "
+  Statement query(database,
+                  "SELECT info_json, last_seen_us, draining, faults, rests_until_us, moving "
                   "FROM workers ORDER BY id");
   std::vector<WorkerRow> rows;
   while (true) {
@@ -43,6 +45,7 @@ absl::StatusOr<std::vector<WorkerRow>> ListWorkers(Database& database) {
     row.draining = query.Int(2) != 0;
     row.faults = query.Int32(3);
     row.rests_until_us = query.Int(4);
+    row.moving = query.Int(5) != 0;
   }
 }
 

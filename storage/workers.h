@@ -14,12 +14,14 @@ struct WorkerRow {
   v1::WorkerInfo info;  // as its last hello said
   int64_t last_seen_us = 0;
   bool draining = false;
+  bool moving = false;
   int32_t faults = 0;
   int64_t rests_until_us = 0;
 };
 
 absl::Status PutWorker(Transaction& transaction, const WorkerRow& row);
-absl::Status SetWorkerDraining(Transaction& transaction, const WorkerId& id, bool draining);
+absl::Status SetWorkerDraining(Transaction& transaction, const WorkerId& id, bool draining,
+                               bool moving);
 absl::Status SetWorkerFaults(Transaction& transaction, const WorkerId& id, int32_t faults,
                              int64_t rests_until_us);
 absl::Status SetWorkerSeen(Transaction& transaction, const WorkerId& id, int64_t at_us);

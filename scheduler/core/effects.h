@@ -63,6 +63,7 @@ struct WorkerFaults {
 struct WorkerDraining {
   WorkerId worker;
   bool draining = false;
+  bool moving = false;
 };
 
 struct SweepEnded {

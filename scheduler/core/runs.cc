@@ -117,6 +117,7 @@ void RestoreRun(State& state, Run run, bool reused) {
     Worker& worker = state.workers.at(run.worker);
     worker.running.insert(run.id);
     worker.reserved_bytes += run.memory_bytes;
+    if (worker.moving) run.stop = StopCause::kDrained;
     if (run.paused) run.stop = StopCause::kPaused;
   }
   const RunId id = run.id;

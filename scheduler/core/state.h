@@ -140,6 +140,7 @@ struct Worker {
   int64_t stops = 0;                       // that this session was sent
   int64_t reserved_bytes = 0;              // of both
   bool draining = false;                   // gets no more runs
+  bool moving = false;                     // and those it has go elsewhere
   int32_t faults = 0;                      // in a row
   Time rests_until;
   double cpu_load = 0;

@@ -250,8 +250,10 @@ void OnGoodbye(State& state, Time now, SessionNumber session, const std::string&
 
 void OnDrain(State& state, Time now, const WorkerId& id, bool move_runs, Effects& effects) {
   Worker& worker = state.workers.at(id);
-  if (!std::exchange(worker.draining, true)) {
-    effects.changes.emplace_back(WorkerDraining{id, true});
+  if (!worker.draining || (move_runs && !worker.moving)) {
+    worker.draining = true;
+    worker.moving |= move_runs;
+    effects.changes.emplace_back(WorkerDraining{id, true, worker.moving});
   }
   if (!move_runs) return;
   for (const RunId run : worker.running) {
@@ -261,8 +263,10 @@ void OnDrain(State& state, Time now, const WorkerId& id, bool move_runs, Effects
 }
 
 void OnUndrain(State& state, const WorkerId& id, Effects& effects) {
-  if (!std::exchange(state.workers.at(id).draining, false)) return;
-  effects.changes.emplace_back(WorkerDraining{id, false});
+  Worker& worker = state.workers.at(id);
+  worker.moving = false;
+  if (!std::exchange(worker.draining, false)) return;
+  effects.changes.emplace_back(WorkerDraining{id, false, false});
 }
 
 void OnDisconnect(State& state, SessionNumber session) {

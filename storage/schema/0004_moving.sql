@@ -1,0 +1,1 @@
+ALTER TABLE workers ADD COLUMN moving INTEGER NOT NULL DEFAULT 0 CHECK (moving IN (0, 1));
