@@ -81,8 +81,10 @@ absl::Status RestoreRuns(storage::Database& database, const Clock& clock, core::
   ASSIGN_OR_RETURN(const std::vector<storage::AttemptRow> attempts,
                    storage::ListRunningAttempts(database));
   ASSIGN_OR_RETURN(const auto checkpoints, storage::ListCheckpointSteps(database));
-  auto live = attempts.begin();  // both by run
+  ASSIGN_OR_RETURN(const auto exhausted, storage::ListExhaustedBytes(database));
+  auto live = attempts.begin();  // all by run
   auto checkpoint = checkpoints.begin();
+  auto exhausting = exhausted.begin();
   absl::Status damage;
   RETURN_IF_ERROR(
       storage::ForEachRun(database, [&](const storage::RunRow& row, const storage::SpecRow& spec) {
@@ -90,6 +92,10 @@ absl::Status RestoreRuns(storage::Database& database, const Clock& clock, core::
         if (checkpoint != checkpoints.end() && checkpoint->first == row.id) {
           run.resume_step = run.furthest_step = checkpoint->second;
           ++checkpoint;
+        }
+        if (exhausting != exhausted.end() && exhausting->first == row.id) {
+          run.exhausted_bytes = exhausting->second;
+          ++exhausting;
         }
         if (run.state == v1::RUN_STATE_RUNNING) {
           if (live == attempts.end() || live->id != run.last_attempt()) {

@@ -69,4 +69,16 @@ absl::StatusOr<std::vector<AttemptRow>> ListRunningAttempts(Database& database) 
   return AllRows(query);
 }
 
+absl::StatusOr<std::vector<std::pair<RunId, int64_t>>> ListExhaustedBytes(Database& database) {
+  Statement query(database,
+                  "SELECT run_id, max(memory_bytes) FROM attempts WHERE blame = 'resources' "
+                  "GROUP BY run_id ORDER BY run_id");
+  std::vector<std::pair<RunId, int64_t>> bytes;
+  while (true) {
+    ASSIGN_OR_RETURN(const bool more, query.Step());
+    if (!more) return bytes;
+    bytes.emplace_back(query.Int(0), query.Int(1));
+  }
+}
+
 }  // namespace qsweep::storage

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/ids.h"
@@ -37,6 +38,8 @@ absl::Status AdvanceAckedOffset(Transaction& transaction, const AttemptId& id, u
 
 absl::StatusOr<std::vector<AttemptRow>> ListAttempts(Database& database, RunId run);
 absl::StatusOr<std::vector<AttemptRow>> ListRunningAttempts(Database& database);
+// The most memory that an attempt had and that was too little, of every run with such, by run.
+absl::StatusOr<std::vector<std::pair<RunId, int64_t>>> ListExhaustedBytes(Database& database);
 
 }  // namespace qsweep::storage
 

@@ -244,5 +244,33 @@ TEST_F(Repositories, WhatWasMeasuredLatelyAndNoSmallerIsKnown) {
   EXPECT_FALSE(known("w2", 32, 1000, 49));
 }
 
+TEST_F(Repositories, APageOfLongLinesIsNoLargerThanAMessage) {
+  Start(1, 0);
+  constexpr int kLines = 2500;
+  const std::string text(16 << 10, 'x');
+  ASSERT_TRUE(Do([&](Transaction& t) {
+                for (int i = 0; i < kLines; ++i)
+                  EXPECT_TRUE(AddLog(t, Attempt(1), i, "info", text).ok());
+                return absl::OkStatus();
+              }).ok());
+  const auto first = ReadLogs(database(), run_, 0, 10'000).value();
+  EXPECT_LE(first.size() * text.size(), 33u << 20);
+  const auto second = ReadLogs(database(), run_, first.back().id, 10'000).value();
+  EXPECT_EQ(first.size() + second.size(), size_t{kLines});
+  EXPECT_THAT(ReadLogs(database(), run_, second.back().id, 10'000).value(), IsEmpty());
+}
+
+TEST_F(Repositories, TheMostMemoryThatWasTooLittleIsKnown) {
+  for (int32_t number = 1; number <= 3; ++number) {
+    const v1::Blame blame = number < 3 ? v1::BLAME_RESOURCES : v1::BLAME_MACHINE;
+    ASSERT_TRUE(Do([&](Transaction& t) {
+                  EXPECT_TRUE(
+                      InsertAttempt(t, Attempt(number), WorkerId("w1"), 0, 100 * number, 10).ok());
+                  return EndAttempt(t, Attempt(number), "failed", blame, "", "", 20);
+                }).ok());
+  }
+  EXPECT_THAT(ListExhaustedBytes(database()).value(), ElementsAre(std::pair(run_, 200)));
+}
+
 }  // namespace
 }  // namespace qsweep::storage

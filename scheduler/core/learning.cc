@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <vector>
 
+#include "scheduler/core/fit.h"
 #include "scheduler/core/reactor.h"
 #include "scheduler/core/transitions.h"
 
@@ -30,7 +31,7 @@ void OnMeasured(State& state, Time now, const std::string& kind, const WorkerId&
     Run& run = state.runs.at(id);
     const Time since = run.queued_at;
     Withdraw(state, run);
-    run.needs.memory_bytes = PredictBytes(state, kind, run.estimated_bytes);
+    run.needs.memory_bytes = NeededBytes(state, run);
     Enqueue(state, now, run);
     run.queued_at = since;
   }
@@ -43,6 +44,18 @@ int64_t PredictBytes(const State& state, const std::string& kind, int64_t estima
   if (kind.empty() || known == state.excess_bytes.end()) return estimated_bytes;
   // An estimate that was far too high for one micro-batch says little of a much smaller one.
   return std::max(estimated_bytes + known->second, estimated_bytes / 4);
+}
+
+int64_t NeededBytes(const State& state, const Run& run) {
+  const int64_t predicted = PredictBytes(state, run.kind, run.estimated_bytes);
+  if (run.exhausted_bytes == 0) return predicted;
+  int64_t largest = 0;
+  for (const auto& [id, worker] : state.workers) {
+    if (HasDataset(worker, run.needs) && HasModel(worker, run.needs)) {
+      largest = std::max(largest, worker.info.memory_bytes());
+    }
+  }
+  return std::max(predicted, std::min(largest, run.exhausted_bytes / 4 * 5));
 }
 
 }  // namespace qsweep::core

@@ -180,5 +180,23 @@ TEST_F(CoreTest, AfterTooLittleMemoryARunIsGivenMore) {
   EXPECT_EQ(LastTo(worker, v1::ToWorker::kAssign)->assign().memory_bytes(), 310);
 }
 
+TEST_F(CoreTest, WhatTooLittleMemoryTaughtOutlivesWhatOthersMeasureAndARestart) {
+  core::Run learner = MakeRun(Key(1));
+  learner.kind = "kind";
+  Submit({learner});
+  const SessionNumber worker = Connect("w", {}, 4, 1000);
+  state_.hold = "so that it stays in the queue";
+  End(worker, Live(learner.id), v1::BLAME_RESOURCES);  // it had 250
+  EXPECT_EQ(Get(learner.id).needs.memory_bytes, 310);
+  OnMeasured(state_, now_, "kind", WorkerId("w"), 20, 100);
+  EXPECT_EQ(Get(learner.id).needs.memory_bytes, 310);
+
+  core::Run restored = MakeRun(Key(2));
+  restored.exhausted_bytes = 250;
+  RestoreSweep(state_, restored.sweep, 0);
+  RestoreRun(state_, restored, /*reused=*/false);
+  EXPECT_EQ(Get(restored.id).needs.memory_bytes, 310);
+}
+
 }  // namespace
 }  // namespace qsweep::core

@@ -83,6 +83,9 @@ void OnMeasured(State& state, Time now, const std::string& kind, const WorkerId&
 double KnownRate(double said);
 // What a run with this estimate needs, by all that was measured.
 int64_t PredictBytes(const State& state, const std::string& kind, int64_t estimated_bytes);
+// The same for this run; where memory was too little for it, a quarter more than that, as far as
+// there is a machine that has it.
+int64_t NeededBytes(const State& state, const Run& run);
 
 // --- Time (workers.cc)
 

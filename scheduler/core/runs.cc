@@ -109,7 +109,7 @@ void RestoreRun(State& state, Run run, bool reused) {
   if (run.paused) ++sweep.paused;
   run.priority = sweep.priority;
   run.estimated_bytes = run.needs.memory_bytes;
-  run.needs.memory_bytes = PredictBytes(state, run.kind, run.estimated_bytes);
+  run.needs.memory_bytes = NeededBytes(state, run);
   Cell& cell = state.cells[run.key];
   if (run.state == v1::RUN_STATE_SUCCEEDED && !reused) cell.succeeded = run.id;
   if (run.state == v1::RUN_STATE_RUNNING) {

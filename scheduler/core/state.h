@@ -80,7 +80,8 @@ struct Run {
   Needs needs;
   int64_t estimated_bytes = 0;  // what needs.memory_bytes was before anything was measured
   v1::RunState state = v1::RUN_STATE_PENDING;
-  AttemptNumber attempt;  // the last one's; 0: none
+  AttemptNumber attempt;        // the last one's; 0: none
+  int64_t exhausted_bytes = 0;  // the most memory that an attempt had and that was too little
   int32_t resource_failures = 0;
   int32_t machine_faults = 0;  // in a row, without getting further
   int64_t resume_step = 0;     // of the newest checkpoint in the store

@@ -66,17 +66,6 @@ absl::Duration Doubling(absl::Duration first, absl::Duration longest, int32_t ti
   return std::min(longest, first * static_cast<double>(int64_t{1} << std::min(times, 30)));
 }
 
-// After it was too little: a quarter more, as far as there is a machine that has it.
-int64_t MoreMemory(const State& state, const Run& run) {
-  int64_t largest = 0;
-  for (const auto& [id, worker] : state.workers) {
-    if (HasDataset(worker, run.needs) && HasModel(worker, run.needs)) {
-      largest = std::max(largest, worker.info.memory_bytes());
-    }
-  }
-  return std::max(run.needs.memory_bytes, std::min(largest, run.memory_bytes / 4 * 5));
-}
-
 // What an attempt may use: its share of the worker's memory, or all it needs at least.
 int64_t Grant(const Worker& worker, const Needs& needs) {
   const int64_t free = worker.info.memory_bytes() - worker.reserved_bytes;
@@ -335,7 +324,8 @@ void FailAttempt(State& state, Time now, Run& run, v1::Blame blame, const std::s
         return fail(blame, absl::StrCat(error, " (", run.resource_failures, " times)"));
       }
       run.avoided.insert(worker);
-      run.needs.memory_bytes = MoreMemory(state, run);
+      run.exhausted_bytes = std::max(run.exhausted_bytes, run.memory_bytes);
+      run.needs.memory_bytes = std::max(run.needs.memory_bytes, NeededBytes(state, run));
       break;
     case v1::BLAME_CONTROL_PLANE:
       run.not_before = now + policy.first_backoff;  // whatever the reason is, not in a tight circle
