@@ -8,7 +8,7 @@
 #include "common/status.h"
 #include "scheduler/core/reactor.h"
 #include "scheduler/events.h"
-#include "scheduler/service/requests.h"
+#include "scheduler/requests.h"
 #include "scheduler/text.h"
 #include "storage/workers.h"
 

@@ -14,10 +14,10 @@
 #include "common/rpc.h"
 #include "common/status.h"
 #include "common/version.h"
+#include "scheduler/requests.h"
 #include "scheduler/service/artifact_transfer.h"
 #include "scheduler/service/database_copy.h"
 #include "scheduler/service/on_loop.h"
-#include "scheduler/service/requests.h"
 
 namespace qsweep {
 namespace {

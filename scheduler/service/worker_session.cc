@@ -5,7 +5,7 @@
 #include "common/log.h"
 #include "common/rpc.h"
 #include "common/status.h"
-#include "scheduler/service/requests.h"
+#include "scheduler/requests.h"
 #include "scheduler/worker_messages.h"
 
 namespace qsweep {

@@ -12,7 +12,7 @@
 #include "common/status.h"
 #include "scheduler/loop.h"
 #include "scheduler/recovery.h"
-#include "scheduler/service/requests.h"
+#include "scheduler/requests.h"
 #include "scheduler/service/submission.h"
 #include "scheduler/worker_messages.h"
 

@@ -1,6 +1,6 @@
 // What every request is checked for before it costs anything.
-#ifndef QSWEEP_SCHEDULER_SERVICE_REQUESTS_H_
-#define QSWEEP_SCHEDULER_SERVICE_REQUESTS_H_
+#ifndef QSWEEP_SCHEDULER_REQUESTS_H_
+#define QSWEEP_SCHEDULER_REQUESTS_H_
 
 #include <cstdint>
 #include <string>
@@ -25,4 +25,4 @@ absl::Status CheckHello(const v1::Hello& hello);
 
 }  // namespace qsweep
 
-#endif  // QSWEEP_SCHEDULER_SERVICE_REQUESTS_H_
+#endif  // QSWEEP_SCHEDULER_REQUESTS_H_

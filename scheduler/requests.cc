@@ -1,4 +1,4 @@
-#include "scheduler/service/requests.h"
+#include "scheduler/requests.h"
 
 #include <algorithm>
 
