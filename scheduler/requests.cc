@@ -1,35 +1,34 @@
 #include "scheduler/requests.h"
 
-#include <algorithm>
-
-#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
+#include "common/spec/names.h"
 #include "common/status.h"
 #include "common/version.h"
 
 namespace qsweep {
 namespace {
 
-constexpr size_t kMaxNameBytes = 200;
+constexpr size_t kMaxShownBytes = 200;
+constexpr size_t kMaxWorkerNameBytes = 200;
 constexpr int kMaxSlots = 1024;
 constexpr int kMaxListed = 1000;  // models, datasets, devices
 constexpr int kMaxHeld = 10'000;
 constexpr size_t kMaxWorkerInfoBytes = 256 << 10;
 
-bool IsNameCharacter(char c) {
-  return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '.' || c == '_' || c == '-';
+absl::Status BadName(absl::string_view what, const std::string& name, const char* rule) {
+  return absl::InvalidArgumentError(
+      absl::StrCat(what, " '", absl::CHexEscape(name.substr(0, kMaxShownBytes)), "': ", rule));
 }
 
 }  // namespace
 
 absl::Status CheckName(absl::string_view what, const std::string& name) {
-  if (!name.empty() && name.size() <= kMaxNameBytes &&
-      std::all_of(name.begin(), name.end(), IsNameCharacter)) {
-    return absl::OkStatus();
-  }
-  return absl::InvalidArgumentError(absl::StrCat(what, " '", name.substr(0, kMaxNameBytes),
-                                                 "': must be 1 to ", kMaxNameBytes,
-                                                 " letters, digits, dots, underscores or hyphens"));
+  return IsName(name) ? absl::OkStatus() : BadName(what, name, kNameRule);
+}
+
+absl::Status CheckSweepName(const std::string& name) {
+  return IsSweepName(name) ? absl::OkStatus() : BadName("sweep name", name, kSweepNameRule);
 }
 
 absl::StatusOr<int64_t> PageSize(int64_t asked, int64_t standard, int64_t most) {
@@ -41,8 +40,8 @@ absl::StatusOr<int64_t> PageSize(int64_t asked, int64_t standard, int64_t most) 
 absl::StatusOr<int64_t> PageStart(const std::string& token, int64_t start) {
   int64_t number = start;
   if (token.empty() || (absl::SimpleAtoi(token, &number) && number >= 0)) return number;
-  return absl::InvalidArgumentError(
-      absl::StrCat("page token '", token.substr(0, kMaxNameBytes), "': not one of ours"));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "page token '", absl::CHexEscape(token.substr(0, kMaxShownBytes)), "': not one of ours"));
 }
 
 absl::Status CheckHello(const v1::Hello& hello) {

@@ -12,8 +12,9 @@
 
 namespace qsweep {
 
-// A sweep's, run's or request's name: 1 to 200 of A-Z a-z 0-9 . _ -; `what` begins the message.
+// By the rules of common/spec/names.h; `what` begins the message.
 absl::Status CheckName(absl::string_view what, const std::string& name);
+absl::Status CheckSweepName(const std::string& name);
 
 // 0 becomes `standard`; InvalidArgument below 0 or above `most`.
 absl::StatusOr<int64_t> PageSize(int64_t asked, int64_t standard, int64_t most);

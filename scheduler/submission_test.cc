@@ -95,5 +95,18 @@ TEST_F(ServiceTest, AHundredThousandCellsTakeSeconds) {
   EXPECT_LT(std::clock() - start, 100 * CLOCKS_PER_SEC);
 }
 
+TEST_F(ServiceTest, ASweepIsNamedAsInItsFileAndARunAsItsCell) {
+  v1::SubmitSweepReply reply;
+  for (const std::string& name :
+       {std::string("123"), std::string(".hidden"), std::string(101, 'x')}) {
+    const grpc::Status status = Try(&v1::SweepService::Stub::SubmitSweep, Request(name, 1), &reply);
+    EXPECT_THAT(status.error_message(), HasSubstr("not digits alone")) << name;
+  }
+  auto request = Request("study", 1);
+  request.mutable_cells(0)->set_name("vit-target_modules_qkv+fc1-s1");
+  Submit(request);
+  EXPECT_EQ(GetRun("study/vit-target_modules_qkv+fc1-s1").run().id(), 1);
+}
+
 }  // namespace
 }  // namespace qsweep

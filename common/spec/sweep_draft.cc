@@ -5,33 +5,21 @@
 #include <filesystem>
 
 #include "absl/container/flat_hash_map.h"
-#include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "common/spec/names.h"
 #include "common/spec/wording.h"
 
 namespace qsweep {
 namespace {
 
-constexpr size_t kMaxNameBytes = 100;
 constexpr int32_t kMaxPriority = 1000;
-
-bool IsNameCharacter(char c) { return absl::ascii_isalnum(c) || c == '.' || c == '_' || c == '-'; }
-
-// A name of digits alone would be taken for a sweep's number.
-bool IsSweepName(const std::string& name) {
-  return !name.empty() && name.size() <= kMaxNameBytes &&
-         std::all_of(name.begin(), name.end(), IsNameCharacter) &&
-         !std::all_of(name.begin(), name.end(), absl::ascii_isdigit);
-}
 
 void ReadName(const YAML::Node& node, SweepDraft* draft, ProblemList* problems) {
   if (node.IsScalar() && IsSweepName(node.Scalar())) {
     draft->name = node.Scalar();
   } else {
-    problems->Add(LineOf(node), "name",
-                  absl::StrCat("must be 1 to ", kMaxNameBytes,
-                               " letters, digits, '.', '_' and '-', not digits alone"));
+    problems->Add(LineOf(node), "name", kSweepNameRule);
   }
 }
 
@@ -141,10 +129,10 @@ SweepDraft ReadSweepDraft(const YAML::Node& root, const std::string& default_nam
 }
 
 std::string SweepNameOfFile(const std::string& file_name) {
-  std::string name = std::filesystem::path(file_name).stem().string().substr(0, kMaxNameBytes);
+  std::string name = std::filesystem::path(file_name).stem().string().substr(0, kMaxSweepNameBytes);
   std::replace_if(
       name.begin(), name.end(), [](char c) { return !IsNameCharacter(c); }, '-');
-  return IsSweepName(name) ? name : absl::StrCat("sweep-", name).substr(0, kMaxNameBytes);
+  return IsSweepName(name) ? name : absl::StrCat("sweep-", name).substr(0, kMaxSweepNameBytes);
 }
 
 }  // namespace qsweep

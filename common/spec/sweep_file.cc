@@ -11,6 +11,7 @@
 #include "common/file.h"
 #include "common/spec/cell_names.h"
 #include "common/spec/fields.h"
+#include "common/spec/names.h"
 #include "common/spec/spec.h"
 #include "common/spec/sweep_draft.h"
 #include "common/spec/yaml_document.h"
@@ -65,6 +66,7 @@ class Expansion {
     MakeRecipes(file_is_sound);
     for (const Recipe& recipe : recipes_) AddCell(recipe);
     NameCells(&cells_);
+    ReportLongNames();
     ReportSpecProblems();
     if (file_is_sound) ReportDuplicates();
     return std::move(cells_);
@@ -169,6 +171,19 @@ class Expansion {
       if (field.section && assignment.field->section == field.section) return assignment.line;
     }
     return draft_.axes.empty() ? 1 : draft_.axes.front().line;
+  }
+
+  // A name grows with the fields that tell the cells apart.
+  void ReportLongNames() {
+    const auto longer = [](const SweepPlan::Cell& a, const SweepPlan::Cell& b) {
+      return a.name.size() < b.name.size();
+    };
+    const auto longest = std::max_element(cells_.begin(), cells_.end(), longer);
+    if (longest == cells_.end() || longest->name.size() <= kMaxRunNameBytes) return;
+    problems_->Add(draft_.axes.empty() ? 1 : draft_.axes.front().line, "",
+                   absl::StrCat("so many fields tell the runs apart that a name would have ",
+                                longest->name.size(), " bytes, and ", kMaxRunNameBytes,
+                                " are the most: ", longest->name, "; make several sweeps of it"));
   }
 
   void ReportSpecProblems() {

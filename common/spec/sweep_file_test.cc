@@ -190,7 +190,7 @@ loar.rank: 8
 seed: 1.5
 dataset.image_size:
 )"),
-            R"(a.yaml:1: name: must be 1 to 100 letters, digits, '.', '_' and '-', not digits alone
+            R"(a.yaml:1: name: must be 1 to 100 letters, digits, '.', '_' and '-', not digits alone and no '.' first
 a.yaml:2: prioritty: unknown key; did you mean priority?
 a.yaml:3: model.nmae: unknown key; did you mean name?
 a.yaml:3: model.pretrained: must be true or false, not 'yes'

@@ -48,7 +48,7 @@ class Complaints {
 absl::Status CheckRequest(const v1::SubmitSweepRequest& request) {
   Complaints complaints;
   complaints.Add(CheckName("request id", request.request_id()));
-  complaints.Add(CheckName("sweep name", request.name()));
+  complaints.Add(CheckSweepName(request.name()));
   if (request.priority() < -kMaxPriority || request.priority() > kMaxPriority) {
     complaints.Add(absl::InvalidArgumentError(absl::StrCat(
         "priority ", request.priority(), ": must be from ", -kMaxPriority, " to ", kMaxPriority)));
