@@ -146,7 +146,8 @@ class EventWriter {
   }
 
   absl::Status Log(const v1::Event& event, absl::string_view level, absl::string_view text) {
-    return storage::AddLog(t_, attempt_, event.unix_us(), Beginning(level, kMaxNameBytes),
+    return storage::AddLog(t_, attempt_, event.unix_us(),
+                           HasControl(level) ? "error" : Beginning(level, kMaxNameBytes),
                            Beginning(text, kMaxTextBytes));
   }
 

@@ -5,6 +5,7 @@
 #include "common/spec/names.h"
 #include "common/status.h"
 #include "common/version.h"
+#include "scheduler/text.h"
 
 namespace qsweep {
 namespace {
@@ -53,6 +54,10 @@ absl::Status CheckHello(const v1::Hello& hello) {
                      "; install the same version on both"));
   }
   RETURN_IF_ERROR(CheckName("worker id", info.id()));
+  if (info.name().size() > kMaxWorkerNameBytes || HasControl(info.name())) {
+    return BadName("worker name", info.name(),
+                   "must be at most 200 bytes without control characters; see qworker --name");
+  }
   if (info.slots() < 1 || info.slots() > kMaxSlots) {
     return absl::InvalidArgumentError(
         absl::StrCat("slots: ", info.slots(), "; must be 1 to ", kMaxSlots));

@@ -5,6 +5,12 @@
 
 namespace qsweep {
 
+// Whether there is a control character in it, which could change more of a screen than its line.
+inline bool HasControl(absl::string_view text) {
+  return std::any_of(text.begin(), text.end(),
+                     [](char c) { return absl::ascii_iscntrl(static_cast<unsigned char>(c)); });
+}
+
 // The beginning or the end of a UTF-8 text, at most `limit` bytes of it, no character cut in two (a
 // message with half a character could not be read by anyone).
 inline bool IsCharacterStart(char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }
