@@ -37,8 +37,8 @@ absl::StatusOr<std::vector<v1::LogRecord>> ReadLog(Client& client, const std::st
   request.set_limit(kLogPage);
   while (true) {
     ASSIGN_OR_RETURN(const v1::GetLogsReply page, client.GetLogs(request));
+    if (page.lines().empty()) return log;
     log.insert(log.end(), page.lines().begin(), page.lines().end());
-    if (page.lines_size() < kLogPage) return log;
     request.set_after_id(log.back().id());
   }
 }

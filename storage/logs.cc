@@ -5,14 +5,17 @@
 namespace qsweep::storage {
 namespace {
 
-absl::StatusOr<std::vector<LogRow>> AllRows(Statement& query) {
+constexpr size_t kPageBytes = 32 << 20;  // that go into a message and leave room there
+
+absl::StatusOr<std::vector<LogRow>> PageOf(Statement& query) {
   std::vector<LogRow> rows;
-  while (true) {
+  for (size_t bytes = 0; bytes < kPageBytes; bytes += rows.back().text.size()) {
     ASSIGN_OR_RETURN(const bool more, query.Step());
-    if (!more) return rows;
+    if (!more) break;
     rows.push_back(
         {query.Int(0), AttemptNumber(query.Int32(1)), query.Int(2), query.Text(3), query.Text(4)});
   }
+  return rows;
 }
 
 }  // namespace
@@ -37,7 +40,7 @@ absl::StatusOr<std::vector<LogRow>> ReadLogs(Database& database, RunId run, int6
                   "SELECT id, attempt, at_us, level, text FROM logs WHERE run_id = ? AND id > ? "
                   "ORDER BY id LIMIT ?",
                   run, after_id, limit);
-  return AllRows(query);
+  return PageOf(query);
 }
 
 absl::StatusOr<std::vector<LogRow>> ReadHistory(Database& database, RunId run, int64_t limit) {
@@ -45,7 +48,7 @@ absl::StatusOr<std::vector<LogRow>> ReadHistory(Database& database, RunId run, i
                   "SELECT * FROM (SELECT id, attempt, at_us, '', text FROM history "
                   "WHERE run_id = ? ORDER BY id DESC LIMIT ?) ORDER BY id",
                   run, limit);
-  return AllRows(query);
+  return PageOf(query);
 }
 
 }  // namespace qsweep::storage

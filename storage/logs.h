@@ -24,6 +24,7 @@ absl::Status AddLog(Transaction& transaction, const AttemptId& attempt, int64_t 
 absl::Status AddHistory(Transaction& transaction, const AttemptId& attempt, int64_t at_us,
                         absl::string_view text);
 
+// Fewer than `limit` also where lines are long: all have been read when none comes.
 absl::StatusOr<std::vector<LogRow>> ReadLogs(Database& database, RunId run, int64_t after_id,
                                              int64_t limit);
 // The newest `limit` lines, oldest first.
