@@ -132,7 +132,7 @@ absl::Status Scheduler::Serve(const SchedulerOptions& options,
   for (const std::string& listen : options.listen) RETURN_IF_ERROR(CheckSocket(listen));
   ASSIGN_OR_RETURN(std::vector<storage::TokenRow> tokens, storage::ListTokens(*database_));
   door_ = std::make_unique<Door>(std::move(tokens));
-  sweep_service_ = std::make_unique<SweepService>(*loop_, *disk_);
+  sweep_service_ = std::make_unique<SweepService>(*loop_, *disk_, *door_);
   worker_service_ = std::make_unique<WorkerService>(*loop_, *artifacts_, *disk_, *door_);
   admin_service_ = std::make_unique<AdminService>(
       *loop_, *door_, clock,

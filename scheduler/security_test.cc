@@ -106,6 +106,21 @@ class SecurityTest : public testing::Test {
     v1::RevokeTokenReply reply;
     return admin_->RevokeToken(&context, request, &reply);
   }
+  // A sweep "s" of one run "c".
+  static grpc::Status Submit(v1::SweepService::Stub& sweeps) {
+    grpc::ClientContext context;
+    v1::SubmitSweepRequest request;
+    request.set_request_id("r");
+    request.set_name("s");
+    v1::Cell* cell = request.add_cells();
+    cell->set_name("c");
+    cell->mutable_spec()->mutable_model()->set_name("vit_mini_patch4_28");
+    cell->mutable_spec()->mutable_model()->set_pretrained(false);
+    cell->mutable_spec()->mutable_dataset()->set_name("fashion_mnist");
+    cell->mutable_spec()->mutable_training()->set_method("full");
+    v1::SubmitSweepReply reply;
+    return sweeps.SubmitSweep(&context, request, &reply);
+  }
   static grpc::Status List(const std::shared_ptr<grpc::Channel>& channel) {
     grpc::ClientContext context;
     context.set_deadline(gpr_time_from_seconds(5, GPR_TIMESPAN));
@@ -282,20 +297,7 @@ TEST_F(SecurityTest, AWorkerSpeaksForItsOwnAttemptsOnly) {
   InitAndStart();
   Worker owner(Invite("owner", v1::ROLE_WORKER), "worker-1");
   ASSERT_TRUE(owner.Welcomed());
-  grpc::ClientContext context;
-  v1::SubmitSweepRequest request;
-  request.set_request_id("r");
-  request.set_name("s");
-  v1::Cell* cell = request.add_cells();
-  cell->set_name("c");
-  cell->mutable_spec()->mutable_model()->set_name("vit_mini_patch4_28");
-  cell->mutable_spec()->mutable_model()->set_pretrained(false);
-  cell->mutable_spec()->mutable_dataset()->set_name("fashion_mnist");
-  cell->mutable_spec()->mutable_training()->set_method("full");
-  v1::SubmitSweepReply reply;
-  const grpc::Status submitted =
-      v1::SweepService::NewStub(MakeChannel(socket_))->SubmitSweep(&context, request, &reply);
-  ASSERT_TRUE(submitted.ok()) << submitted.error_message();
+  ASSERT_TRUE(Submit(*v1::SweepService::NewStub(MakeChannel(socket_))).ok());
   const v1::Attempt attempt = owner.AwaitAttempt();
   ASSERT_GT(attempt.run_id(), 0);
   Worker other(Invite("other", v1::ROLE_WORKER), "worker-2");
@@ -335,6 +337,44 @@ TEST_F(SecurityTest, HealthSaysHowItIs) {
   EXPECT_GT(health.rss_bytes(), 1 << 20);
   EXPECT_GT(health.memory_available_bytes(), 1 << 20);
   EXPECT_GT(health.certificate_ends_unix_s() - health.unix_us() / 1'000'000, 9 * 365 * 86'400);
+}
+
+TEST_F(SecurityTest, RevocationEndsAWatch) {
+  InitAndStart();
+  int64_t id = 0;
+  const auto stub =
+      v1::SweepService::NewStub(MakeSecureChannel(Invite("ann", v1::ROLE_SUBMIT, &id)));
+  ASSERT_TRUE(Submit(*stub).ok());
+  grpc::ClientContext context;
+  context.set_deadline(gpr_time_from_seconds(20, GPR_TIMESPAN));
+  v1::GetSweepRequest request;
+  request.set_sweep("s");
+  const auto reader = stub->WatchSweep(&context, request);
+  v1::SweepUpdate update;
+  ASSERT_TRUE(reader->Read(&update));
+  ASSERT_TRUE(Revoke(id).ok());
+  while (reader->Read(&update)) continue;
+  EXPECT_EQ(reader->Finish().error_code(), StatusCode::UNAUTHENTICATED);
+}
+
+TEST_F(SecurityTest, CopiesThatAKilledSchedulerLeftAreRemoved) {
+  ASSERT_TRUE(MakeDirectories(options_.data_directory).ok());
+  const auto path = [this](const char* name) { return JoinPath(options_.data_directory, name); };
+  for (const char* name : {"copy-7.db", "copy-7.db-journal", "copy-mine.db"}) {
+    ASSERT_TRUE(WriteFileAtomic(path(name), "half of it").ok());
+  }
+  InitAndStart();
+  EXPECT_FALSE(PathExists(path("copy-7.db")));
+  EXPECT_FALSE(PathExists(path("copy-7.db-journal")));
+  EXPECT_TRUE(PathExists(path("copy-mine.db")));
+}
+
+TEST(Hosts, AnOwnNameThatNoCertificateCanHoldIsLeftOut) {
+  EXPECT_EQ(CertificateHosts({"lab.example.org"}, "my_box").value(),
+            (std::vector<std::string>{"lab.example.org", "localhost", "127.0.0.1", "::1"}));
+  EXPECT_EQ(CertificateHosts({}, "box").value().front(), "box");
+  EXPECT_THAT(std::string(CertificateHosts({}, "my_box").status().message()),
+              testing::AllOf(HasSubstr("'my_box'"), HasSubstr("--host")));
 }
 
 }  // namespace

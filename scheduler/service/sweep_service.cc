@@ -188,8 +188,8 @@ grpc::ServerUnaryReactor* SweepService::GetRun(Context* context, const v1::GetRu
 }
 
 grpc::ServerWriteReactor<v1::SweepUpdate>* SweepService::WatchSweep(
-    Context*, const v1::GetSweepRequest* request) {
-  return SweepWatch::Start(loop_, request->sweep());
+    Context* context, const v1::GetSweepRequest* request) {
+  return SweepWatch::Start(loop_, door_, CallerOf(*context), request->sweep());
 }
 
 grpc::ServerUnaryReactor* SweepService::Cancel(Context* context, const v1::CancelRequest* request,

@@ -4,6 +4,7 @@
 #include "qsweep/v1/sweep.grpc.pb.h"
 #include "scheduler/disk_watch.h"
 #include "scheduler/loop.h"
+#include "scheduler/service/door.h"
 #include "scheduler/service/work_thread.h"
 
 namespace qsweep {
@@ -11,7 +12,8 @@ namespace qsweep {
 // For qctl. Every call is checked here and has its turn on the loop.
 class SweepService : public v1::SweepService::CallbackService {
  public:
-  SweepService(Loop& loop, const DiskWatch& disk) : loop_(loop), disk_(disk) {}
+  SweepService(Loop& loop, const DiskWatch& disk, const Door& door)
+      : loop_(loop), disk_(disk), door_(door) {}
 
   using Context = grpc::CallbackServerContext;
   using Unary = grpc::ServerUnaryReactor;
@@ -36,6 +38,7 @@ class SweepService : public v1::SweepService::CallbackService {
  private:
   Loop& loop_;
   const DiskWatch& disk_;
+  const Door& door_;
   WorkThread submissions_;
 };
 

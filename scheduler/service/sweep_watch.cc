@@ -7,8 +7,9 @@
 
 namespace qsweep {
 
-SweepWatch* SweepWatch::Start(Loop& loop, const std::string& sweep) {
-  auto watch = std::make_shared<SweepWatch>();
+SweepWatch* SweepWatch::Start(Loop& loop, const Door& door, const Caller& caller,
+                              const std::string& sweep) {
+  auto watch = std::make_shared<SweepWatch>(door, caller);
   watch->self_ = watch;
   loop.Post([watch, sweep](Turn& turn) {
     const absl::StatusOr<SweepId> id = ResolveSweep(turn.database(), sweep);
@@ -23,6 +24,7 @@ SweepWatch* SweepWatch::Start(Loop& loop, const std::string& sweep) {
 
 WatchStream::Condition SweepWatch::condition() {
   std::lock_guard<std::mutex> lock(mutex_);
+  if (const absl::Status status = door_.StillGood(caller_); !status.ok()) End(ToGrpc(status));
   if (ending_) return Condition::kGone;
   return writing_ ? Condition::kBusy : Condition::kReady;
 }

@@ -9,6 +9,7 @@
 
 #include "qsweep/v1/sweep.pb.h"
 #include "scheduler/loop.h"
+#include "scheduler/service/door.h"
 
 namespace qsweep {
 
@@ -16,7 +17,9 @@ namespace qsweep {
 class SweepWatch : public grpc::ServerWriteReactor<v1::SweepUpdate>, public WatchStream {
  public:
   // Lives as long as the call and the loop's interest in it.
-  static SweepWatch* Start(Loop& loop, const std::string& sweep);
+  static SweepWatch* Start(Loop& loop, const Door& door, const Caller& caller,
+                           const std::string& sweep);
+  SweepWatch(const Door& door, const Caller& caller) : door_(door), caller_(caller) {}
 
   Condition condition() override;
   void Send(v1::SweepUpdate update, bool last) override;
@@ -29,6 +32,8 @@ class SweepWatch : public grpc::ServerWriteReactor<v1::SweepUpdate>, public Watc
  private:
   void End(const grpc::Status& status);  // holding mutex_
 
+  const Door& door_;
+  const Caller caller_;
   std::shared_ptr<SweepWatch> self_;  // until OnDone
   std::mutex mutex_;
   // Guarded by mutex_.
