@@ -4,11 +4,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <memory>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "common/file.h"
 #include "common/hash.h"
 #include "common/rpc.h"
@@ -23,6 +26,14 @@ namespace qsweep {
 namespace {
 
 constexpr char kDatabase[] = "qsweep.db";
+constexpr char kCopy[] = "copy-";
+
+// copy-N.db, or SQLite's journal beside it.
+bool IsCopy(absl::string_view name) {
+  absl::ConsumeSuffix(&name, "-journal");
+  return absl::ConsumePrefix(&name, kCopy) && absl::ConsumeSuffix(&name, ".db") &&
+         std::all_of(name.begin(), name.end(), absl::ascii_isdigit);
+}
 
 v1::Token View(const storage::TokenRow& row) {
   v1::Token view;
@@ -83,7 +94,14 @@ AdminService::AdminService(Loop& loop, Door& door, const Clock& clock, AdminOpti
       door_(door),
       clock_(clock),
       options_(std::move(options)),
-      started_(clock.Monotonic()) {}
+      started_(clock.Monotonic()) {
+  const std::string& directory = options_.data_directory;
+  const absl::StatusOr<std::vector<std::string>> names = ListDirectory(directory);
+  if (!names.ok()) return;
+  for (const std::string& name : *names) {  // of a scheduler that was killed meanwhile
+    if (IsCopy(name)) ::unlink(JoinPath(directory, name).c_str());
+  }
+}
 
 grpc::ServerUnaryReactor* AdminService::CreateToken(Context* context,
                                                     const v1::CreateTokenRequest* request,
@@ -124,8 +142,7 @@ void AdminService::Copy(std::function<void(absl::StatusOr<std::string>)> done) {
         directory, ": ", free >> 20, " MiB are free; a copy of the database needs ", bytes >> 20,
         " MiB for a moment and ", options_.disk_reserve_bytes >> 20, " MiB must stay")));
   }
-  const std::string path = JoinPath(directory, absl::StrCat("copy-", ++last_copy_, ".db"));
-  ::unlink(path.c_str());  // of a scheduler that was killed meanwhile
+  const std::string path = JoinPath(directory, absl::StrCat(kCopy, ++last_copy_, ".db"));
   using Copied = absl::StatusOr<std::shared_ptr<storage::Backup>>;
   CopyDatabase(loop_, path, stop_, [this, path, done = std::move(done)](Copied backup) {
     files_.Post([path, done, backup = std::move(backup)] {
