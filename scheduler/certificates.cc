@@ -22,6 +22,7 @@ namespace {
 constexpr int64_t kDay = 24 * 60 * 60;
 constexpr int64_t kLifetime = 3653 * kDay;
 constexpr char kAuthorityName[] = "qsweep private authority";
+constexpr char kServerName[] = "qsweep scheduler";  // shown only; hosts are alternative names
 
 template <auto Free>
 struct Deleter {
@@ -95,16 +96,6 @@ absl::StatusOr<KeyPair> ToPem(EVP_PKEY* key, X509* certificate) {
   return KeyPair{Text(key_bio.get()), Text(certificate_bio.get())};
 }
 
-absl::Status CheckHost(const std::string& host) {
-  const bool good = !host.empty() && host.size() <= 253 &&
-                    std::all_of(host.begin(), host.end(), [](unsigned char c) {
-                      return absl::ascii_isalnum(c) || c == '.' || c == '-' || c == ':';
-                    });
-  if (good) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("host '", host, "': must be a host name or an IP address without its port"));
-}
-
 std::string AlternativeName(const std::string& host) {
   unsigned char address[16];
   const bool ip = ::inet_pton(AF_INET, host.c_str(), address) == 1 ||
@@ -113,6 +104,18 @@ std::string AlternativeName(const std::string& host) {
 }
 
 }  // namespace
+
+absl::Status CheckHost(const std::string& host) {
+  const bool good = !host.empty() && host.size() <= 253 &&
+                    std::all_of(host.begin(), host.end(), [](unsigned char c) {
+                      return absl::ascii_isalnum(c) || c == '.' || c == '-' || c == ':';
+                    });
+  if (good) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("host '", host,
+                   "': must be a host name of letters, digits, '.' and '-', at most 253, or an IP "
+                   "address, without a port"));
+}
 
 absl::StatusOr<KeyPair> MakeAuthority() {
   const Key key(EVP_EC_gen("P-256"));
@@ -138,7 +141,7 @@ absl::StatusOr<KeyPair> MakeServerCertificate(const KeyPair& authority,
     return OpenSslError("read the authority");
   }
   for (const std::string& host : hosts) RETURN_IF_ERROR(CheckHost(host));
-  const Certificate certificate = Begin(key.get(), hosts.front());
+  const Certificate certificate = Begin(key.get(), kServerName);
   X509* const x = certificate.get();
   std::vector<std::string> names;
   for (const std::string& host : hosts) names.push_back(AlternativeName(host));

@@ -19,7 +19,9 @@ struct KeyPair {
 
 // Good for ten years. It signs nothing but servers' certificates.
 absl::StatusOr<KeyPair> MakeAuthority();
-// Good for ten years, too, for a server reached under these names: host names and IP addresses.
+// InvalidArgument unless a certificate can name it: a host name or an IP address.
+absl::Status CheckHost(const std::string& host);
+// Good for ten years, too, for a server reached under these names, each a good one.
 absl::StatusOr<KeyPair> MakeServerCertificate(const KeyPair& authority,
                                               const std::vector<std::string>& hosts);
 

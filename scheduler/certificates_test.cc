@@ -54,6 +54,15 @@ TEST_F(CertificatesTest, AServerIsKnownByItsNamesUnderItsAuthorityOnly) {
   EXPECT_FALSE(Verify(server, server, {}).ok());  // which is no authority
 }
 
+TEST_F(CertificatesTest, ALongNameIsNoHindrance) {
+  const std::string host = std::string(60, 'a') + ".example.org";
+  const KeyPair authority = MakeAuthority().value();
+  const absl::StatusOr<KeyPair> server = MakeServerCertificate(authority, {host});
+  ASSERT_TRUE(server.ok()) << server.status();
+  if (!PathExists("/usr/bin/openssl")) GTEST_SKIP() << "no openssl program";
+  EXPECT_EQ(Verify(authority, *server, {"-verify_hostname", host}), absl::OkStatus());
+}
+
 TEST_F(CertificatesTest, LastsForYears) {
   const KeyPair authority = MakeAuthority().value();
   const int64_t years =

@@ -6,7 +6,9 @@
 
 #include "common/credentials.h"
 #include "common/file.h"
+#include "common/log.h"
 #include "common/status.h"
+#include "scheduler/certificates.h"
 #include "scheduler/security.h"
 #include "scheduler/service/door.h"
 #include "storage/backup.h"
@@ -25,22 +27,33 @@ absl::StatusOr<FileLock> Lock(const std::string& data_directory) {
                                              "stop it first"));
 }
 
-std::vector<std::string> OwnNames() {
+std::string OwnName() {
   char name[256] = "";
-  std::vector<std::string> names;
-  if (::gethostname(name, sizeof name - 1) == 0) names.push_back(name);
-  for (const char* local : {"localhost", "127.0.0.1", "::1"}) names.push_back(local);
-  return names;
+  return ::gethostname(name, sizeof name - 1) == 0 ? name : "";
 }
 
 }  // namespace
+
+absl::StatusOr<std::vector<std::string>> CertificateHosts(const std::vector<std::string>& given,
+                                                          const std::string& own) {
+  std::vector<std::string> hosts = given;
+  if (const absl::Status usable = CheckHost(own); usable.ok()) {
+    hosts.push_back(own);
+  } else if (given.empty()) {
+    return Annotate(usable, "this machine's own name; give another with --host");
+  } else {
+    LogWarning(absl::StrCat("this machine's own name is left out: ", usable.message()));
+  }
+  for (const char* local : {"localhost", "127.0.0.1", "::1"}) hosts.push_back(local);
+  return hosts;
+}
 
 absl::StatusOr<std::string> InitDataDirectory(const InitOptions& options, const Clock& clock) {
   const std::string& directory = options.data_directory;
   RETURN_IF_ERROR(MakeDirectories(directory));
   ASSIGN_OR_RETURN(const FileLock lock, Lock(directory));
-  std::vector<std::string> hosts = options.hosts;
-  for (std::string& name : OwnNames()) hosts.push_back(std::move(name));
+  ASSIGN_OR_RETURN(const std::vector<std::string> hosts,
+                   CertificateHosts(options.hosts, OwnName()));
   RETURN_IF_ERROR(InitSecurity(directory, hosts, options.port));
   ASSIGN_OR_RETURN(const auto security, LoadSecurity(directory, clock.UnixMicros()));
   QSWEEP_CHECK(security.has_value());

@@ -17,6 +17,11 @@ struct InitOptions {
   int port = 0;
 };
 
+// What others may reach this machine by: `given`, then its own name if a certificate can hold it,
+// and its local names. InvalidArgument if that leaves nothing for others.
+absl::StatusOr<std::vector<std::string>> CertificateHosts(const std::vector<std::string>& given,
+                                                          const std::string& own);
+
 // Makes authority, certificate and a token for an administrator, whose invitation it returns. Once
 // more: a new certificate and another token.
 absl::StatusOr<std::string> InitDataDirectory(const InitOptions& options, const Clock& clock);
