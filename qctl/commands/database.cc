@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <filesystem>
 #include <memory>
 #include <string>
 
@@ -32,6 +33,7 @@ absl::StatusOr<int> Backup(const GlobalOptions& options, const std::string& path
   }));
   if (::fsync(fd.get()) != 0) return ErrnoStatus(errno, part, "fsync");
   if (::rename(part.c_str(), path.c_str()) != 0) return ErrnoStatus(errno, path, "rename");
+  RETURN_IF_ERROR(SyncDirectory(std::filesystem::absolute(path).parent_path()));
   PrintLine(absl::StrCat(path, ": ", FormatBytes(static_cast<double>(bytes)),
                          ", opened and checked by the scheduler, its hash checked here"));
   return kExitGood;
