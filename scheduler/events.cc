@@ -186,8 +186,10 @@ void TakeEvents(Turn& turn, core::SessionNumber session, const v1::EventBatch& b
     core::RefuseAttempt(turn.state, session, attempt, turn.effects);
     return;
   }
-  if (SamePlace(batch.begin_offset(), run->acked_offset) &&
-      batch.end_offset() > batch.begin_offset()) {
+  const bool in_place = SamePlace(batch.begin_offset(), run->acked_offset);
+  if (in_place && batch.end_offset() == batch.begin_offset()) {
+    core::OnUploadPutOff(turn.state, turn.now, run->id);  // its files are still on their way
+  } else if (in_place && batch.end_offset() > batch.begin_offset()) {
     if (const absl::Status status = StoreBatch(turn, *run, batch, results); !status.ok()) {
       LogError(LogTag(attempt) + std::string(status.message()));  // the commit will fail
     }

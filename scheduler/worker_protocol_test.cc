@@ -44,6 +44,23 @@ TEST_F(ServiceTest, BatchesAreTakenOnceAndInOrder) {
   EXPECT_EQ(points[1].step(), 2);
 }
 
+TEST_F(ServiceTest, AWorkerWhoseFilesMoveIsNotHung) {
+  SchedulerOptions options = Options();
+  options.policy.hung_after = absl::Milliseconds(600);
+  scheduler_.reset();
+  Open(options);
+  Submit(Request("study", 1));
+  ScriptedWorker worker(channel_, "w");
+  const v1::Attempt attempt = NextAssign(worker);
+  EXPECT_EQ(worker.SendEvents(attempt, 0, 50, {Loss(1, 1)}), 50u);
+  for (int i = 0; i < 12; ++i) {
+    absl::SleepFor(absl::Milliseconds(100));
+    EXPECT_EQ(worker.SendEvents(attempt, 50, 50, {}), 50u);
+  }
+  EXPECT_EQ(GetRun("1").run().state(), v1::RUN_STATE_RUNNING);
+  EXPECT_EQ(GetRun("1").attempts_size(), 1);
+}
+
 TEST_F(ServiceTest, AReopenedSchedulerHasEverythingThatWasAcknowledged) {
   Submit(Request("study", 2));
   v1::Attempt attempt;
