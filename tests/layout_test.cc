@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <regex>
 #include <set>
 #include <sstream>
@@ -121,6 +122,31 @@ TEST(Layout, ArrowsPointOneWay) {
   ExpectIncludesOnly("worker/engine", {"common"});
   ExpectIncludesOnly("analysis", {"common"});
   ExpectIncludesOnly("qctl", {"common", "analysis"});
+}
+
+// Within the engine, too: a part includes itself and those named with it.
+TEST(Layout, TheEnginesPartsHaveAnOrder) {
+  const std::map<std::string, std::set<std::string>> below = {
+      {"base", {}},
+      {"quant", {"base"}},
+      {"data", {"base"}},
+      {"model", {"base", "quant"}},
+      {"train", {"base", "quant", "data", "model"}},
+      {"qtrain", {"base", "quant", "data", "model", "train"}},
+      {"fuzz", {"base", "quant", "data", "model"}}};
+  const std::string engine = "worker/engine/";
+  const auto part = [&engine](const std::string& path) {
+    return path.substr(engine.size(), path.find('/', engine.size()) - engine.size());
+  };
+  for (const SourceFile& file : SourceFiles()) {
+    if (file.room != "worker/engine") continue;
+    const std::string own = part(file.path);
+    ASSERT_TRUE(below.contains(own)) << file.path << " is in no part";
+    for (const std::string& header : Includes(file.text)) {
+      if (!header.starts_with(engine) || part(header) == own) continue;
+      EXPECT_TRUE(below.at(own).contains(part(header))) << file.path << " includes " << header;
+    }
+  }
 }
 
 TEST(Layout, TheSystemClockIsBehindOneDoor) {
