@@ -15,6 +15,7 @@
 namespace qsweep {
 namespace {
 
+constexpr char kInterval[] = "95 % interval";
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 std::string BitsLabel(const v1::Quantization& quantization) {
@@ -27,8 +28,9 @@ struct Expected {
   std::string unit;
 };
 
+// `what` the interval is: of 95 %, or not.
 void Judge(const Expected& expected, std::optional<double> measured,
-           std::optional<Interval> interval, v1::Expectation* out) {
+           std::optional<Interval> interval, const char* what, v1::Expectation* out) {
   out->set_unit(expected.unit);
   if (std::isfinite(expected.low)) out->set_expected_low(expected.low);
   if (std::isfinite(expected.high)) out->set_expected_high(expected.high);
@@ -50,8 +52,8 @@ void Judge(const Expected& expected, std::optional<double> measured,
   out->set_verdict(inside ? "met" : above || below ? "not met" : "undecided");
   out->set_reason(above    ? "more than expected"
                   : below  ? "less than expected"
-                  : inside ? "the whole interval is in the range"
-                           : "the interval crosses the border of the range");
+                  : inside ? absl::StrCat("the whole ", what, " is in the range")
+                           : absl::StrCat("the ", what, " crosses the border of the range"));
 }
 
 void JudgeStatistic(const Expected& expected, const v1::Statistic& statistic,
@@ -59,7 +61,7 @@ void JudgeStatistic(const Expected& expected, const v1::Statistic& statistic,
   Judge(expected, statistic.n() > 0 ? std::optional(statistic.mean()) : std::nullopt,
         statistic.has_ci_low() ? std::optional(Interval{statistic.ci_low(), statistic.ci_high()})
                                : std::nullopt,
-        out);
+        kInterval, out);
 }
 
 // ---- memory
@@ -97,14 +99,14 @@ void AddMemory(const std::vector<Group>& groups, bool peak, std::vector<v1::Expe
         peak ? "peak while training, against the unquantized base" : "weights, against fp32", ")"));
     e.set_scope(scope);
     if (seen.n == 0) {
-      Judge(expected, std::nullopt, std::nullopt, &e);
+      Judge(expected, std::nullopt, std::nullopt, kInterval, &e);
     } else {
-      Judge(expected, seen.sum / seen.n, Interval{seen.low, seen.high}, &e);
+      Judge(expected, seen.sum / seen.n, Interval{seen.low, seen.high}, "spread of the groups", &e);
     }
   }
 }
 
-// ---- accuracy and stability: over pairs
+// ---- accuracy and variation: over pairs
 
 struct PairValues {
   v1::Quantization quantization;
@@ -159,13 +161,13 @@ void AddAccuracy(const std::vector<PairValues>& all, std::vector<v1::Expectation
   }
 }
 
-void AddStability(const std::vector<PairValues>& all, std::vector<v1::Expectation>* out) {
+void AddVariation(const std::vector<PairValues>& all, std::vector<v1::Expectation>* out) {
   for (const PairValues& pairs : all) {
     const bool eight = pairs.quantization.bits() == 8;
     const double limit = eight ? 0.10 : 0.25;
     v1::Expectation& e = out->emplace_back();
     e.set_claim(absl::StrCat(eight ? "8-bit has a minimal" : "4-bit has a moderate",
-                             " effect on the gradients' stability (sd/mean of the norm within ",
+                             " effect on the gradients' variation (sd/mean of the norm within ",
                              std::lround(100 * limit), " %)"));
     e.set_scope(ScopeOf(pairs));
     v1::Statistic ratio = TestPairs(pairs.variation).difference();  // of logarithms
@@ -192,7 +194,7 @@ void AddModelSizes(const std::vector<PairValues>& all, std::vector<v1::Expectati
                                QuantizationLabel(large.quantization)));
       Judge({0, kInfinity, "points"},
             a.n() > 0 && b.n() > 0 ? std::optional(a.mean() - b.mean()) : std::nullopt,
-            WelchInterval(a, b), &e);
+            WelchInterval(a, b), kInterval, &e);
     }
   }
 }
@@ -208,7 +210,7 @@ std::vector<v1::Expectation> JudgeExpectations(const std::vector<RunFacts>& runs
   const std::vector<PairValues> pairs = CollectPairs(runs, twins);
   AddAccuracy(pairs, &expectations);
   AddModelSizes(pairs, &expectations);
-  AddStability(pairs, &expectations);
+  AddVariation(pairs, &expectations);
   return expectations;
 }
 

@@ -38,10 +38,10 @@ std::string RunsText(const v1::RunCounts& runs) {
 std::string ComparisonText(const v1::Comparison& comparison) {
   const v1::PairedResult& result = comparison.result();
   if (result.difference().n() == 0) return Where(comparison) + ": " + result.note() + ".";
-  std::string text =
-      absl::StrCat(Where(comparison), ": top-1 changes by ", PointsText(result.difference()),
-                   " points against the unquantized base (", result.difference().n(),
-                   result.difference().n() == 1 ? " pair" : " pairs");
+  std::string text = absl::StrCat(
+      Where(comparison), ": top-1 changes by ", PointsText(result.difference()), " points",
+      result.difference().has_ci_low() ? " (95 % CI)" : "", " against the unquantized base (",
+      result.difference().n(), result.difference().n() == 1 ? " pair" : " pairs");
   if (comparison.has_p_holm()) {
     absl::StrAppend(&text, ", ", PText(comparison.p_holm()), " after Holm's correction");
   }

@@ -88,8 +88,8 @@ std::string MeanText(const v1::Statistic& s) {
 
 std::string GroupTable(const Analysis& analysis) {
   std::string out =
-      TableHead({"configuration|t", "runs", "top-1 %", "top-5 %", "macro F1 %", "weights MB",
-                 "vs fp32 %", "peak MB", "vs none %", "images/s", "trained"});
+      TableHead({"configuration|t", "runs", "top-1 % ± CI95", "top-5 % ± CI95", "macro F1 % ± CI95",
+                 "weights MB", "vs fp32 %", "peak MB", "vs none %", "images/s", "trained"});
   for (const Group& group : analysis.groups) {
     const v1::GroupSummary& g = group.summary;
     const bool any = g.top1().n() > 0;
@@ -104,13 +104,14 @@ std::string GroupTable(const Analysis& analysis) {
                     shown(absl::StrFormat("%.0f k", g.trainable_parameters() / 1e3)), "\n");
   }
   return out + kTableEnd +
-         "<p class=\"note\">Means over seeds of the best epoch; ± is half of the 95 % t-interval, "
+         "<p class=\"note\">Means over seeds of the best epoch; CI95 is half of the 95 % "
+         "t-interval, "
          "absent with one seed. "
          "Peak is of tensors alive while training.</p>\n";
 }
 
 std::string ComparisonTable(const google::protobuf::RepeatedPtrField<v1::Comparison>& comparisons) {
-  std::string out = TableHead({"comparison|t", "pairs", "Δ top-1, points", "p (t, Holm)",
+  std::string out = TableHead({"comparison|t", "pairs", "Δ top-1, points ± CI95", "p (t, Holm)",
                                "p (Wilcoxon)", "d<sub>z</sub>", "allowed loss|t", "remark|t"});
   for (const v1::Comparison& c : comparisons) {
     const v1::PairedResult& r = c.result();
@@ -136,7 +137,7 @@ std::string ComparisonTable(const google::protobuf::RepeatedPtrField<v1::Compari
 
 std::string ExpectationTable(const v1::ExperimentsSummary& summary) {
   std::string out =
-      TableHead({"expectation|t", "of|t", "measured", "95 % interval", "verdict|t", "why|t"});
+      TableHead({"expectation|t", "of|t", "measured", "interval", "verdict|t", "why|t"});
   for (const v1::Expectation& e : summary.expectations()) {
     const double scale = e.unit() == "share" ? 100 : 1;
     const char* unit = e.unit() == "share" ? " %" : "";
@@ -150,7 +151,10 @@ std::string ExpectationTable(const v1::ExperimentsSummary& summary) {
         Cell(e.verdict(), absl::StrCat("t ", absl::StrReplaceAll(e.verdict(), {{" ", "-"}}))),
         Cell(HtmlText(e.reason()), "w"), "\n");
   }
-  return out + kTableEnd;
+  return out + kTableEnd +
+         "<p class=\"note\">Intervals are of 95 %; of memory, which is the same for every seed, "
+         "from "
+         "the least to the greatest configuration.</p>\n";
 }
 
 std::string LiteratureTable(const v1::DetailedAnalysis& details) {
@@ -264,7 +268,7 @@ std::string RunBlock(const RunFacts& run) {
                            HtmlText(r.memory().gradient_checkpointing()))),
       Fact("time", absl::StrFormat("%.0f s, %.1f images/s", r.train_seconds(), r.images_per_s())),
       Fact("gradients",
-           absl::StrFormat("norm %.3g ± %.2g, stability %.2f%s%s", r.gradients().norm_mean(),
+           absl::StrFormat("norm %.3g (sd %.2g), stability %.2f%s%s", r.gradients().norm_mean(),
                            r.gradients().norm_std(), r.gradients().stability(),
                            r.gradients().vanishing_windows() > 0 ? ", vanishing" : "",
                            r.gradients().exploding_windows() > 0 ? ", exploding" : "")),
@@ -309,7 +313,7 @@ std::string HtmlReport(const Analysis& analysis, const std::vector<DrawnFigure>&
           absl::StrCat(ComparisonTable(summary.comparisons()),
                        "<p class=\"note\">Pairs share everything but the quantization; pooled over "
                        "adapters and seeds. "
-                       "± is half of the 95 % t-interval.</p>",
+                       "CI95 is half of the 95 % t-interval.</p>",
                        "<details><summary>Each adapter by itself</summary>",
                        ComparisonTable(analysis.details.comparisons_by_adapter()), "</details>"),
           &out);

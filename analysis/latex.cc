@@ -90,8 +90,8 @@ std::string ResultsTable(const Analysis& analysis, Macros* macros) {
     if (i < kRows) rows.push_back(absl::StrJoin(cells, " & "));
   }
   return Table("lrrrrrrr",
-               {"Configuration", "Runs", "Top-1 (\\%)", "Macro F1 (\\%)", "Weights (MB)",
-                "Saved (\\%)", "Peak (MB)", "Images/s"},
+               {"Configuration", "Runs", "Top-1 (\\%) $\\pm$ CI", "Macro F1 (\\%) $\\pm$ CI",
+                "Weights (MB)", "Saved (\\%)", "Peak (MB)", "Images/s"},
                rows, all - kRows);
 }
 
@@ -203,21 +203,25 @@ std::string Document(const Analysis& analysis, const std::vector<Figure>& figure
   for (const std::string& finding : analysis.summary.findings())
     absl::StrAppend(&out, "\\item ", LatexText(finding), "\n");
   absl::StrAppend(&out, "\\end{itemize}\n\n");
-  absl::StrAppend(&out,
-                  Float("table", Fitted("tables/results"),
-                        "Means over seeds of the best epoch, $\\pm$ half of the 95\\,\\% "
-                        "$t$-interval (absent with one seed). Saved: "
-                        "weights against fp32. Peak: tensors alive while training.",
-                        "tab:results"),
-                  Float("table", Fitted("tables/comparisons"),
-                        "Best top-1 of quantized minus unquantized runs, in points, paired by "
-                        "everything else. Stars: $p$ of the "
-                        "paired $t$-test after Holm's correction~\\cite{holm1979} below 0.05, "
-                        "0.01, 0.001; signed-rank "
-                        "test~\\cite{wilcoxon1945}. Margin: the loss that the study allows.",
-                        "tab:comparisons"),
-                  Float("table", "\\input{tables/expectations}\n",
-                        "Expectations held against what was measured.", "tab:expectations"));
+  absl::StrAppend(
+      &out,
+      Float("table", Fitted("tables/results"),
+            "Means over seeds of the best epoch. CI: half of the 95\\,\\% "
+            "$t$-interval (absent with one seed). Saved: "
+            "weights against fp32. Peak: tensors alive while training.",
+            "tab:results"),
+      Float("table", Fitted("tables/comparisons"),
+            "Best top-1 of quantized minus unquantized runs, in points, paired by "
+            "everything else. Stars: $p$ of the "
+            "paired $t$-test after Holm's correction~\\cite{holm1979} below 0.05, "
+            "0.01, 0.001; signed-rank "
+            "test~\\cite{wilcoxon1945}. Margin: the loss that the study allows.",
+            "tab:comparisons"),
+      Float("table", "\\input{tables/expectations}\n",
+            "Expectations held against what was measured, with 95\\,\\% intervals; of memory, "
+            "which is the same for every seed, from the least to the greatest "
+            "configuration.",
+            "tab:expectations"));
   for (const Figure& figure : figures) {
     absl::StrAppend(&out, Float("figure",
                                 absl::StrCat("\\includegraphics[width=\\linewidth]{figures/",

@@ -174,6 +174,29 @@ TEST_F(ReportTest, ARunsFilesSayWhatWasMeasured) {
   EXPECT_THAT(Text("report.html"), HasSubstr("<dt>merged</dt><dd>top-1 "));
 }
 
+TEST_F(ReportTest, WhatPlusMinusMeansStandsBesideIt) {
+  ASSERT_TRUE(Write(testing::MakeSweep({8}, 2, 20)).ok());
+  EXPECT_THAT(Text("report.html"), HasSubstr("<th>top-1 % ± CI95<th>"));
+  EXPECT_THAT(Text("tables/results.tex"), HasSubstr("Top-1 (\\%) $\\pm$ CI &"));
+  EXPECT_THAT(Json("quantization_experiments_summary.json")["findings"][3].get<std::string>(),
+              ::testing::ContainsRegex("± [0-9.]+ points \\(95 % CI\\) against"));
+}
+
+TEST_F(ReportTest, AnExpectationSaysWhatItsIntervalIs) {
+  ASSERT_TRUE(Write(testing::MakeSweep({4, 8}, 3, 20)).ok());
+  const json expectations = Json("quantization_experiments_summary.json")["expectations"];
+  const auto reason = [&expectations](const std::string& claim) {
+    for (const json& e : expectations) {
+      if (absl::StartsWith(e["claim"].get<std::string>(), claim))
+        return e["reason"].get<std::string>();
+    }
+    return std::string("not claimed");
+  };
+  EXPECT_EQ(reason("4-bit with double quantization takes 60 to 85 % less memory (weights"),
+            "the whole spread of the groups is in the range");
+  EXPECT_EQ(reason("8-bit costs less than 2 points"), "the whole 95 % interval is in the range");
+}
+
 TEST_F(ReportTest, ASensitivityRunIsShownAndComparedWithNothing) {
   testing::TestSweep test = testing::MakeSweep({8}, 2, 20);
   ASSERT_TRUE(Write(test).ok());

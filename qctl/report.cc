@@ -63,9 +63,10 @@ std::string GroupTable(const v1::SweepSummary& summary, const Style& style, size
     }
   }
   for (const char* title : {"quantization", "differs in"}) columns.push_back({title});
-  for (const char* title :
-       {"runs", "top-1", "weights", "vs fp32", "peak memory", "vs none", "images/s"}) {
-    columns.push_back({title, Align::kRight});
+  const std::string top1 = absl::StrCat("top-1", style.PlusMinus(), "sd");
+  for (const absl::string_view title :
+       {"runs", top1.c_str(), "weights", "vs fp32", "peak memory", "vs none", "images/s"}) {
+    columns.push_back({std::string(title), Align::kRight});
   }
   Table table(columns);
   for (const v1::GroupSummary& group : summary.groups()) {

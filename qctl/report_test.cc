@@ -40,7 +40,7 @@ TEST(RenderSummaryTest, SharedTraitsStandInTheHeading) {
       "study: 4 of 4 runs succeeded (1 reused)\n"
       "  vit · cifar10 · lora · r8\n"
       "\n"
-      "  quantization  runs           top-1  weights  vs fp32  peak memory  vs none  images/s\n"
+      "  quantization  runs      top-1 ± sd  weights  vs fp32  peak memory  vs none  images/s\n"
       "  none             2  93.10 ± 0.21 %  3.30 MB        –      21.0 MB              812.2\n"
       "  nf4+dq           2  91.75 ± 0.21 %   510 kB    −84 %      21.0 MB    +11 %     812.2\n"
       "\n"
@@ -55,6 +55,7 @@ TEST(RenderSummaryTest, WhatVariesHasAColumn) {
   summary.mutable_groups(1)->set_differs("training.learning_rate=0.5");
   const std::string text = RenderSummary(summary, Style(), 200);
   EXPECT_THAT(text, HasSubstr("  rank  quantization  differs in  "));
+  EXPECT_THAT(text, HasSubstr("  top-1 +- sd  "));
   EXPECT_THAT(text, HasSubstr("  r16   none          training.learning_rate=0.5  "));
   EXPECT_THAT(text, HasSubstr("90.00 +- 0.21 %"));
 }

@@ -43,13 +43,13 @@ void PrintComparison(const v1::FieldComparison& comparison) {
   const Style& style = OutStyle();
   Table table({{comparison.path()},
                {"runs", Align::kRight},
-               {"top-1", Align::kRight},
+               {absl::StrCat("top-1", style.PlusMinus(), "CI95"), Align::kRight},
                {"weights", Align::kRight},
                {"peak", Align::kRight},
                {"images/s", Align::kRight},
                {"top-1 by epoch"},
                {"pairs", Align::kRight},
-               {"difference", Align::kRight},
+               {absl::StrCat("difference", style.PlusMinus(), "CI95"), Align::kRight},
                {"p (Holm)", Align::kRight},
                {"remark"}});
   for (const v1::FieldValueResult& value : comparison.values()) {
@@ -72,7 +72,7 @@ void PrintComparison(const v1::FieldComparison& comparison) {
   if (comparison.values_size() > 1) {
     Note(absl::StrCat("Differences in points of top-1 against ", comparison.path(), " ",
                       comparison.values(0).value(),
-                      ", everything else equal; intervals are of 95 %."));
+                      ", everything else equal; CI95 is half of the 95 % interval."));
   }
 }
 
