@@ -294,10 +294,13 @@ TEST(DeadAdapters, ThoseThatChangedNothing) {
 TEST(AdapterStart, ChangeNormIsThatOfTheMatrices) {
   const AdapterPair now = {DrawNormal({3, 20}, 1, 1, 1), DrawNormal({30, 3}, 1, 1, 2)};
   const AdapterPair start = {DrawNormal({3, 20}, 1, 1, 3), DrawNormal({30, 3}, 1, 1, 4)};
-  const at::Tensor change = (at::matmul(now.b, now.a) - at::matmul(start.b, start.a)) * 1.5;
-  EXPECT_NEAR(AdapterChangeNorm(now, start, 1.5), change.norm().item<double>(), 1e-3);
-  EXPECT_NEAR(AdapterChangeNorm(now, {}, 2), 2 * at::matmul(now.b, now.a).norm().item<double>(),
-              1e-3);
+  const auto product = [](const AdapterPair& pair) {
+    return at::matmul(pair.b.to(at::kDouble), pair.a.to(at::kDouble));
+  };
+  // In float64 on both sides: some thousand roundings of 1e-16 in norms of about 100.
+  const at::Tensor change = (product(now) - product(start)) * 1.5;
+  EXPECT_NEAR(AdapterChangeNorm(now, start, 1.5), change.norm().item<double>(), 1e-11);
+  EXPECT_NEAR(AdapterChangeNorm(now, {}, 2), 2 * product(now).norm().item<double>(), 1e-11);
 }
 
 }  // namespace

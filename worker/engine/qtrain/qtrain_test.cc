@@ -281,7 +281,8 @@ TEST_F(QtrainTest, EvalAndSensitivityReadWhatRunsWrote) {
   };
   const v1::Evaluation with_adapter = evaluation({"--adapter", Directory("lora"), "--json"});
   EXPECT_EQ(with_adapter.top1(), result.best().top1());
-  EXPECT_EQ(with_adapter.loss(), result.best().loss());
+  // The same products, of batches of another size: fp32 logits round to 6e-8 of themselves.
+  EXPECT_NEAR(with_adapter.loss(), result.best().loss(), 1e-7);
   EXPECT_EQ(with_adapter.confusion_size(), 100);
   EXPECT_GT(evaluation({"--json"}).loss(), with_adapter.loss());
 

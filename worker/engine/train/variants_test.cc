@@ -137,16 +137,18 @@ TEST_F(VariantTest, TrainingForQuantizationKeepsItsAccuracyWhenMerged) {
       R"({"training": {"quantization_aware": true, "use_mixed_precision": false},
           "lora": {"dropout": 0}, "dataset": {"eval_limit": 200}})");
   const v1::RunResult result = Finish(exact, "aware");
-  // What it trained is what is deployed, up to the order of sums.
-  EXPECT_NEAR(result.requantized().loss(), result.best().loss(), 1e-4);
+  // What it trained is what is deployed, but for a few of 300,000 weights that lie on the border of
+  // two codes, where the order of a sum decides; one such step moves the loss by some 1e-6.
+  EXPECT_NEAR(result.requantized().loss(), result.best().loss(), 3e-5);
   EXPECT_EQ(result.requantized().top1(), result.best().top1());
   EXPECT_GT(result.merged().images(), 0);
 
-  // Without, merging costs nothing and quantizing again something.
+  // Without, merging costs nothing and quantizing again something. Each of 24 linears rounds sums
+  // of 64 to 256 terms to some 1e-6 of its output; the mean loss of 200 images moves by less.
   v1::ExperimentSpec plain = exact;
   plain.mutable_training()->set_quantization_aware(false);
   const v1::RunResult usual = Finish(plain, "usual");
-  EXPECT_NEAR(usual.merged().loss(), usual.best().loss(), 1e-4);
+  EXPECT_NEAR(usual.merged().loss(), usual.best().loss(), 1e-6);
   EXPECT_GT(std::fabs(usual.requantized().loss() - usual.best().loss()), 1e-4);
 }
 
