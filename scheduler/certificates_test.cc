@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
+#include "absl/strings/str_cat.h"
 #include "common/clock.h"
 #include "common/file.h"
 #include "common/subprocess.h"
@@ -55,7 +56,7 @@ TEST_F(CertificatesTest, AServerIsKnownByItsNamesUnderItsAuthorityOnly) {
 }
 
 TEST_F(CertificatesTest, ALongNameIsNoHindrance) {
-  const std::string host = std::string(60, 'a') + ".example.org";
+  const std::string host = absl::StrCat(std::string(60, 'a'), ".example.org");
   const KeyPair authority = MakeAuthority().value();
   const absl::StatusOr<KeyPair> server = MakeServerCertificate(authority, {host});
   ASSERT_TRUE(server.ok()) << server.status();
