@@ -16,19 +16,16 @@
 namespace qsweep {
 namespace {
 
-// The columns of the table say these already.
+// The columns of the table say these already, beside the quantization's label.
 bool HasColumn(const std::string& path) {
   return path == "model.name" || path == "dataset.name" || path == "training.method" ||
-         path == "lora.rank" || path == "quantization.bits" || path == "quantization.quant_type" ||
-         path == "quantization.double_quant";
+         path == "lora.rank";
 }
 
-std::string Columns(const std::map<std::string, std::string>& fields) {
-  std::string columns;
-  for (const auto& [path, value] : fields) {
-    if (HasColumn(path)) absl::StrAppend(&columns, value, "\n");
-  }
-  return columns;
+std::string Columns(const v1::ExperimentSpec& spec) {
+  return absl::StrCat(spec.model().name(), "\n", spec.dataset().name(), "\n",
+                      spec.training().method(), "\n", spec.lora().rank(), "\n",
+                      QuantizationLabel(spec.quantization()));
 }
 
 template <typename Get>
@@ -114,8 +111,20 @@ void AddPeakReductions(std::vector<Group>* groups) {
 
 }  // namespace
 
+const std::vector<GroupTrait>& GroupTraits() {
+  static const auto& traits = *new std::vector<GroupTrait>{
+      {"model", [](const v1::GroupSummary& g) { return g.model(); }},
+      {"dataset", [](const v1::GroupSummary& g) { return g.dataset(); }},
+      {"method", [](const v1::GroupSummary& g) { return g.method(); }},
+      {"rank",
+       [](const v1::GroupSummary& g) { return g.rank() > 0 ? absl::StrCat("r", g.rank()) : ""; }}};
+  return traits;
+}
+
 std::vector<std::string> Differences(const std::vector<v1::ExperimentSpec>& specs) {
   std::vector<std::map<std::string, std::string>> flat(specs.size());
+  std::vector<std::string> columns;
+  for (const v1::ExperimentSpec& spec : specs) columns.push_back(Columns(spec));
   std::map<std::string, std::set<std::string>> values;  // by path; "" where a spec lacks it
   for (size_t i = 0; i < specs.size(); ++i) {
     for (const SpecField& field : SpecFields()) {
@@ -127,12 +136,14 @@ std::vector<std::string> Differences(const std::vector<v1::ExperimentSpec>& spec
   for (auto& [path, seen] : values) {
     for (auto& fields : flat) seen.insert(fields[path]);
   }
-  // A value that follows from the columns (alpha = 2 rank) tells nothing more.
+  // A value that follows from the columns (alpha = 2 rank, bits from the label) tells nothing more.
   const auto follows = [&](const std::string& path) {
     std::map<std::string, std::string> by_columns;
-    return std::all_of(flat.begin(), flat.end(), [&](auto& fields) {
-      return by_columns.emplace(Columns(fields), fields[path]).first->second == fields[path];
-    });
+    for (size_t i = 0; i < specs.size(); ++i) {
+      const std::string& value = flat[i][path];
+      if (by_columns.emplace(columns[i], value).first->second != value) return false;
+    }
+    return true;
   };
   std::vector<std::vector<std::string>> parts(specs.size());
   for (const auto& [path, seen] : values) {

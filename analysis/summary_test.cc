@@ -82,6 +82,18 @@ TEST(GroupBySeedTest, WhatFollowsFromAColumnIsNoDifference) {
   EXPECT_EQ(groups[1].label(), "r16 none");
 }
 
+TEST(GroupBySeedTest, MixturesTellWhatTheyAreMixedOf) {
+  const auto groups = Summaries({
+      Finished(R"({"bits": 8, "overrides": ["fc1=nf4"]})", 1, 0.9, 500, 800),
+      Finished(R"({"bits": 4, "overrides": ["fc1=int8"]})", 1, 0.9, 500, 800),
+      Finished(R"({"bits": 8, "int8_compute": "dynamic"})", 1, 0.9, 500, 800),
+  });
+  ASSERT_EQ(groups.size(), 3u);
+  EXPECT_EQ(groups[0].label(), "mixed quantization.bits=8, quantization.overrides=[fc1=nf4]");
+  EXPECT_EQ(groups[1].label(), "mixed quantization.bits=4, quantization.overrides=[fc1=int8]");
+  EXPECT_THAT(groups[2].differs(), testing::Not(testing::HasSubstr("int8_compute")));
+}
+
 TEST(GroupBySeedTest, OtherDifferencesAreNeverAveraged) {
   RunFacts slow = Finished(kNf4, 1, 0.80, 250, 600), fast = slow;
   slow.spec.mutable_training()->set_learning_rate(0.5);
