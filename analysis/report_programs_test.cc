@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <set>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -22,6 +23,8 @@ namespace qsweep {
 namespace {
 
 namespace fs = std::filesystem;
+using ::testing::AllOf;
+using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -90,6 +93,45 @@ TEST_F(ReportProgramsTest, FiguresInAllFormatsAndSizes) {
     }
   }
   EXPECT_THAT(Text("report.html"), Not(HasSubstr("<script")));
+}
+
+TEST(PaletteTest, EveryLabelHasALookOfItsOwn) {
+  const std::vector<std::string> labels = {"none",  "int8",    "nf4",    "nf4+dq",
+                                           "fp4",   "fp4+dq",  "nf4_ln", "int8+dyn",
+                                           "mixed", "auto-5b", "mine"};
+  Palette palette, other;
+  std::set<std::string> colors, styles;
+  for (const std::string& label : labels) {
+    colors.insert(palette.ColorOf(label));
+    styles.insert(palette.StyleOf(label));
+  }
+  EXPECT_EQ(colors.size(), labels.size());
+  EXPECT_EQ(styles.size(), labels.size());
+  for (int i = 0; i < 30; ++i) styles.insert(palette.StyleOf(absl::StrCat("mine ", i)));
+  EXPECT_EQ(styles.size(), labels.size() + 30);
+  // The usual ones look the same in every report, and each the same throughout one.
+  EXPECT_EQ(palette.StyleOf("nf4"), other.StyleOf("nf4"));
+  EXPECT_EQ(palette.StyleOf("mixed"), palette.StyleOf("mixed"));
+}
+
+// int8 becomes one mixture and nf4+dq another.
+TEST_F(ReportProgramsTest, TwoMixturesAreToldApartInFigures) {
+  if (Program("gnuplot").empty()) GTEST_SKIP() << "gnuplot is not installed";
+  testing::TestSweep test = testing::MakeSweep({8}, 2, 20);
+  for (RunRecord& record : test.records) {
+    v1::Quantization& quantization = *record.detail.mutable_spec()->mutable_quantization();
+    if (quantization.bits() != 8 && !quantization.double_quant()) continue;
+    quantization.add_overrides(quantization.bits() == 8 ? "fc1=nf4" : "fc2=int8");
+  }
+  ASSERT_TRUE(Write(test).ok());
+  const std::string literature = Text("figures/literature.gp");
+  EXPECT_THAT(literature, ContainsRegex("ours, mixed .bits=8.*overrides=.fc1=nf4"));
+  EXPECT_THAT(literature, ContainsRegex("ours, mixed .bits=4.*overrides=.fc2=int8"));
+  // Each with one colour, the same in curves and bars.
+  const std::string curves = Text("figures/convergence.gp");
+  EXPECT_THAT(curves, ContainsRegex("#56B4E9' pt 6 title 'mixed bits=8"));
+  EXPECT_THAT(curves, ContainsRegex("#882255' pt 4 title 'mixed bits=4"));
+  EXPECT_THAT(Text("figures/throughput.gp"), AllOf(HasSubstr("0x56B4E9"), HasSubstr("0x882255")));
 }
 
 TEST_F(ReportProgramsTest, GnuplotsErrorIsTold) {

@@ -27,7 +27,7 @@ void AppendOnce(const std::string& text, std::vector<std::string>* list) {
 // ---- Pareto
 
 std::string ParetoPanel(const Analysis& analysis, const v1::ParetoFront& front, size_t number,
-                        std::string* data) {
+                        Palette* palette, std::string* data) {
   std::map<std::string, const v1::GroupSummary*> by_label;
   for (const Group& group : analysis.groups) by_label[group.summary.label()] = &group.summary;
   std::vector<std::string> quantizations;
@@ -56,7 +56,7 @@ std::string ParetoPanel(const Analysis& analysis, const v1::ParetoFront& front, 
     const std::string block = absl::StrCat(name, "_", i);
     absl::StrAppend(data, block, " << EOD\n", rows[quantizations[i]], "EOD\n");
     plots.push_back(absl::StrCat(block, " using 1:2:3:4 with yerrorbars lw 0.8 ps 0.55 ",
-                                 StyleOf(quantizations[i]), " title ",
+                                 palette->StyleOf(quantizations[i]), " title ",
                                  GnuplotText(quantizations[i])));
   }
   return absl::StrCat(
@@ -101,17 +101,10 @@ std::string BandRows(const Analysis& analysis, const Group& group, Series RunFac
   return rows;
 }
 
-std::string GroupKey(const Family& family, const Group& group) {
-  const auto same = std::count_if(family.groups.begin(), family.groups.end(), [&](const Group* g) {
-    return g->summary.quantization() == group.summary.quantization();
-  });
-  return same > 1 ? group.summary.label() : group.summary.quantization();
-}
-
 // Empty if no run of the family has such a series.
 std::string BandPanel(const Analysis& analysis, const Family& family, Series RunFacts::*series,
                       double scale, bool by_epoch, const std::string& block,
-                      const std::string& settings, std::string* data) {
+                      const std::string& settings, Palette* palette, std::string* data) {
   std::vector<std::string> bands, lines;
   Extent x, y;
   for (size_t g = 0; g < family.groups.size() && g < 8; ++g) {
@@ -120,17 +113,17 @@ std::string BandPanel(const Analysis& analysis, const Family& family, Series Run
     if (rows.empty()) continue;
     const std::string name = absl::StrCat(block, "_", g);
     absl::StrAppend(data, name, " << EOD\n", rows, "EOD\n");
-    const std::string color = ColorOf(group.summary.quantization());
+    const std::string key = KeyOf(family, group), color = palette->ColorOf(key);
     if (group.summary.top1().n() > 1) {
       bands.push_back(absl::StrCat(
           name, " using 1:3:4 with filledcurves fs transparent solid 0.15 noborder lc rgb '", color,
           "' notitle"));
     }
     const bool few = std::count(rows.begin(), rows.end(), '\n') <= 20;
-    lines.push_back(absl::StrCat(
-        name, " using 1:2 with ", few ? "linespoints ps 0.4" : "lines", " lw 1.2 ",
-        few ? StyleOf(group.summary.quantization()) : absl::StrCat("lc rgb '", color, "'"),
-        " title ", GnuplotText(GroupKey(family, group))));
+    lines.push_back(absl::StrCat(name, " using 1:2 with ", few ? "linespoints ps 0.4" : "lines",
+                                 " lw 1.2 ",
+                                 few ? palette->StyleOf(key) : absl::StrCat("lc rgb '", color, "'"),
+                                 " title ", GnuplotText(key)));
   }
   if (lines.empty()) return "";
   bands.insert(bands.end(), lines.begin(), lines.end());
@@ -178,17 +171,88 @@ std::vector<ForestRow> ForestRows(const Analysis& analysis) {
   return rows;
 }
 
+// Rows at y = 1, 2, ... from above, around the line of no difference.
+void AddForest(const char* xlabel, size_t rows, const Extent& x,
+               const std::vector<std::string>& plots, Figure* figure) {
+  figure->panels.push_back(absl::StrCat(
+      "unset title\nset xlabel '", xlabel, "'\nunset ylabel\nset yrange [", rows,
+      ".7:0.3]\nset autoscale x\nset offsets graph 0.03, graph 0.03, 0, 0\n", x.Tics("x"),
+      "set grid xtics noytics lw 0.4 lc rgb '#dddddd'\n"
+      "set arrow 1 from 0, graph 0 to 0, graph 1 nohead lw 0.8 lc rgb '#404040'\nplot ",
+      absl::StrJoin(plots, ", "), "\n"));
+  figure->panel_height_in = 1.0 + 0.17 * static_cast<double>(rows);
+}
+
+// ---- published results
+
+// Of the score, relative to the unquantized base's.
+struct Change {
+  std::string label;
+  double percent;
+};
+
+// Mean best top-1 of the unquantized groups of the effect's setting; 0: there is none.
+double UnquantizedTop1(const Analysis& analysis, const v1::QuantizationEffect& effect) {
+  double sum = 0;
+  int groups = 0;
+  for (const v1::GroupSummary& g : analysis.summary.groups()) {
+    if (g.model() != effect.model() || g.dataset() != effect.dataset() ||
+        g.quantization() != "none" || g.top1().n() == 0) {
+      continue;
+    }
+    sum += g.top1().mean();
+    ++groups;
+  }
+  return groups > 0 ? sum / groups : 0;
+}
+
+std::vector<Change> MeasuredChanges(const Analysis& analysis) {
+  const auto& effects = analysis.details.effects();
+  const bool one_setting = std::all_of(effects.begin(), effects.end(), [&](const auto& e) {
+    return e.model() == effects[0].model() && e.dataset() == effects[0].dataset();
+  });
+  std::vector<Change> changes;
+  for (const v1::QuantizationEffect& effect : effects) {
+    const double base = UnquantizedTop1(analysis, effect);
+    if (!effect.has_top1_difference() || base == 0 || changes.size() >= kMaxRows / 2) continue;
+    changes.push_back(
+        {absl::StrCat("ours, ", effect.quantization(),
+                      one_setting ? "" : absl::StrCat(": ", effect.model(), ", ", effect.dataset()),
+                      effect.differs().empty()
+                          ? ""
+                          : absl::StrCat(" (", WithoutSection(effect.differs()), ")")),
+         100 * effect.top1_difference() / base});
+  }
+  return changes;
+}
+
+std::vector<Change> PublishedChanges(const Analysis& analysis) {
+  std::vector<Change> changes;
+  for (const v1::LiteratureFigure& l : analysis.details.literature()) {
+    const auto base = std::find_if(l.values().begin(), l.values().end(),
+                                   [](const auto& v) { return v.method() == "LoRA BF16"; });
+    if (base == l.values().end()) continue;
+    for (const v1::LiteratureValue& value : l.values()) {
+      if (!absl::StartsWith(value.method(), "QLoRA")) continue;
+      changes.push_back({absl::StrCat(value.method(), ": ", l.what()),
+                         100 * (value.value() / base->value() - 1)});
+    }
+  }
+  return changes;
+}
+
 }  // namespace
 
 Figure ParetoFigure(const Analysis& analysis) {
   Figure figure{.name = "pareto", .title = "Memory against accuracy"};
+  Palette palette = PaletteOf(analysis);
   size_t shown = 0;
   const size_t all = static_cast<size_t>(analysis.details.pareto_size());
   // Weights and peak of one model and dataset side by side.
   for (size_t i = 0; i < all / 2 && shown < kMaxPanels; ++i) {
     for (const size_t at : {i, all / 2 + i}) {
-      figure.panels.push_back(
-          ParetoPanel(analysis, analysis.details.pareto(static_cast<int>(at)), at, &figure.data));
+      figure.panels.push_back(ParetoPanel(analysis, analysis.details.pareto(static_cast<int>(at)),
+                                          at, &palette, &figure.data));
       ++shown;
     }
   }
@@ -207,13 +271,14 @@ Figure DifferenceFigure(const Analysis& analysis) {
   const std::vector<ForestRow> rows = ForestRows(analysis);
   const size_t shown = std::min(rows.size(), kMaxRows);
   if (shown == 0) return figure;
+  Palette palette = PaletteOf(analysis);
   std::vector<std::string> quantizations;
   std::map<std::string, std::string> data;
   std::string margins;
   Extent x;
   for (size_t i = 0; i < shown; ++i) {
     const ForestRow& row = rows[rows.size() - shown + i];  // the pooled ones are last
-    const size_t y = shown - i;
+    const size_t y = i + 1;
     AppendOnce(row.quantization, &quantizations);
     const v1::Statistic& d = row.comparison->result().difference();
     for (const double value : {d.mean(), d.ci_low(), d.ci_high(), -row.comparison->margin(), 0.0}) {
@@ -232,16 +297,10 @@ Figure DifferenceFigure(const Analysis& analysis) {
     const std::string block = absl::StrCat("$difference", i);
     absl::StrAppend(&figure.data, block, " << EOD\n", data[quantizations[i]], "EOD\n");
     plots.push_back(absl::StrCat(block, " using 1:4:2:3:ytic(5) with xerrorbars lw 1 ps 0.6 ",
-                                 StyleOf(quantizations[i]), " title ",
+                                 palette.StyleOf(quantizations[i]), " title ",
                                  GnuplotText(quantizations[i])));
   }
-  figure.panels.push_back(absl::StrCat(
-      "unset title\nset xlabel 'difference in best top-1 (points)'\nunset ylabel\nset yrange [0.3:",
-      shown, ".7]\nset autoscale x\nset offsets graph 0.03, graph 0.03, 0, 0\n", x.Tics("x"),
-      "set grid xtics noytics lw 0.4 lc rgb '#dddddd'\n"
-      "set arrow 1 from 0, graph 0 to 0, graph 1 nohead lw 0.8 lc rgb '#404040'\nplot ",
-      absl::StrJoin(plots, ", "), "\n"));
-  figure.panel_height_in = 1.0 + 0.17 * static_cast<double>(shown);
+  AddForest("difference in best top-1 (points)", shown, x, plots, &figure);
   figure.caption = absl::StrCat(
       "Best top-1 of quantized minus unquantized runs, paired by everything else. Bars: 95 % "
       "t-intervals over the "
@@ -253,16 +312,18 @@ Figure DifferenceFigure(const Analysis& analysis) {
 
 Figure ConvergenceFigure(const Analysis& analysis) {
   Figure figure{.name = "convergence", .title = "Convergence"};
+  Palette palette = PaletteOf(analysis);
   const std::vector<Family> families = Families(analysis);
   size_t shown = 0;
   for (size_t f = 0; f < families.size() && shown < kMaxPanels; ++f) {
     const std::string loss = BandPanel(
         analysis, families[f], &RunFacts::loss, 1, false, absl::StrCat("$loss", f),
         "set xlabel 'optimizer step'\nset ylabel 'training loss'\nset offsets 0, 0, 0, 0\n",
-        &figure.data);
-    const std::string top1 = BandPanel(
-        analysis, families[f], &RunFacts::top1, 100, true, absl::StrCat("$top1_", f),
-        "set xlabel 'epoch'\nset ylabel 'top-1 (%)'\nset offsets 0.1, 0.1, 0, 0\n", &figure.data);
+        &palette, &figure.data);
+    const std::string top1 =
+        BandPanel(analysis, families[f], &RunFacts::top1, 100, true, absl::StrCat("$top1_", f),
+                  "set xlabel 'epoch'\nset ylabel 'top-1 (%)'\nset offsets 0.1, 0.1, 0, 0\n",
+                  &palette, &figure.data);
     for (const std::string& panel : {loss, top1}) {
       if (panel.empty()) continue;
       figure.panels.push_back(panel);
@@ -279,13 +340,14 @@ Figure ConvergenceFigure(const Analysis& analysis) {
 
 Figure GradientFigure(const Analysis& analysis) {
   Figure figure{.name = "gradients", .title = "Gradient norms"};
+  Palette palette = PaletteOf(analysis);
   const std::vector<Family> families = Families(analysis);
   for (size_t f = 0; f < families.size() && figure.panels.size() < kMaxPanels; ++f) {
     std::string panel = BandPanel(analysis, families[f], &RunFacts::gradient_norm, 1, false,
                                   absl::StrCat("$gradient", f),
                                   "set xlabel 'optimizer step'\nset ylabel 'gradient norm'\nset "
                                   "logscale y\nset ytics autofreq\n",
-                                  &figure.data);
+                                  &palette, &figure.data);
     if (!panel.empty()) figure.panels.push_back(std::move(panel));
   }
   figure.caption = absl::StrCat(
@@ -298,60 +360,26 @@ Figure GradientFigure(const Analysis& analysis) {
 
 Figure LiteratureComparison(const Analysis& analysis) {
   Figure figure{.name = "literature", .title = "Against published results", .columns = 1};
-  std::string published, ours;
-  size_t rows = 0;
+  const std::vector<Change> measured = MeasuredChanges(analysis),
+                            published = PublishedChanges(analysis);
+  if (measured.empty()) return figure;
+  size_t row = 0;
   Extent x;
-  const auto add = [&](double change, const std::string& label, std::string* data) {
-    x.Add(change);
-    absl::StrAppend(data, DataNumber(change), " ", ++rows, " ", DataText(label), "\n");
-  };
-  const auto& effects = analysis.details.effects();
-  const bool one_setting = std::all_of(effects.begin(), effects.end(), [&](const auto& e) {
-    return e.model() == effects[0].model() && e.dataset() == effects[0].dataset();
-  });
-  for (const v1::QuantizationEffect& effect : effects) {
-    if (!effect.has_top1_difference() || rows >= kMaxRows / 2) continue;
-    double base = 0;
-    int groups = 0;
-    for (const v1::GroupSummary& g : analysis.summary.groups()) {
-      if (g.model() != effect.model() || g.dataset() != effect.dataset() ||
-          g.quantization() != "none" || g.top1().n() == 0) {
-        continue;
-      }
-      base += g.top1().mean();
-      ++groups;
+  for (const auto* changes : {&measured, &published}) {
+    absl::StrAppend(&figure.data, changes == &measured ? "$ours" : "$published", " << EOD\n");
+    for (const Change& change : *changes) {
+      x.Add(change.percent);
+      absl::StrAppend(&figure.data, DataNumber(change.percent), " ", ++row, " ",
+                      DataText(change.label), "\n");
     }
-    if (base > 0) {
-      add(100 * effect.top1_difference() / (base / groups),
-          absl::StrCat(
-              "ours, ", effect.quantization(),
-              one_setting ? "" : absl::StrCat(": ", effect.model(), ", ", effect.dataset())),
-          &ours);
-    }
+    absl::StrAppend(&figure.data, "EOD\n");
   }
-  if (rows == 0) return figure;
-  for (const v1::LiteratureFigure& l : analysis.details.literature()) {
-    const auto base = std::find_if(l.values().begin(), l.values().end(),
-                                   [](const auto& v) { return v.method() == "LoRA BF16"; });
-    if (base == l.values().end()) continue;
-    for (const v1::LiteratureValue& value : l.values()) {
-      if (!absl::StartsWith(value.method(), "QLoRA")) continue;
-      add(100 * (value.value() / base->value() - 1), absl::StrCat(value.method(), ": ", l.what()),
-          &published);
-    }
-  }
-  figure.data =
-      absl::StrCat("$ours << EOD\n", ours, "EOD\n$published << EOD\n", published, "EOD\n");
-  figure.panels.push_back(absl::StrCat(
-      "unset title\nset xlabel 'relative change of the score (%)'\nunset ylabel\n"
-      "set yrange [",
-      rows, ".7:0.3]\nset autoscale x\nset offsets graph 0.05, graph 0.05, 0, 0\n", x.Tics("x"),
-      "set grid xtics noytics lw 0.4 lc rgb '#dddddd'\n"
-      "set arrow 1 from 0, graph 0 to 0, graph 1 nohead lw 0.8 lc rgb '#404040'\n"
-      "plot $ours using 1:2:ytic(3) with points pt 7 ps 0.7 lc rgb '#D55E00' title 'measured "
-      "here', "
-      "$published using 1:2:ytic(3) with points pt 6 ps 0.7 lc rgb '#0072B2' title 'published'\n"));
-  figure.panel_height_in = 1.0 + 0.17 * static_cast<double>(rows);
+  AddForest("relative change of the score (%)", row, x,
+            {"$ours using 1:2:ytic(3) with points pt 7 ps 0.7 lc rgb '#D55E00' "
+             "title 'measured here'",
+             "$published using 1:2:ytic(3) with points pt 6 ps 0.7 lc rgb '#0072B2' "
+             "title 'published'"},
+            &figure);
   figure.caption =
       "Relative change of the score when LoRA's base is quantized, here and in QLoRA (arXiv "
       "2305.14314, tables 3 and 4). "

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <iterator>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -70,6 +71,12 @@ std::string Draw(const Figure& figure, absl::string_view suffix, double width, i
   return script;
 }
 
+std::string ScriptOf(const Figure& figure) {
+  return absl::StrCat("# ", absl::StrReplaceAll(figure.caption, {{"\n", " "}}), "\n", kStyle,
+                      figure.data, Draw(figure, "", kPageWidth, figure.columns),
+                      Draw(figure, "-single", kColumnWidth, 1));
+}
+
 }  // namespace
 
 std::string GnuplotText(absl::string_view text) {
@@ -111,32 +118,24 @@ std::string Extent::Tics(absl::string_view axis, double least_step) const {
   return absl::StrFormat("set %stics %.9g\n", axis, std::max(step, least_step));
 }
 
-std::string ColorOf(absl::string_view quantization) {
-  if (quantization == "none") return "#000000";
-  if (quantization == "int8") return "#0072B2";
-  if (quantization == "nf4") return "#E69F00";
-  if (quantization == "nf4+dq") return "#D55E00";
-  if (quantization == "fp4") return "#009E73";
-  return "#CC79A7";
+const Palette::Look& Palette::LookOf(const std::string& label) {
+  // The last two of Okabe and Ito's that are seen on white, then Tol's muted ones; open points.
+  static constexpr const char* kColors[] = {"#CC79A7", "#56B4E9", "#882255", "#999933",
+                                            "#332288", "#44AA99", "#8C6D46"};
+  static constexpr int kPoints[] = {15, 6, 4, 8, 10, 12, 14};
+  constexpr size_t kCount = std::size(kColors);
+  const auto [it, added] = looks_.try_emplace(label);
+  if (added) {
+    // After all colours each comes again with another point.
+    it->second = {kColors[others_ % kCount], kPoints[(others_ + others_ / kCount) % kCount]};
+    ++others_;
+  }
+  return it->second;
 }
 
-int PointOf(absl::string_view quantization) {
-  if (quantization == "none") return 7;     // disc
-  if (quantization == "int8") return 5;     // square
-  if (quantization == "nf4") return 9;      // triangle
-  if (quantization == "nf4+dq") return 11;  // triangle, point down
-  if (quantization == "fp4") return 13;     // diamond
-  return 15;
-}
-
-std::string StyleOf(absl::string_view quantization) {
-  return absl::StrCat("lc rgb '", ColorOf(quantization), "' pt ", PointOf(quantization));
-}
-
-std::string ScriptOf(const Figure& figure) {
-  return absl::StrCat("# ", absl::StrReplaceAll(figure.caption, {{"\n", " "}}), "\n", kStyle,
-                      figure.data, Draw(figure, "", kPageWidth, figure.columns),
-                      Draw(figure, "-single", kColumnWidth, 1));
+std::string Palette::StyleOf(const std::string& label) {
+  const Look& look = LookOf(label);
+  return absl::StrCat("lc rgb '", look.color, "' pt ", look.point);
 }
 
 absl::StatusOr<std::string> FindGnuplot() {

@@ -2,6 +2,8 @@
 #ifndef QSWEEP_ANALYSIS_FIGURES_FIGURE_H_
 #define QSWEEP_ANALYSIS_FIGURES_FIGURE_H_
 
+#include <cstddef>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -43,20 +45,36 @@ class Extent {
   bool any_ = false;
 };
 
-// Colour (Okabe and Ito's palette, told apart by the colour-blind too) and point of a quantization.
-std::string ColorOf(absl::string_view quantization);
-int PointOf(absl::string_view quantization);
-// "lc rgb '#0072B2' pt 7 dt 1".
-std::string StyleOf(absl::string_view quantization);
+// How the curves, points and bars of each label look: the usual quantizations always in the same
+// way, any other in a way that no label before it has.
+class Palette {
+ public:
+  std::string ColorOf(const std::string& label) { return LookOf(label).color; }
+  // "lc rgb '#0072B2' pt 5".
+  std::string StyleOf(const std::string& label);
 
-// The script that draws `figure` into NAME.EXT and NAME-single.EXT, EXT being pdf, svg and png:
-// page width (6.9 in) and column width (3.35 in), 8 point type.
-std::string ScriptOf(const Figure& figure);
+ private:
+  struct Look {
+    const char* color;
+    int point;
+  };
+  const Look& LookOf(const std::string& label);
+
+  // Okabe and Ito's colours, told apart by the colour-blind too; gnuplot's filled points: disc,
+  // square, triangles, diamond.
+  std::map<std::string, Look> looks_ = {{"none", {"#000000", 7}},
+                                        {"int8", {"#0072B2", 5}},
+                                        {"nf4", {"#E69F00", 9}},
+                                        {"nf4+dq", {"#D55E00", 11}},
+                                        {"fp4", {"#009E73", 13}}};
+  size_t others_ = 0;
+};
 
 // FailedPrecondition, with the remedy, if there is no gnuplot.
 absl::StatusOr<std::string> FindGnuplot();
 
-// figures/NAME.gp and what it draws, for each.
+// figures/NAME.gp and what it draws, for each: NAME.EXT and NAME-single.EXT, EXT being pdf, svg and
+// png, at page width (6.9 in) and column width (3.35 in), 8 point type.
 absl::Status RenderFigures(const std::string& gnuplot, const std::vector<Figure>& figures,
                            OutputDirectory& out);
 

@@ -4,6 +4,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 
 namespace qsweep {
 namespace {
@@ -27,6 +28,23 @@ std::vector<Family> Families(const Analysis& analysis) {
     families[it->second].groups.push_back(&group);
   }
   return families;
+}
+
+std::string KeyOf(const Family& family, const Group& group) {
+  const auto same = std::count_if(family.groups.begin(), family.groups.end(), [&](const Group* g) {
+    return g->summary.quantization() == group.summary.quantization();
+  });
+  return same > 1 ? WithoutSection(group.summary.label()) : group.summary.quantization();
+}
+
+Palette PaletteOf(const Analysis& analysis) {
+  Palette palette;
+  for (const Group& group : analysis.groups) (void)palette.ColorOf(group.summary.quantization());
+  return palette;
+}
+
+std::string WithoutSection(const std::string& text) {
+  return absl::StrReplaceAll(text, {{"quantization.", ""}});
 }
 
 std::string LeftOut(size_t shown, size_t all) {

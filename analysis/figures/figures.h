@@ -35,6 +35,15 @@ struct Family {
   std::vector<const Group*> groups;
 };
 std::vector<Family> Families(const Analysis& analysis);
+// What tells the group from the family's others: its quantization, or the whole label where another
+// group's is called the same.
+std::string KeyOf(const Family& family, const Group& group);
+
+// quantization.bits=4 is bits=4: among quantizations a figure has no room for more.
+std::string WithoutSection(const std::string& text);
+
+// With the quantizations of all groups, so that they look the same in all figures.
+Palette PaletteOf(const Analysis& analysis);
 
 // " (the first 6 of 9 are shown)", or nothing.
 std::string LeftOut(size_t shown, size_t all);

@@ -196,6 +196,7 @@ Figure MemoryFigure(const Analysis& analysis) {
 
 Figure ThroughputFigure(const Analysis& analysis) {
   Figure figure{.name = "throughput", .title = "Training speed"};
+  Palette palette = PaletteOf(analysis);
   const std::vector<Family> families = Families(analysis);
   const size_t shown = std::min(families.size(), kMaxPanels);
   for (size_t f = 0; f < shown; ++f) {
@@ -213,10 +214,11 @@ Figure ThroughputFigure(const Analysis& analysis) {
         first = false;
         rates.Add(rate);
       }
+      // Under a bar is no room for more; its colour is that of the group's curves.
       absl::StrAppend(&rows, DataText(group->summary.quantization()), " ",
                       DataNumber(group->summary.images_per_s()), " ", DataNumber(least), " ",
-                      DataNumber(greatest), " ", "0x",
-                      ColorOf(group->summary.quantization()).substr(1), "\n");
+                      DataNumber(greatest), " 0x",
+                      palette.ColorOf(KeyOf(families[f], *group)).substr(1), "\n");
     }
     const std::string block = absl::StrCat("$throughput", f);
     absl::StrAppend(&figure.data, block, " << EOD\n", rows, "EOD\n");
