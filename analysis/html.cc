@@ -10,6 +10,7 @@
 #include "absl/strings/str_replace.h"
 #include "analysis/escape.h"
 #include "analysis/findings.h"
+#include "common/state_names.h"
 
 namespace qsweep {
 namespace {
@@ -231,7 +232,7 @@ std::string SensitivityFacts(const v1::RunResult& result) {
 }
 
 std::string RunBlock(const RunFacts& run) {
-  const std::string state = StateText(run.run.state());
+  const std::string state = StateName(run.run.state());
   std::string out = absl::StrCat("<details><summary>", HtmlText(run.run.name()), " — ");
   if (!run.result.has_value()) {
     return absl::StrCat(out, "<span class=\"", state, "\">", state, "</span></summary><dl>",

@@ -15,6 +15,7 @@
 #include "analysis/literature.h"
 #include "analysis/pareto.h"
 #include "common/file.h"
+#include "common/state_names.h"
 #include "common/status.h"
 #include "common/version.h"
 
@@ -83,8 +84,8 @@ void FillSummary(Analysis* analysis) {
     v1::RunFailure& missing = *summary.add_missing();
     missing.set_run(run.run.name());
     missing.set_error(run.run.error().empty()
-                          ? StateText(run.run.state())
-                          : absl::StrCat(StateText(run.run.state()), ": ", run.run.error()));
+                          ? StateName(run.run.state())
+                          : absl::StrCat(StateName(run.run.state()), ": ", run.run.error()));
   }
   for (const Group& group : analysis->groups) *summary.add_groups() = group.summary;
   CopyAll(CompareWithUnquantized(analysis->runs, analysis->twins, Pooling::kOverAdapters),

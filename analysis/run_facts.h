@@ -43,10 +43,6 @@ std::string SeedlessKey(const v1::ExperimentSpec& spec);
 // the key.
 std::string TwinKey(const v1::ExperimentSpec& spec);
 
-// RUN_STATE_LOST_CONTACT is "lost contact".
-std::string StateText(v1::RunState state);
-std::string BlameText(v1::Blame blame);
-
 }  // namespace qsweep
 
 #endif  // QSWEEP_ANALYSIS_RUN_FACTS_H_

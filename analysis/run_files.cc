@@ -9,6 +9,7 @@
 #include "absl/strings/strip.h"
 #include "absl/time/time.h"
 #include "common/spec/pairs.h"
+#include "common/state_names.h"
 
 namespace qsweep {
 namespace {
@@ -264,8 +265,8 @@ v1::ErrorFile MakeErrorFile(const v1::RunDetail& detail) {
   v1::ErrorFile file;
   file.set_run(run.name());
   file.set_run_id(run.id());
-  file.set_state(StateText(run.state()));
-  if (run.blame() != v1::BLAME_UNSPECIFIED) file.set_blame(BlameText(run.blame()));
+  file.set_state(StateName(run.state()));
+  if (run.blame() != v1::BLAME_UNSPECIFIED) file.set_blame(BlameName(run.blame()));
   file.set_error(run.error());
   file.set_step(run.step());
   file.set_total_steps(run.total_steps());

@@ -1,7 +1,6 @@
 #include "analysis/summary.h"
 
 #include <algorithm>
-#include <functional>
 #include <map>
 #include <set>
 #include <utility>
@@ -67,20 +66,13 @@ v1::GroupSummary Summarize(const Group& group, const std::vector<RunFacts>& runs
 
 // What varies among the groups, so that no two have the same label.
 void LabelGroups(std::vector<Group>* groups) {
-  using Text = std::function<std::string(const v1::GroupSummary&)>;
-  const Text traits[] = {
-      [](const auto& g) { return g.model(); },
-      [](const auto& g) { return g.dataset(); },
-      [](const auto& g) { return g.method(); },
-      [](const auto& g) { return g.rank() > 0 ? absl::StrCat("r", g.rank()) : ""; },
-  };
   std::vector<std::vector<std::string>> parts(groups->size());
-  for (const Text& trait : traits) {
+  for (const GroupTrait& trait : GroupTraits()) {
     const bool varies = std::any_of(groups->begin(), groups->end(), [&](const Group& group) {
-      return trait(group.summary) != trait(groups->front().summary);
+      return trait.text(group.summary) != trait.text(groups->front().summary);
     });
     for (size_t i = 0; varies && i < groups->size(); ++i) {
-      const std::string text = trait((*groups)[i].summary);
+      const std::string text = trait.text((*groups)[i].summary);
       if (!text.empty()) parts[i].push_back(text);
     }
   }

@@ -21,6 +21,13 @@ struct Group {
 // In the order of their first runs.
 std::vector<Group> GroupBySeed(const std::vector<RunFacts>& runs);
 
+// What a group is, and may share with the others: model, dataset, method and, with LoRA, rank.
+struct GroupTrait {
+  const char* title;
+  std::string (*text)(const v1::GroupSummary&);
+};
+const std::vector<GroupTrait>& GroupTraits();
+
 // path=value of what tells each spec from the others and has no column of its own in tables;
 // "" for none.
 std::vector<std::string> Differences(const std::vector<v1::ExperimentSpec>& specs);

@@ -9,22 +9,16 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
+#include "common/utf8.h"
 
 namespace qsweep::qctl {
 namespace {
-
-bool IsContinuation(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
 
 // The first `n` code points.
 absl::string_view Head(absl::string_view text, size_t n) {
   size_t at = 0;
   while (at < text.size() && (IsContinuation(text[at]) || n-- > 0)) ++at;
   return text.substr(0, at);
-}
-
-// Names of enumerators: RUN_STATE_PENDING is "pending".
-std::string EnumName(absl::string_view name, absl::string_view prefix) {
-  return absl::StrReplaceAll(absl::AsciiStrToLower(name.substr(prefix.size())), {{"_", " "}});
 }
 
 }  // namespace
@@ -87,16 +81,6 @@ std::string FormatSpan(int64_t from_us, int64_t to_us, int64_t now_us) {
 
 std::string Plural(int64_t n, absl::string_view noun) {
   return absl::StrCat(FormatCount(n), " ", noun, n == 1 ? "" : "s");
-}
-
-std::string StateName(v1::RunState state) {
-  if (!v1::RunState_IsValid(state)) return absl::StrCat("state ", static_cast<int>(state));
-  return EnumName(v1::RunState_Name(state), "RUN_STATE_");
-}
-
-std::string BlameName(v1::Blame blame) {
-  if (!v1::Blame_IsValid(blame)) return absl::StrCat("blame ", static_cast<int>(blame));
-  return EnumName(v1::Blame_Name(blame), "BLAME_");
 }
 
 v1::RunState SweepState(const v1::Sweep& sweep) {

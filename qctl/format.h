@@ -8,6 +8,7 @@
 
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "common/state_names.h"
 #include "qsweep/v1/sweep.pb.h"
 
 namespace qsweep::qctl {
@@ -26,12 +27,10 @@ std::string FormatSpan(int64_t from_us, int64_t to_us, int64_t now_us);
 // "1 run", "12 runs".
 std::string Plural(int64_t n, absl::string_view noun);
 
-std::string StateName(v1::RunState state);  // pending, running, succeeded, ...
 // Of a whole sweep: pending, running, succeeded, failed (some runs did), cancelled.
 v1::RunState SweepState(const v1::Sweep& sweep);
 int TotalRuns(const v1::Sweep& sweep);
 int EndedRuns(const v1::Sweep& sweep);
-std::string BlameName(v1::Blame blame);  // config, resources, machine, control plane
 
 // Text from elsewhere made safe for a terminal: control characters, line breaks too, become spaces,
 // and spaces at its end go.

@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "analysis/summary.h"
 #include "qctl/format.h"
 #include "qctl/table.h"
 
@@ -16,22 +16,6 @@ namespace qsweep::qctl {
 namespace {
 
 constexpr int kFailuresShown = 20;
-
-// What a group is, and may share with all others.
-struct Trait {
-  std::string title;
-  std::function<std::string(const v1::GroupSummary&)> text;
-};
-
-const std::vector<Trait>& Traits() {
-  static const auto& traits = *new std::vector<Trait>{
-      {"model", [](const auto& g) { return g.model(); }},
-      {"dataset", [](const auto& g) { return g.dataset(); }},
-      {"method", [](const auto& g) { return g.method(); }},
-      {"rank", [](const auto& g) { return g.rank() > 0 ? absl::StrCat("r", g.rank()) : ""; }},
-  };
-  return traits;
-}
 
 std::string MeanAndDeviation(const v1::Statistic& statistic, const Style& style) {
   const std::string mean = absl::StrFormat("%.2f", statistic.mean() * 100);
@@ -49,9 +33,9 @@ std::string Saved(double fraction, const Style& style) {
 std::string GroupTable(const v1::SweepSummary& summary, const Style& style, size_t width) {
   using Align = Table::Align;
   std::vector<Table::Column> columns;
-  std::vector<const Trait*> varying;
+  std::vector<const GroupTrait*> varying;
   std::vector<std::string> shared;
-  for (const Trait& trait : Traits()) {
+  for (const GroupTrait& trait : GroupTraits()) {
     const std::string first = trait.text(summary.groups(0));
     const bool same = std::all_of(summary.groups().begin(), summary.groups().end(),
                                   [&](const auto& group) { return trait.text(group) == first; });
@@ -71,7 +55,7 @@ std::string GroupTable(const v1::SweepSummary& summary, const Style& style, size
   Table table(columns);
   for (const v1::GroupSummary& group : summary.groups()) {
     std::vector<Cell> row;
-    for (const Trait* trait : varying) row.emplace_back(trait->text(group));
+    for (const GroupTrait* trait : varying) row.emplace_back(trait->text(group));
     row.emplace_back(group.quantization());
     row.emplace_back(group.differs());
     row.emplace_back(absl::StrCat(group.top1().n()));

@@ -1,7 +1,11 @@
 #ifndef QSWEEP_SCHEDULER_TEXT_H_
 #define QSWEEP_SCHEDULER_TEXT_H_
 
+#include <algorithm>
+
+#include "absl/strings/ascii.h"
 #include "absl/strings/string_view.h"
+#include "common/utf8.h"
 
 namespace qsweep {
 
@@ -13,18 +17,16 @@ inline bool HasControl(absl::string_view text) {
 
 // The beginning or the end of a UTF-8 text, at most `limit` bytes of it, no character cut in two (a
 // message with half a character could not be read by anyone).
-inline bool IsCharacterStart(char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }
-
 inline absl::string_view Beginning(absl::string_view text, size_t limit) {
   if (text.size() <= limit) return text;
-  while (limit > 0 && !IsCharacterStart(text[limit])) --limit;
+  while (limit > 0 && IsContinuation(text[limit])) --limit;
   return text.substr(0, limit);
 }
 
 inline absl::string_view Ending(absl::string_view text, size_t limit) {
   if (text.size() <= limit) return text;
   size_t begin = text.size() - limit;
-  while (begin < text.size() && !IsCharacterStart(text[begin])) ++begin;
+  while (begin < text.size() && IsContinuation(text[begin])) ++begin;
   return text.substr(begin);
 }
 

@@ -10,6 +10,7 @@
 #include "analysis/json.h"
 #include "common/spec/fields.h"
 #include "common/spec/pairs.h"
+#include "common/state_names.h"
 #include "common/status.h"
 
 namespace qsweep {
@@ -104,7 +105,7 @@ std::vector<Column> RunColumns(const v1::RunDetail& detail) {
   const v1::Run& run = detail.run();
   std::vector<Column> columns = {{"run", run.name()},
                                  {"id", absl::StrCat(run.id())},
-                                 {"state", StateText(run.state())},
+                                 {"state", StateName(run.state())},
                                  {"error", run.error()},
                                  {"quantization", QuantizationLabel(detail.spec().quantization())}};
   for (const SpecField& field : SpecFields()) {

@@ -1,0 +1,16 @@
+// States of runs and whom a failure is blamed on, in words.
+#ifndef QSWEEP_COMMON_STATE_NAMES_H_
+#define QSWEEP_COMMON_STATE_NAMES_H_
+
+#include <string>
+
+#include "qsweep/v1/sweep.pb.h"
+
+namespace qsweep {
+
+std::string StateName(v1::RunState state);  // pending, running, lost contact, succeeded, ...
+std::string BlameName(v1::Blame blame);     // config, resources, machine, control plane
+
+}  // namespace qsweep
+
+#endif  // QSWEEP_COMMON_STATE_NAMES_H_
