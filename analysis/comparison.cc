@@ -33,6 +33,11 @@ struct Pairs {
   std::vector<double> differences;
 };
 
+// The loss of top-1 that the study expects at most.
+double ExpectedLoss(const v1::Quantization& quantization) {
+  return quantization.bits() == 8 && quantization.overrides().empty() ? 0.02 : 0.05;
+}
+
 // Non-inferior if the whole interval lies above -margin, inferior if it lies below.
 void JudgeMargin(const v1::Quantization& quantization, v1::Comparison* comparison) {
   const double margin = ExpectedLoss(quantization);
@@ -60,11 +65,6 @@ void CorrectForFamily(std::vector<v1::Comparison>* comparisons) {
 }
 
 }  // namespace
-
-double ExpectedLoss(const v1::Quantization& quantization) {
-  if (!Quantizes(quantization)) return 0;
-  return quantization.bits() == 8 && quantization.overrides().empty() ? 0.02 : 0.05;
-}
 
 std::vector<std::optional<size_t>> UnquantizedTwins(const std::vector<RunFacts>& runs) {
   absl::flat_hash_map<std::string, size_t> unquantized;

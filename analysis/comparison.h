@@ -20,10 +20,6 @@ enum class Pooling {
   kByAdapter,     // pairs of all seeds together
 };
 
-// The accuracy loss that the study expects at most: 0.02 at 8 bits, 0.05 at 4 (FACTS of the study;
-// a quantization without bits has none).
-double ExpectedLoss(const v1::Quantization& quantization);
-
 // Best top-1 of quantized minus unquantized runs. One comparison for each quantization and whatever
 // else the pairs may not be pooled over, in the order of the runs; quantizations of which no pair
 // is finished are there, without values. Holm's correction is over all comparisons returned.

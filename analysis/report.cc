@@ -109,6 +109,15 @@ void FillDetails(Analysis* analysis) {
   CopyAll(PublishedFigures().figures(), details.mutable_literature());
 }
 
+Analysis Analyze(const v1::Sweep& sweep, std::vector<RunFacts> runs) {
+  Analysis analysis{.sweep = sweep, .runs = std::move(runs)};
+  analysis.twins = UnquantizedTwins(analysis.runs);
+  analysis.groups = GroupBySeed(analysis.runs);
+  FillSummary(&analysis);
+  FillDetails(&analysis);
+  return analysis;
+}
+
 absl::Status WriteQuantizationFiles(const Analysis& analysis, OutputDirectory& out) {
   for (size_t i = 0; i < analysis.runs.size(); ++i) {
     const RunFacts& run = analysis.runs[i];
@@ -135,15 +144,6 @@ absl::Status WritePage(const Analysis& analysis, const std::vector<Figure>& figu
 }
 
 }  // namespace
-
-Analysis Analyze(const v1::Sweep& sweep, std::vector<RunFacts> runs) {
-  Analysis analysis{.sweep = sweep, .runs = std::move(runs)};
-  analysis.twins = UnquantizedTwins(analysis.runs);
-  analysis.groups = GroupBySeed(analysis.runs);
-  FillSummary(&analysis);
-  FillDetails(&analysis);
-  return analysis;
-}
 
 bool IsReported(const std::string& metric) {
   return metric == "loss" || metric == "learning_rate" || metric == "gradient_norm" ||

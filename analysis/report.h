@@ -34,9 +34,6 @@ struct Analysis {
   v1::DetailedAnalysis details;
 };
 
-// Of facts that are all there.
-Analysis Analyze(const v1::Sweep& sweep, std::vector<RunFacts> runs);
-
 // The names of series that a report needs of a run.
 bool IsReported(const std::string& metric);
 
