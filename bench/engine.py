@@ -62,11 +62,12 @@ def run_ours(arguments, directory, name):
     path = os.path.join(directory, name.replace(" ", "-") + ".json")
     with open(path, "w") as f:
         json.dump(OURS[name], f)
+    data = ["--data-root", arguments.data_root] if arguments.data_root else []
     report = run([arguments.qtrain, "bench", "--spec", path, "--threads", str(arguments.threads),
-                  "--steps", str(arguments.steps)])
+                  "--steps", str(arguments.steps)] + data)
     return {"images_per_s": report["images_per_s"], "forward_per_s": report["forward_images_per_s"],
             "training_mb": report["rss_peak_mb"] - report["rss_before_mb"],
-            "micro_batch": int(report["micro_batch"]), "cpu": report["cpu"]}
+            "micro_batch": int(report["micro_batch"]), "data_per_s": report["data_images_per_s"], "cpu": report["cpu"]}
 
 
 def run_peer(arguments, name):
@@ -97,6 +98,8 @@ def summarise(rounds, names):
         if "forward_per_s" in row:
             row["forward_times_training"] = statistics.median(
                 r[name]["forward_per_s"] / r[name]["images_per_s"] for r in rounds)
+            row["data_times_training"] = statistics.median(
+                r[name]["data_per_s"] / r[name]["images_per_s"] for r in rounds)
         rows.append(row)
     return rows
 
@@ -104,7 +107,8 @@ def summarise(rounds, names):
 def print_table(rows):
     columns = [("images_per_s", "images/s", "{:.1f}"), ("times_peer", "x peer", "{:.2f}"),
                ("times_unquantized", "x plain", "{:.2f}"), ("training_mb", "training MB", "{:.0f}"),
-               ("memory_of_peer", "of peer's", "{:.3f}"), ("forward_times_training", "forward x", "{:.2f}")]
+               ("memory_of_peer", "of peer's", "{:.3f}"), ("forward_times_training", "forward x", "{:.2f}"),
+               ("data_times_training", "data x", "{:.1f}")]
     print(f"{'':22}" + "".join(f"{title:>13}" for _, title, _ in columns))
     for row in rows:
         cells = (form.format(row[key]) if key in row else "" for key, _, form in columns)
@@ -115,6 +119,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("--qtrain", default="build/release/bin/qtrain")
     p.add_argument("--peer", help="the baseline script; without it only ours runs")
+    p.add_argument("--data-root", help="time the making of CIFAR-10's images, too, on one thread")
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--steps", type=int, default=7)
     p.add_argument("--rounds", type=int, default=3)

@@ -102,6 +102,21 @@ TEST(TrainingLoader, NarrowImagesAreTheWideOnesRounded) {
   }
 }
 
+TEST(TrainingLoader, ManyDecodersMakeTheSameBatches) {
+  const Dataset dataset = Numbered(30);
+  TrainingLoader one(Spec(7), Mini(), dataset, at::kFloat);
+  at::set_num_threads(16);
+  TrainingLoader four(Spec(7), Mini(), dataset, at::kFloat);
+  at::set_num_threads(1);
+  one.Seek(0);
+  four.Seek(0);
+  for (int step = 0; step < 6; ++step) {
+    const Batch a = one.Next(), b = four.Next();
+    EXPECT_TRUE(a.images.equal(b.images));
+    EXPECT_TRUE(a.labels.equal(b.labels));
+  }
+}
+
 TEST(TrainingLoader, MakesAFewBatchesAheadOnKOther) {
   InstallAllocator();
   const Dataset dataset = Numbered(100);

@@ -24,11 +24,13 @@ inline constexpr int kMaxThreads = 4096;
 struct BenchOptions {
   std::string spec_file;
   std::string weights_file;  // empty: random initialisation
+  std::string data_root;     // empty: the dataset's own images are not timed
   int64_t steps = 10;
   int threads = 0;  // 0: all cores
   int64_t memory_limit_bytes = 0;
 };
-// Times whole optimizer steps on random decoded images and prints JSON of qsweep.v1.BenchReport.
+// Times whole optimizer steps on random decoded images, and one thread that makes images of the
+// dataset's, and prints JSON of qsweep.v1.BenchReport.
 int BenchCommand(const BenchOptions& options);
 
 // Commands on weight files and models. Each adds itself to `program` and, when it is the one that

@@ -70,6 +70,7 @@ void AddBench(Command program, std::function<int()>* work) {
   command.AddOption("--steps", &o->steps, "timed steps").Between(int64_t{1}, int64_t{1000000});
   AddThreadsAndMemory(command, &o->threads, &o->memory_limit_bytes);
   command.AddOption("--weights", &o->weights_file, "safetensors file; default: random");
+  command.AddOption("--data-root", &o->data_root, "time the making of the dataset's images, too");
 }
 
 int Main(int argc, char** argv) {

@@ -4,6 +4,9 @@
 
 #include <cmath>
 
+#include "worker/engine/base/allocator.h"
+#include "worker/engine/train/blame.h"
+
 namespace qsweep::engine {
 namespace {
 
@@ -54,6 +57,28 @@ TEST(EvaluationCountsTest, LossIsTheMeanCrossEntropyAlsoOfLargeLogits) {
   counts.Add(logits, labels);
   const double expected = at::cross_entropy_loss(logits.to(at::kDouble), labels).item<double>();
   EXPECT_NEAR(counts.Result(1).loss(), expected, 1e-9);
+}
+
+TEST(ForBatchesTest, RunningOutOfMemoryHalvesTheBatchAndLosesNoImage) {
+  std::vector<int64_t> seen;
+  int64_t batch = 12;
+  const auto work = [&seen](int64_t begin, int64_t end) {
+    if (end - begin > 3) throw OutOfMemory(8, 0, 7);
+    for (int64_t i = begin; i < end; ++i) seen.push_back(i);
+  };
+  EXPECT_TRUE(ForBatches(
+                  10, &batch, [] { return false; }, work)
+                  .ok());
+  EXPECT_EQ(seen, (std::vector<int64_t>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}));
+  EXPECT_EQ(batch, 3);
+}
+
+TEST(ForBatchesTest, ASingleImageThatDoesNotFitIsTheResourcesFault) {
+  int64_t batch = 4;
+  const absl::Status status = ForBatches(
+      9, &batch, [] { return false; }, [](int64_t, int64_t) { throw OutOfMemory(8, 0, 7); });
+  EXPECT_EQ(BlameOf(status), v1::BLAME_RESOURCES);
+  EXPECT_EQ(batch, 1);
 }
 
 }  // namespace
