@@ -14,7 +14,7 @@
 // Command line: qtrain run --spec F --dir D [--threads N] [--memory-limit BYTES] [--data-root D]
 //                          [--model-root D] [--resume F] [--weights F]
 // with kSpinCountVariable set; without it qtrain starts itself anew, which costs half a second.
-// SIGTERM and SIGINT: finish the step, write a checkpoint, exit with kExitStopped.
+// SIGTERM, however often, and SIGINT: finish the step, write a checkpoint, exit with kExitStopped.
 #ifndef QSWEEP_COMMON_ATTEMPT_DIR_H_
 #define QSWEEP_COMMON_ATTEMPT_DIR_H_
 

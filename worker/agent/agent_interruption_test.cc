@@ -52,22 +52,41 @@ TEST_F(AgentInterruptionTest, LowerAcknowledgementRewinds) {
   ExpectSteps(1, 150);
 }
 
-TEST_F(AgentInterruptionTest, ALogThatCannotBeReadNowIsReadLater) {
+class UnreadableLogTest : public AgentTest {
+ protected:
+  void Hide() {
+    std::filesystem::rename(log(), log() + ".away");
+    std::filesystem::create_directory(log());  // opened, it cannot be read
+  }
+  void ExpectTheEndOnlyOnceItIsBack(int steps) {
+    absl::SleepFor(absl::Milliseconds(500));
+    EXPECT_FALSE(Record().ended.has_value());
+    std::filesystem::remove(log());
+    std::filesystem::rename(log() + ".away", log());
+    EXPECT_TRUE(WaitForEnd().succeeded());
+    ExpectSteps(1, steps);
+  }
+  std::string log() const { return JoinPath(AttemptPath(), kEventsFile); }
+};
+
+TEST_F(UnreadableLogTest, IsReadLaterWhenTheTrainerEnds) {
+  StartConnectedWorker();
+  Assign(MakeAssign(kId, "finish", 100, 10));
+  const pid_t trainer = WaitForSteps();
+  Hide();
+  EXPECT_TRUE(Await([trainer] { return IsGone(trainer); }));
+  ExpectTheEndOnlyOnceItIsBack(100);
+}
+
+TEST_F(UnreadableLogTest, IsSentLaterWhenTheTrainerHasEnded) {
   StartConnectedWorker();
   scheduler_->With([](State& state) { state.hold_uploads = true; });
   Assign(MakeAssign(kId, "finish", 5, 1));
   EXPECT_TRUE(Await([this] { return PathExists(JoinPath(AttemptPath(), kEndedFile)); }));
-  const std::string log = JoinPath(AttemptPath(), kEventsFile);
-  std::filesystem::rename(log, log + ".away");
-  std::filesystem::create_directory(log);  // opened, it cannot be read
+  Hide();
   scheduler_->With([](State& state) { state.hold_uploads = false; });
   scheduler_->Wake();
-  absl::SleepFor(absl::Milliseconds(500));
-  EXPECT_FALSE(Record().ended.has_value());
-  std::filesystem::remove(log);
-  std::filesystem::rename(log + ".away", log);
-  EXPECT_TRUE(WaitForEnd().succeeded());
-  ExpectSteps(1, 5);
+  ExpectTheEndOnlyOnceItIsBack(5);
 }
 
 TEST_F(AgentInterruptionTest, StopWithCheckpointUploadsItAndReports) {
