@@ -72,11 +72,13 @@ void AddRun(const RunFacts& run, const RunFacts* twin, EffectSums* sums) {
   effect.set_dataset(run.spec.dataset().name());
   effect.set_quantization(QuantizationLabel(run.spec.quantization()));
   effect.set_parameters(result.total_parameters());
-  effect.set_expected_bits_per_weight(ExpectedBitsPerWeight(run.spec.quantization()));
   sums->bits.Add(facts.bits_per_weight());
   sums->reduction.Add(1 - static_cast<double>(facts.bytes_after()) /
                               static_cast<double>(facts.bytes_before()));
-  sums->efficiency.Add(Efficiency(facts, effect.expected_bits_per_weight()));
+  if (run.spec.quantization().overrides().empty()) {
+    effect.set_expected_bits_per_weight(ExpectedBitsPerWeight(run.spec.quantization()));
+    sums->efficiency.Add(Efficiency(facts, effect.expected_bits_per_weight()));
+  }
   if (result.has_merged()) sums->merged.Add(result.merged().top1() - result.best().top1());
   if (result.has_requantized()) {
     sums->requantized.Add(result.requantized().top1() - result.best().top1());

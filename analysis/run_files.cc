@@ -126,7 +126,7 @@ v1::MemoryCheck CheckMemory(const RunFacts& run) {
     check.set_expected_high(high);
   }
   check.set_bits_per_weight(facts.bits_per_weight());
-  if (facts.bits() > 0) {
+  if (facts.bits() > 0 && run.spec.quantization().overrides().empty()) {
     check.set_expected_bits_per_weight(ExpectedBitsPerWeight(run.spec.quantization()));
   }
   return check;

@@ -30,7 +30,7 @@ v1::ErrorFile MakeErrorFile(const v1::RunDetail& detail);
 // A line for each record: time (UTC), attempt, level, text.
 std::string LogText(const std::vector<v1::LogRecord>& logs);
 
-// Of a quantized base, bits a weight with scales, by arithmetic (arXiv 2305.14314, section 3;
+// Of a quantized base without overrides, bits a weight with scales (arXiv 2305.14314, section 3;
 // row-wise int8 has one fp32 scale a row of `row` weights, too small to count here).
 double ExpectedBitsPerWeight(const v1::Quantization& quantization);
 
