@@ -133,7 +133,7 @@ TEST(Layout, TheEnginesPartsHaveAnOrder) {
       {"model", {"base", "quant"}},
       {"train", {"base", "quant", "data", "model"}},
       {"qtrain", {"base", "quant", "data", "model", "train"}},
-      {"fuzz", {"base", "quant", "data", "model"}}};
+      {"fuzz", {"base", "quant", "data", "model", "train"}}};
   const std::string engine = "worker/engine/";
   const auto part = [&engine](const std::string& path) {
     return path.substr(engine.size(), path.find('/', engine.size()) - engine.size());
