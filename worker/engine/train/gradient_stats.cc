@@ -115,7 +115,6 @@ void GradientStats::AddStep(const std::vector<double>& squared_norms) {
 std::string GradientStats::EndWindow(v1::Metrics* metrics) {
   const v1::RunningStatistics window = state_->window();
   if (window.count() == 0) return "";
-  AddPoint("gradient_norm", window.mean(), metrics);
   for (v1::GroupNorm& group : *state_->mutable_groups()) {
     const std::string prefix = absl::StrCat("gradient_norm/", group.group(), "/");
     AddPoint(absl::StrCat(prefix, "mean"), group.window().mean(), metrics);

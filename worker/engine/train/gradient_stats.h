@@ -34,7 +34,7 @@ class GradientStats {
 
   void AddStep(const std::vector<double>& squared_norms);
 
-  // Appends the window's points to `metrics` and begins the next. Returns what is wrong with the
+  // Appends the groups' points in the window to `metrics` and begins the next. Returns what is wrong with the
   // window, empty if nothing: "vanishing" when the mean global norm is below 1e-7, where AdamW's
   // eps of 1e-8 begins to outweigh it; "exploding" when its largest is over ten times the mean of
   // the run before it.

@@ -84,7 +84,7 @@ absl::Status Reporter::Step(const v1::Metrics& metrics, int64_t total_steps) {
 }
 
 absl::Status Reporter::Points(const v1::Metrics& metrics, absl::string_view line) {
-  Say(line);
+  if (!line.empty()) Say(line);
   v1::Event event;
   *event.mutable_metrics() = metrics;
   return Append(std::move(event));

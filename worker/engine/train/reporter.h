@@ -22,9 +22,10 @@ class Reporter {
 
   absl::Status Started(const v1::Started& started);
   absl::Status Quantized(const v1::QuantizationFacts& facts);
+  // The points of a window of steps.
   absl::Status Step(const v1::Metrics& metrics, int64_t total_steps);
-  // Points that are not a step's, and `line` for a person.
-  absl::Status Points(const v1::Metrics& metrics, absl::string_view line);
+  // Points without a line of a step's own; `line` is for a person, empty: none.
+  absl::Status Points(const v1::Metrics& metrics, absl::string_view line = "");
   // The evaluation, and its numbers as points of the step.
   absl::Status Evaluated(const v1::Evaluation& evaluation, int64_t step, bool better);
   absl::Status CheckpointWritten(const v1::CheckpointWritten& checkpoint);

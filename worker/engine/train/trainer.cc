@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -76,7 +77,7 @@ class Trainer {
   bool StoppedEarly() const;
   absl::Status TakeStep();
   absl::Status CheckLoss(double loss, double learning_rate) const;
-  absl::Status EndWindow(double learning_rate);
+  absl::Status EndWindow(double learning_rate, v1::Metrics metrics);
   absl::Status EvaluateEpoch();
   void KeepBest();
   absl::Status SaveCheckpoint();
@@ -207,10 +208,14 @@ absl::Status Trainer::TakeStep() {
   step_rates_.push_back(static_cast<double>(images) / seconds);
   window_seconds_ += seconds;
   window_images_ += images;
+  v1::Metrics metrics;
+  metrics.set_step(state().step());
+  metrics.set_epoch(EpochOf(state().step()));
+  AddPoint("gradient_norm", GlobalNorm(squares), &metrics);
   if (state().step() % training.log_interval() != 0 && !EpochAwaitsEvaluation()) {
-    return absl::OkStatus();
+    return reporter_.Points(metrics);
   }
-  return EndWindow(learning_rate);
+  return EndWindow(learning_rate, std::move(metrics));
 }
 
 absl::Status Trainer::CheckLoss(double loss, double learning_rate) const {
@@ -225,10 +230,8 @@ absl::Status Trainer::CheckLoss(double loss, double learning_rate) const {
                       norms.min(), norms.max()));
 }
 
-absl::Status Trainer::EndWindow(double learning_rate) {
-  v1::Metrics metrics;
-  metrics.set_step(state().step());
-  metrics.set_epoch(EpochOf(state().step()));
+// Adds to the last step's points those of the window.
+absl::Status Trainer::EndWindow(double learning_rate, v1::Metrics metrics) {
   state().set_train_loss(state().loss().mean());
   state().clear_loss();
   AddPoint("loss", state().train_loss(), &metrics);

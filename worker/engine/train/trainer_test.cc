@@ -98,7 +98,8 @@ TEST_F(TrainTest, AResultSaysAllThereIsToSay) {
   const Points points = ReproduciblePoints(events);
   for (const auto& key : {std::pair<std::string, int64_t>{"loss", 4},
                           {"learning_rate", 24},
-                          {"gradient_norm", 8},
+                          {"gradient_norm", 1},
+                          {"gradient_norm", 24},
                           {"gradient_norm/blocks.0/std", 8},
                           {"gradient_norm/head/max", 12},
                           {"eval/top1", 12},
