@@ -7,6 +7,7 @@ namespace qsweep::engine {
 namespace {
 
 constexpr float kCodes = 127;
+constexpr int64_t kColumnGroup = 32;
 
 // sums · scales, to y.
 void Multiply(const QuantizedRows& rows, const at::Tensor& codes, const at::Tensor& columns,
@@ -22,9 +23,14 @@ void AddOutliers(const at::Tensor& x, const QuantizedWeight& weight, double thre
   const at::Tensor large = x.to(at::kFloat).abs() >= threshold;
   const at::Tensor columns = large.any(0).nonzero().flatten();
   if (columns.numel() == 0) return;
-  const at::Tensor outliers = x.masked_fill(~large, 0).index_select(1, columns);
-  const at::Tensor weights = weight.codes().index_select(1, columns).to(at::kFloat) *
-                             (weight.row_absmax() / kCodes).unsqueeze(1);
+  // In a whole number of groups, or a product would have to be made for every number of columns.
+  const int64_t missing = (kColumnGroup - columns.numel() % kColumnGroup) % kColumnGroup;
+  const auto pick = [&columns, missing](const at::Tensor& t) {
+    return at::constant_pad_nd(t.index_select(1, columns), {0, missing});
+  };
+  const at::Tensor outliers = pick(x.masked_fill(~large, 0));
+  const at::Tensor weights =
+      pick(weight.codes()).to(at::kFloat) * (weight.row_absmax() / kCodes).unsqueeze(1);
   Matmul(outliers, weights.to(x.scalar_type()).t(), y, {{}, y});
 }
 

@@ -174,6 +174,9 @@ absl::StatusOr<PeftAdapter> ReadPeftAdapter(const std::string& directory) {
 }
 
 absl::Status MergeAdapter(const PeftAdapter& adapter, TensorFile* weights) {
+  for (auto& [name, tensor] : weights->tensors) {
+    if (tensor.is_floating_point()) tensor = tensor.to(at::kFloat);
+  }
   for (const auto& [name, module] : adapter.modules) {
     const auto it = weights->tensors.find(name + ".weight");
     if (it == weights->tensors.end()) {
@@ -191,7 +194,18 @@ absl::Status MergeAdapter(const PeftAdapter& adapter, TensorFile* weights) {
         at::matmul(module.b.to(at::kDouble), module.a.to(at::kDouble)) * module.scaling;
     weight = (weight.to(at::kDouble) + delta).to(at::kFloat);
   }
-  for (const auto& [name, value] : adapter.saved) weights->tensors[name] = value;
+  for (const auto& [name, value] : adapter.saved) {
+    at::Tensor& tensor = weights->tensors[name];
+    // A head may be for other classes.
+    const bool fits = !tensor.defined() || tensor.sizes() == value.sizes() ||
+                      (absl::StartsWith(name, "head.") && tensor.dim() == value.dim() &&
+                       tensor.sizes().slice(1) == value.sizes().slice(1));
+    if (!fits) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(name, ": saved with the adapter in another shape than the weights'"));
+    }
+    tensor = value;
+  }
   return absl::OkStatus();
 }
 

@@ -111,5 +111,16 @@ TEST_F(BadAdapter, WeightsOfAnotherModelAreRefused) {
   EXPECT_THAT(MergeAdapter(adapter, &weights).message(), HasSubstr("no such module"));
 }
 
+TEST_F(BadAdapter, MergedWeightsAreFp32OfTheirOwnShapes) {
+  PeftAdapter adapter = *ReadPeftAdapter(kGolden);
+  TensorFile weights = *ReadTensorFile(kGolden + "/base.safetensors");
+  for (auto& [name, tensor] : weights.tensors) tensor = tensor.to(at::kBFloat16);
+  ASSERT_TRUE(MergeAdapter(adapter, &weights).ok());
+  for (const auto& [name, tensor] : weights.tensors) EXPECT_EQ(tensor.scalar_type(), at::kFloat);
+  const at::Tensor other = at::zeros({3, 5});
+  adapter.saved = {{weights.tensors.begin()->first, other}};
+  EXPECT_THAT(MergeAdapter(adapter, &weights).message(), HasSubstr("in another shape"));
+}
+
 }  // namespace
 }  // namespace qsweep::engine
