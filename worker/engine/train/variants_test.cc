@@ -118,8 +118,12 @@ TEST_F(VariantTest, BitsAutoSpendsItsBudgetOnTheSensitiveLayers) {
   }
   EXPECT_THAT(logs, HasSubstr(absl::StrFormat("24 layers in mixed, %.3f bits a weight",
                                               facts.bits_per_weight())));
-  // Stopped and resumed: the same choice, the same bytes.
-  const auto stopped = Run(spec, "stopped", "", 7);
+  // Stopped while it measures, and some steps after that (the model and 24 layers were a batch
+  // each) and resumed: the same choice, the same bytes.
+  const auto measuring = Run(spec, "measuring", "", 7);
+  ASSERT_TRUE(measuring.ok()) << measuring.status();
+  EXPECT_EQ(*measuring, TrainOutcome::kStopped);
+  const auto stopped = Run(spec, "stopped", "", 25 + 7);
   ASSERT_TRUE(stopped.ok()) << stopped.status();
   Finish(spec, "resumed", LastCheckpoint(options_.directory));
   EXPECT_EQ(Adapter("resumed"), Adapter("auto"));
