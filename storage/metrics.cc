@@ -28,12 +28,11 @@ absl::Status SupersedeMetrics(Transaction& transaction, RunId run, int64_t step)
 
 absl::StatusOr<std::vector<MetricRow>> ReadMetrics(Database& database, RunId run,
                                                    const std::vector<std::string>& names,
-                                                   int64_t after_step, const MetricRow& from,
-                                                   int64_t limit) {
+                                                   const MetricRow& from, int64_t limit) {
   Statement query(database,
                   "SELECT name, step, value FROM metrics "
-                  "WHERE run_id = ? AND (name, step) > (?, ?) AND step > ? ORDER BY name, step",
-                  run, from.name, from.step, after_step);
+                  "WHERE run_id = ? AND (name, step) > (?, ?) ORDER BY name, step",
+                  run, from.name, from.step);
   std::vector<MetricRow> rows;
   while (static_cast<int64_t>(rows.size()) < limit) {
     ASSIGN_OR_RETURN(const bool more, query.Step());

@@ -22,12 +22,11 @@ absl::Status PutMetric(Transaction& transaction, const AttemptId& attempt, const
 // Moves the run's points past `step` to superseded_metrics: a new attempt goes on from there.
 absl::Status SupersedeMetrics(Transaction& transaction, RunId run, int64_t step);
 
-// By name, then step, of those after `after_step`, beginning behind (from.name, from.step).
+// By name, then step, beginning behind (from.name, from.step).
 // No names: all.
 absl::StatusOr<std::vector<MetricRow>> ReadMetrics(Database& database, RunId run,
                                                    const std::vector<std::string>& names,
-                                                   int64_t after_step, const MetricRow& from,
-                                                   int64_t limit);
+                                                   const MetricRow& from, int64_t limit);
 
 }  // namespace qsweep::storage
 

@@ -141,7 +141,7 @@ TEST_F(Repositories, AResumedAttemptSupersedesWhatCameAfterItsCheckpoint) {
               }).ok());
   Start(2, 20);
   ASSERT_TRUE(Do([&](Transaction& t) { return PutMetric(t, Attempt(2), {"loss", 30, NAN}); }).ok());
-  const auto points = ReadMetrics(database(), run_, {}, 0, {}, 100).value();
+  const auto points = ReadMetrics(database(), run_, {}, {}, 100).value();
   ASSERT_EQ(points.size(), 3u);
   EXPECT_EQ(points[1].value, 20);
   EXPECT_TRUE(std::isnan(points[2].value));
@@ -163,11 +163,11 @@ TEST_F(Repositories, MetricsArePagedByNameThenStep) {
                 }
                 return absl::OkStatus();
               }).ok());
-  const auto first = ReadMetrics(database(), run_, {"a", "c"}, 0, {}, 3).value();
+  const auto first = ReadMetrics(database(), run_, {"a", "c"}, {}, 3).value();
   ASSERT_EQ(first.size(), 3u);
   EXPECT_EQ(first[2].name, "c");
   EXPECT_EQ(first[2].step, 1);
-  const auto rest = ReadMetrics(database(), run_, {"a", "c"}, 0, first[2], 3).value();
+  const auto rest = ReadMetrics(database(), run_, {"a", "c"}, first[2], 3).value();
   ASSERT_EQ(rest.size(), 1u);
   EXPECT_EQ(rest[0].step, 2);
 }

@@ -56,10 +56,10 @@ absl::Status ListMetrics(Turn& turn, const v1::GetMetricsRequest& request,
   ASSIGN_OR_RETURN(const storage::MetricRow from, MetricPlace(request.page_token()));
   ASSIGN_OR_RETURN(const RunId run, ResolveRun(turn.database(), request.run()));
   ASSIGN_OR_RETURN(const storage::RunRow row, ExistingRun(turn.database(), run));
-  ASSIGN_OR_RETURN(const auto points,
-                   storage::ReadMetrics(turn.database(), ResultOwner(row),
-                                        {request.names().begin(), request.names().end()},
-                                        request.after_step(), from, limit));
+  ASSIGN_OR_RETURN(
+      const auto points,
+      storage::ReadMetrics(turn.database(), ResultOwner(row),
+                           {request.names().begin(), request.names().end()}, from, limit));
   for (const storage::MetricRow& point : points) {
     v1::MetricPoint* out = reply->add_points();
     out->set_name(point.name);
