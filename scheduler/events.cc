@@ -129,7 +129,9 @@ class EventWriter {
     if (known) return absl::OkStatus();
     ASSIGN_OR_RETURN(const auto row, storage::ReadSpec(turn_.database(), run_.key));
     if (!row.has_value()) return absl::OkStatus();
-    ASSIGN_OR_RETURN(v1::ExperimentSpec spec, ParseSpecJson(row->json));
+    const absl::StatusOr<v1::ExperimentSpec> parsed = ParseSpecJson(row->json);
+    if (!parsed.ok()) return absl::OkStatus();  // of a release with other rules: nothing to learn
+    v1::ExperimentSpec spec = *parsed;
     spec.mutable_training()->set_gradient_checkpointing(memory.gradient_checkpointing());
     const double images = static_cast<double>(result.steps()) * spec.dataset().batch_size();
     const double images_per_s = core::KnownRate(images / result.train_seconds());
