@@ -139,18 +139,27 @@ std::vector<v1::LayerSensitivity> LayerSensitivities(const std::vector<RunFacts>
     sums.layer.set_runs(sums.layer.runs() + 1);
     return sums;
   };
+  // The layer's own, which in a mixture is not the run's.
+  const auto type_of = [](const RunFacts& run, const std::string& quant_type) {
+    v1::Quantization layer = run.spec.quantization();
+    layer.clear_overrides();
+    layer.set_int8_compute("dequantize");  // of no matter to the weights
+    layer.set_bits(quant_type == "int8" ? 8 : 4);
+    layer.set_quant_type(quant_type);
+    layer.set_double_quant(layer.bits() == 4 && layer.double_quant());
+    return QuantizationLabel(layer);
+  };
   for (const RunFacts& run : runs) {
     if (!run.result.has_value()) continue;
     const std::string& model = run.spec.model().name();
     for (const v1::LayerError& error : run.result->quantization().layer_errors()) {
-      Sums& sums = sums_of(model, QuantizationLabel(run.spec.quantization()), error.layer());
+      Sums& sums = sums_of(model, type_of(run, error.quant_type()), error.layer());
       sums.relative_mse.Add(error.relative_mse());
       sums.sqnr.Add(error.sqnr_db());
       sums.max_abs.Add(error.max_abs_error());
     }
     for (const v1::LayerMeasurement& alone : run.result->sensitivity().layers()) {
-      const bool dq = alone.quant_type() != "int8" && run.spec.quantization().double_quant();
-      Sums& sums = sums_of(model, alone.quant_type() + (dq ? "+dq" : ""), alone.layer());
+      Sums& sums = sums_of(model, type_of(run, alone.quant_type()), alone.layer());
       sums.relative_mse.Add(alone.relative_mse());
       sums.sqnr.Add(-10 * std::log10(alone.relative_mse()));
       sums.loss.Add(alone.loss_change());
