@@ -76,7 +76,7 @@ absl::StatusOr<int> Follow(const GlobalOptions& global, Connection& connection,
       global.json ? PrintJsonLine(record) : PrintRecord(record);
       after_id = record.id();
     }
-    std::fflush(stdout);
+    if (std::fflush(stdout) != 0) return kExitError;  // nobody reads on
     if (news->last) return kExitGood;
     SleepUnlessInterrupted(kFollowInterval);
     if (Interrupts() > 0) return InterruptedError();
