@@ -24,8 +24,8 @@ namespace {
 
 constexpr size_t kBatchesAhead = 2;
 constexpr int kDecoderNice = 5;
-// Of the training threads: a photograph takes about a third of the time that DeiT-tiny's step on it
-// does.
+// On one thread a photograph of 500 x 375 takes 3.6 ms, DeiT-tiny's step on it 25 ms in bf16: enough
+// for what four train, twice almost.
 constexpr int kThreadsPerDecoder = 4;
 
 // To the nearest, as tensors are converted; at::Tensor::copy_ would call for the training threads.
