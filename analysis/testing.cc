@@ -76,6 +76,7 @@ v1::RunResult Result(int rank, int kind, int64_t seed) {
   for (int block = 0; kind > 0 && block < 12; ++block) {
     for (const char* part : {"attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2"}) {
       v1::LayerError& error = *facts.add_layer_errors();
+      error.set_quant_type(facts.quant_type());
       error.set_layer(absl::StrCat("blocks.", block, ".", part));
       error.set_relative_mse(0.008 + 0.0005 * block);
       error.set_sqnr_db(21 - 0.1 * block);
