@@ -141,12 +141,10 @@ std::vector<v1::LayerSensitivity> LayerSensitivities(const std::vector<RunFacts>
   };
   // The layer's own, which in a mixture is not the run's.
   const auto type_of = [](const RunFacts& run, const std::string& quant_type) {
-    v1::Quantization layer = run.spec.quantization();
-    layer.clear_overrides();
-    layer.set_int8_compute("dequantize");  // of no matter to the weights
+    v1::Quantization layer;
     layer.set_bits(quant_type == "int8" ? 8 : 4);
     layer.set_quant_type(quant_type);
-    layer.set_double_quant(layer.bits() == 4 && layer.double_quant());
+    layer.set_double_quant(run.spec.quantization().double_quant());
     return QuantizationLabel(layer);
   };
   for (const RunFacts& run : runs) {

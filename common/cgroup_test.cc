@@ -1,33 +1,13 @@
 #include "common/cgroup.h"
 
-#include <gtest/gtest.h>
-
-#include <cstdlib>
-#include <filesystem>
-
-#include "common/file.h"
+#include "common/testing/file_tree.h"
 
 namespace qsweep {
 namespace {
 
 constexpr int64_t kMiB = 1 << 20;
 
-class CgroupTest : public testing::Test {
- protected:
-  CgroupTest() {
-    root_ = (std::filesystem::temp_directory_path() / "cgroup-XXXXXX").string();
-    EXPECT_NE(::mkdtemp(root_.data()), nullptr);
-  }
-  ~CgroupTest() override { (void)RemoveTree(root_); }
-
-  void Write(const std::string& name, const std::string& text) {
-    const std::string path = JoinPath(root_, name);
-    ASSERT_TRUE(MakeDirectories(std::filesystem::path(path).parent_path().string()).ok());
-    ASSERT_TRUE(WriteFileAtomic(path, text).ok());
-  }
-
-  std::string root_;
-};
+using CgroupTest = FileTreeTest;
 
 TEST_F(CgroupTest, NoneHasNoLimits) {
   EXPECT_EQ(CgroupMemoryLimit(root_), std::nullopt);

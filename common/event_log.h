@@ -2,8 +2,7 @@
 // acknowledged. A header of 8 bytes, then records: length and CRC-32 of the payload (uint32 each,
 // little-endian), then the payload, a serialized Event, of one byte at least: a machine that lost
 // power may leave zeros. A record that is cut off or damaged ends the log: its writer died in the
-// middle of it. Positions are byte offsets; 0 and 8 both mean the
-// first record.
+// middle of it. Positions are byte offsets; 0 and 8 both mean the first record.
 #ifndef QSWEEP_COMMON_EVENT_LOG_H_
 #define QSWEEP_COMMON_EVENT_LOG_H_
 

@@ -76,14 +76,7 @@ TEST_F(ServiceTest, FilesThatNobodyNeedsArePutAsideAndGoAMonthLater) {
 }
 
 TEST_F(ServiceTest, AStartWithAnotherDatabaseCostsNoFile) {
-  Submit(Request("study", 1));
-  {
-    ScriptedWorker worker(channel_, "w");
-    const v1::Attempt attempt = NextAssign(worker);
-    ASSERT_TRUE(worker.Upload(attempt, "ten", Sha256Hex("ten")).ok());
-    worker.SendEvents(attempt, 0, 100, {CheckpointAt(10, "ten")});
-  }
-  scheduler_.reset();
+  StopAfterACheckpoint();
   const std::string database = JoinPath(directory_, "data/qsweep.db");
   ASSERT_EQ(::rename(database.c_str(), (database + ".away").c_str()), 0);
   Open();
@@ -97,14 +90,7 @@ TEST_F(ServiceTest, AStartWithAnotherDatabaseCostsNoFile) {
 }
 
 TEST_F(ServiceTest, AMissingArtifactDirectoryIsNotForgottenButWhenToldTo) {
-  Submit(Request("study", 1));
-  {
-    ScriptedWorker worker(channel_, "w");
-    const v1::Attempt attempt = NextAssign(worker);
-    ASSERT_TRUE(worker.Upload(attempt, "ten", Sha256Hex("ten")).ok());
-    worker.SendEvents(attempt, 0, 100, {CheckpointAt(10, "ten")});
-  }
-  scheduler_.reset();
+  StopAfterACheckpoint();
   const std::string artifacts = JoinPath(directory_, "data/artifacts");
   ASSERT_EQ(::rename(artifacts.c_str(), (artifacts + ".away").c_str()), 0);
   const absl::Status refused = Scheduler::Start(Options(), SystemClock()).status();

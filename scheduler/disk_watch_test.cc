@@ -17,6 +17,7 @@
 #include "qsweep/v1/sweep.grpc.pb.h"
 #include "qsweep/v1/worker.grpc.pb.h"
 #include "scheduler/scheduler.h"
+#include "scheduler/testing/cell.h"
 
 namespace qsweep {
 namespace {
@@ -55,12 +56,7 @@ class DiskWatchTest : public testing::Test {
     v1::SubmitSweepRequest request;
     request.set_request_id(name);
     request.set_name(name);
-    v1::Cell* cell = request.add_cells();
-    cell->set_name("c");
-    cell->mutable_spec()->mutable_model()->set_name("vit_mini_patch4_28");
-    cell->mutable_spec()->mutable_model()->set_pretrained(false);
-    cell->mutable_spec()->mutable_dataset()->set_name("fashion_mnist");
-    cell->mutable_spec()->mutable_training()->set_method("full");
+    *request.add_cells() = CellWithoutWeights();
     v1::SubmitSweepReply reply;
     return sweeps_->SubmitSweep(&context, request, &reply);
   }

@@ -243,6 +243,17 @@ class ServiceTest : public testing::Test {
   v1::Attempt NextAssign(ScriptedWorker& worker) {
     return worker.Await(v1::ToWorker::kAssign).assign().attempt();
   }
+  // A sweep "study" whose run has a checkpoint of step 10, "ten", when the scheduler stops.
+  void StopAfterACheckpoint() {
+    Submit(Request("study", 1));
+    {
+      ScriptedWorker worker(channel_, "w");
+      const v1::Attempt attempt = NextAssign(worker);
+      ASSERT_TRUE(worker.Upload(attempt, "ten", Sha256Hex("ten")).ok());
+      worker.SendEvents(attempt, 0, 100, {CheckpointAt(10, "ten")});
+    }
+    scheduler_.reset();
+  }
 
   absl::Duration lease_ = absl::Seconds(60);
   std::string directory_;

@@ -1,6 +1,7 @@
 #include "storage/artifacts.h"
 
 #include "common/status.h"
+#include "storage/runs.h"
 
 namespace qsweep::storage {
 namespace {
@@ -114,12 +115,7 @@ absl::StatusOr<std::vector<std::pair<RunId, int64_t>>> ListCheckpointSteps(Datab
   Statement query(database,
                   "SELECT run_id, max(step) FROM artifact_refs WHERE role = 'checkpoint' "
                   "GROUP BY run_id ORDER BY run_id");
-  std::vector<std::pair<RunId, int64_t>> steps;
-  while (true) {
-    ASSIGN_OR_RETURN(const bool more, query.Step());
-    if (!more) return steps;
-    steps.emplace_back(query.Int(0), query.Int(1));
-  }
+  return ByRun(query);
 }
 
 absl::StatusOr<std::optional<ArtifactRow>> ReadProduct(Database& database, RunId run,

@@ -1,6 +1,7 @@
 #include "storage/attempts.h"
 
 #include "common/status.h"
+#include "storage/runs.h"
 #include "storage/text.h"
 
 namespace qsweep::storage {
@@ -73,12 +74,7 @@ absl::StatusOr<std::vector<std::pair<RunId, int64_t>>> ListExhaustedBytes(Databa
   Statement query(database,
                   "SELECT run_id, max(memory_bytes) FROM attempts WHERE blame = 'resources' "
                   "GROUP BY run_id ORDER BY run_id");
-  std::vector<std::pair<RunId, int64_t>> bytes;
-  while (true) {
-    ASSIGN_OR_RETURN(const bool more, query.Step());
-    if (!more) return bytes;
-    bytes.emplace_back(query.Int(0), query.Int(1));
-  }
+  return ByRun(query);
 }
 
 }  // namespace qsweep::storage

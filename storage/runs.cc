@@ -146,4 +146,13 @@ absl::Status ForEachRun(Database& database,
   }
 }
 
+absl::StatusOr<std::vector<std::pair<RunId, int64_t>>> ByRun(Statement& query) {
+  std::vector<std::pair<RunId, int64_t>> numbers;
+  while (true) {
+    ASSIGN_OR_RETURN(const bool more, query.Step());
+    if (!more) return numbers;
+    numbers.emplace_back(query.Int(0), query.Int(1));
+  }
+}
+
 }  // namespace qsweep::storage

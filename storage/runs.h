@@ -6,6 +6,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/ids.h"
@@ -85,6 +86,8 @@ absl::StatusOr<std::vector<RunRow>> ListRuns(Database& database, SweepId sweep,
 // Every run in the order of ids, with its spec but for the json.
 absl::Status ForEachRun(Database& database,
                         const std::function<void(const RunRow&, const SpecRow&)>& visit);
+// All rows of a query for a run's id and a number.
+absl::StatusOr<std::vector<std::pair<RunId, int64_t>>> ByRun(Statement& query);
 
 }  // namespace qsweep::storage
 

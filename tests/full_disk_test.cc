@@ -15,6 +15,7 @@
 #include "common/rpc.h"
 #include "common/subprocess.h"
 #include "qsweep/v1/sweep.grpc.pb.h"
+#include "scheduler/testing/cell.h"
 
 namespace qsweep {
 namespace {
@@ -65,12 +66,7 @@ class FullDiskTest : public testing::Test {
     request.set_request_id(absl::StrCat("r", number));
     request.set_name(absl::StrCat("s", number));
     request.set_source_yaml(std::string(200'000, '#'));
-    v1::Cell* cell = request.add_cells();
-    cell->set_name("c");
-    cell->mutable_spec()->mutable_model()->set_name("vit_mini_patch4_28");
-    cell->mutable_spec()->mutable_model()->set_pretrained(false);
-    cell->mutable_spec()->mutable_dataset()->set_name("fashion_mnist");
-    cell->mutable_spec()->mutable_training()->set_method("full");
+    *request.add_cells() = CellWithoutWeights();
     grpc::ClientContext context;
     context.set_deadline(gpr_time_from_seconds(10, GPR_TIMESPAN));
     context.set_wait_for_ready(true);

@@ -10,6 +10,7 @@
 
 #include "common/file.h"
 #include "common/proto_json.h"
+#include "common/safetensors_limits.h"
 #include "common/status.h"
 
 namespace qsweep::qctl {
@@ -18,7 +19,6 @@ namespace {
 using google::protobuf::Value;
 
 constexpr double kLengthBytes = 8;
-constexpr double kMaxHeaderBytes = 8 << 20;  // as the engine takes
 
 // Where the bytes of a tensor end, counted from the end of the header; negative if that is not
 // said. A double holds every length of a file.
@@ -47,7 +47,7 @@ absl::Status CheckSafetensors(const std::string& path) {
   if (::pread(fd.get(), length, sizeof length, 0) != sizeof length) return bad("it is too short");
   double size = 0;
   for (int i = 7; i >= 0; --i) size = 256 * size + length[i];
-  if (size > kMaxHeaderBytes || size > static_cast<double>(bytes) - kLengthBytes) {
+  if (size > kMaxSafetensorsHeaderBytes || size > static_cast<double>(bytes) - kLengthBytes) {
     return bad("it does not begin with the length of a header");
   }
   std::string header(static_cast<size_t>(size), '\0');

@@ -4,33 +4,21 @@
 #include <unistd.h>
 
 #include <ctime>
-#include <filesystem>
-#include <string>
 
 #include "common/clock.h"
 #include "common/file.h"
+#include "common/testing/file_tree.h"
 
 namespace qsweep {
 namespace {
 
 constexpr int64_t kMiB = 1 << 20;
 
-class MachineTest : public testing::Test {
+class MachineTest : public FileTreeTest {
  protected:
   MachineTest() {
-    root_ = (std::filesystem::temp_directory_path() / "machine-XXXXXX").string();
-    EXPECT_NE(::mkdtemp(root_.data()), nullptr);
     Write("proc/meminfo", "MemTotal:        8388608 kB\nMemAvailable:    1024 kB\n");
   }
-  ~MachineTest() override { (void)RemoveTree(root_); }
-
-  void Write(const std::string& name, const std::string& text) {
-    const std::string path = JoinPath(root_, name);
-    ASSERT_TRUE(MakeDirectories(std::filesystem::path(path).parent_path().string()).ok());
-    ASSERT_TRUE(WriteFileAtomic(path, text).ok());
-  }
-
-  std::string root_;
 };
 
 TEST_F(MachineTest, WithoutACgroupTheMachinesMemoryCounts) {

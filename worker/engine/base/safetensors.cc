@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "common/file.h"
+#include "common/safetensors_limits.h"
 #include "common/status.h"
 
 namespace qsweep::engine {
@@ -20,8 +21,6 @@ namespace {
 
 using nlohmann::json;
 
-// 300 times a ViT's; as JSON in memory it may take 60 times this.
-constexpr uint64_t kMaxHeaderBytes = uint64_t{8} << 20;
 constexpr int kMaxHeaderDepth = 3;
 constexpr size_t kMaxDimensions = 16;
 
@@ -191,7 +190,8 @@ absl::StatusOr<TensorFile> ReadTensorFile(const std::string& path) {
   }
   RETURN_IF_ERROR(
       ReadAt(fd.get(), 0, reinterpret_cast<char*>(&header_bytes), sizeof header_bytes, path));
-  if (header_bytes > kMaxHeaderBytes || header_bytes > file_bytes - sizeof header_bytes) {
+  if (header_bytes > kMaxSafetensorsHeaderBytes ||
+      header_bytes > file_bytes - sizeof header_bytes) {
     return absl::DataLossError(absl::StrCat(path, ": a header of ", header_bytes,
                                             " bytes in a file of ", file_bytes,
                                             ": truncated, or no safetensors file"));

@@ -3,10 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <filesystem>
 
-#include "common/file.h"
+#include "common/testing/file_tree.h"
 
 namespace qsweep::engine {
 namespace {
@@ -16,23 +15,16 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 
 // No file is opened, so they hold nothing.
-class ImageFolderTest : public testing::Test {
+class ImageFolderTest : public FileTreeTest {
  protected:
   ImageFolderTest() {
-    root_ = (fs::temp_directory_path() / "imagefolder-XXXXXX").string();
-    EXPECT_NE(::mkdtemp(root_.data()), nullptr);
     for (const char* name : {"train/dog/b.png", "train/dog/a.JPG", "train/cat/deep/er/c.jpeg",
                              "train/dog/notes.txt", "val/cat/notes.txt", "val/dog/d.jpg"}) {
       Put(name);
     }
   }
-  ~ImageFolderTest() override { (void)RemoveTree(root_); }
 
-  void Put(const std::string& name) {
-    const fs::path path = fs::path(root_) / name;
-    ASSERT_TRUE(MakeDirectories(path.parent_path().string()).ok());
-    ASSERT_TRUE(WriteFileAtomic(path.string(), "").ok());
-  }
+  void Put(const std::string& name) { Write(name, ""); }
   std::string ErrorOf(Split split = Split::kTrain) {
     return std::string(LoadImageFolder(root_, split).status().message());
   }
@@ -44,8 +36,6 @@ class ImageFolderTest : public testing::Test {
     }
     return names;
   }
-
-  std::string root_;
 };
 
 TEST_F(ImageFolderTest, ClassesAndFilesAreSortedAndTakenInTurn) {

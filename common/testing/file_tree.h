@@ -1,0 +1,36 @@
+// For tests of what reads directories.
+#ifndef QSWEEP_COMMON_TESTING_FILE_TREE_H_
+#define QSWEEP_COMMON_TESTING_FILE_TREE_H_
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+
+#include "common/file.h"
+
+namespace qsweep {
+
+// A directory of the test's own, to be filled, and removed with the test.
+class FileTreeTest : public testing::Test {
+ protected:
+  FileTreeTest() {
+    root_ = (std::filesystem::temp_directory_path() / "tree-XXXXXX").string();
+    EXPECT_NE(::mkdtemp(root_.data()), nullptr);
+  }
+  ~FileTreeTest() override { (void)RemoveTree(root_); }
+
+  // With the directories above it.
+  void Write(const std::string& name, const std::string& text) {
+    const std::string path = JoinPath(root_, name);
+    ASSERT_TRUE(MakeDirectories(std::filesystem::path(path).parent_path().string()).ok());
+    ASSERT_TRUE(WriteFileAtomic(path, text).ok());
+  }
+
+  std::string root_;
+};
+
+}  // namespace qsweep
+
+#endif  // QSWEEP_COMMON_TESTING_FILE_TREE_H_
