@@ -10,6 +10,9 @@
 #include "common/proto_json.h"
 #include "common/spec/spec.h"
 #include "common/status.h"
+#include "worker/engine/base/allocator.h"
+#include "worker/engine/train/reporter.h"
+#include "worker/engine/train/sensitivity.h"
 
 namespace qsweep::engine {
 namespace {
@@ -74,6 +77,35 @@ std::string LastCheckpoint(const std::string& directory) {
     if (event.has_checkpoint()) path = JoinPath(directory, event.checkpoint().file().name());
   }
   return path;
+}
+
+void TrainingTest::SetUpTestSuite() { InstallAllocator(); }
+
+absl::StatusOr<TrainOutcome> TrainingTest::Run(const v1::ExperimentSpec& spec,
+                                               const std::string& name, const std::string& resume,
+                                               int calls) {
+  options_.directory = directory_.Sub(name);
+  options_.resume_file = resume;
+  absl::StatusOr<Reporter> reporter = Reporter::Create(options_.directory);
+  EXPECT_TRUE(reporter.ok()) << reporter.status();
+  int asked = 0;
+  const auto stop = [&] { return calls >= 0 && asked++ >= calls; };
+  return spec.training().method() == "sensitivity" ? RunSensitivity(spec, options_, stop, *reporter)
+                                                   : Train(spec, options_, stop, *reporter);
+}
+
+std::vector<v1::Event> TrainingTest::Finish(const v1::ExperimentSpec& spec, const std::string& name,
+                                            const std::string& resume) {
+  const absl::StatusOr<TrainOutcome> outcome = Run(spec, name, resume);
+  EXPECT_TRUE(outcome.ok()) << outcome.status();
+  EXPECT_EQ(outcome.value_or(TrainOutcome::kStopped), TrainOutcome::kFinished);
+  std::vector<v1::Event> events = EventsIn(options_.directory);
+  EXPECT_TRUE(!events.empty() && events.back().has_finished());
+  return events;
+}
+
+std::string TrainingTest::Bytes(const std::string& name, const std::string& file) {
+  return ReadFile(JoinPath(directory_.Sub(name), file), 1 << 24).value_or("");
 }
 
 }  // namespace qsweep::engine

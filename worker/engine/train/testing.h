@@ -2,14 +2,18 @@
 #ifndef QSWEEP_WORKER_ENGINE_TRAIN_TESTING_H_
 #define QSWEEP_WORKER_ENGINE_TRAIN_TESTING_H_
 
+#include <gtest/gtest.h>
+
 #include <map>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "qsweep/v1/event.pb.h"
 #include "qsweep/v1/spec.pb.h"
+#include "worker/engine/train/trainer.h"
 
 namespace qsweep::engine {
 
@@ -42,6 +46,24 @@ Points ReproduciblePoints(const std::vector<v1::Event>& events);
 
 // Of the last `checkpoint` event, as a path; empty if there is none.
 std::string LastCheckpoint(const std::string& directory);
+
+// A test of runs in this process, on two threads.
+class TrainingTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite();
+
+  // In directory `name`; stops after `calls` questions whether to, never if negative.
+  absl::StatusOr<TrainOutcome> Run(const v1::ExperimentSpec& spec, const std::string& name,
+                                   const std::string& resume = "", int calls = -1);
+  // The same, to its end.
+  std::vector<v1::Event> Finish(const v1::ExperimentSpec& spec, const std::string& name,
+                                const std::string& resume = "");
+  // Of a file that a run left.
+  std::string Bytes(const std::string& name, const std::string& file);
+
+  TemporaryDirectory directory_;
+  TrainOptions options_{.threads = 2};
+};
 
 }  // namespace qsweep::engine
 

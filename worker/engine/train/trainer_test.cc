@@ -22,43 +22,15 @@ namespace {
 
 using testing::HasSubstr;
 
-class TrainTest : public testing::Test {
+class TrainTest : public TrainingTest {
  protected:
-  static void SetUpTestSuite() { InstallAllocator(); }
   void TearDown() override { SetMemoryLimit(0); }
 
-  // Trains in a new directory; stops after `calls` questions whether to, never if negative.
-  absl::StatusOr<TrainOutcome> Run(const v1::ExperimentSpec& spec, const std::string& name,
-                                   const std::string& resume = "", int calls = -1) {
-    options_.directory = directory_.Sub(name);
-    options_.resume_file = resume;
-    absl::StatusOr<Reporter> reporter = Reporter::Create(options_.directory);
-    EXPECT_TRUE(reporter.ok()) << reporter.status();
-    int asked = 0;
-    return Train(
-        spec, options_, [&] { return calls >= 0 && asked++ >= calls; }, *reporter);
-  }
-  // The same, to its end.
-  std::vector<v1::Event> Finish(const v1::ExperimentSpec& spec, const std::string& name,
-                                const std::string& resume = "") {
-    const absl::StatusOr<TrainOutcome> outcome = Run(spec, name, resume);
-    EXPECT_TRUE(outcome.ok()) << outcome.status();
-    EXPECT_EQ(outcome.value_or(TrainOutcome::kStopped), TrainOutcome::kFinished);
-    std::vector<v1::Event> events = EventsIn(options_.directory);
-    EXPECT_TRUE(!events.empty() && events.back().has_finished());
-    return events;
-  }
-  std::string Bytes(const std::string& name, const std::string& file) {
-    return ReadFile(JoinPath(directory_.Sub(name), file), 1 << 24).value_or("");
-  }
   void ExpectFailure(const v1::ExperimentSpec& spec, v1::Blame blame, const std::string& text) {
     const absl::Status status = Run(spec, "failure").status();
     EXPECT_EQ(BlameOf(status), blame) << status;
     EXPECT_THAT(std::string(status.message()), HasSubstr(text));
   }
-
-  TemporaryDirectory directory_;
-  TrainOptions options_{.threads = 2};
 };
 
 std::vector<double> Losses(const std::vector<v1::Event>& events) {

@@ -24,34 +24,15 @@ namespace {
 
 using testing::HasSubstr;
 
-class VariantTest : public testing::Test {
+class VariantTest : public TrainingTest {
  protected:
-  static void SetUpTestSuite() { InstallAllocator(); }
-
-  absl::StatusOr<TrainOutcome> Run(const v1::ExperimentSpec& spec, const std::string& name,
-                                   const std::string& resume = "", int calls = -1) {
-    options_.directory = directory_.Sub(name);
-    options_.resume_file = resume;
-    absl::StatusOr<Reporter> reporter = Reporter::Create(options_.directory);
-    EXPECT_TRUE(reporter.ok()) << reporter.status();
-    int asked = 0;
-    const auto stop = [&] { return calls >= 0 && asked++ >= calls; };
-    return spec.training().method() == "sensitivity"
-               ? RunSensitivity(spec, options_, stop, *reporter)
-               : Train(spec, options_, stop, *reporter);
-  }
-  // To its end.
+  // The result.
   v1::RunResult Finish(const v1::ExperimentSpec& spec, const std::string& name,
                        const std::string& resume = "") {
-    const absl::StatusOr<TrainOutcome> outcome = Run(spec, name, resume);
-    EXPECT_TRUE(outcome.ok()) << outcome.status();
-    const std::vector<v1::Event> events = EventsIn(options_.directory);
-    EXPECT_TRUE(!events.empty() && events.back().has_finished());
+    const std::vector<v1::Event> events = TrainingTest::Finish(spec, name, resume);
     return events.empty() ? v1::RunResult() : events.back().finished().result();
   }
-  std::string Adapter(const std::string& name) {
-    return ReadFile(JoinPath(directory_.Sub(name), kAdapterFile), 1 << 24).value_or("");
-  }
+  std::string Adapter(const std::string& name) { return Bytes(name, kAdapterFile); }
   // A model that knows something: trained in full, its file the weights of the runs that follow.
   void TrainBase() {
     const v1::ExperimentSpec spec = MiniSpec(
@@ -61,9 +42,6 @@ class VariantTest : public testing::Test {
     Finish(spec, "base");
     options_.weights_file = JoinPath(options_.directory, kModelFile);
   }
-
-  TemporaryDirectory directory_;
-  TrainOptions options_{.threads = 2};
 };
 
 // MiniSpec from trained weights.
