@@ -119,13 +119,15 @@ class EventWriter {
   // What the run has measured, for the next ones of its kind.
   absl::Status Learn(const v1::RunResult& result) {
     const v1::MemoryAccount& memory = result.memory();
-    if (run_.kind.empty() || memory.rss_peak_bytes() <= 0 || memory.micro_batch() <= 0) {
+    const std::string& device = result.provenance().device();
+    const bool on_cpu = device.empty() || device == "cpu";
+    const int64_t peak_bytes = on_cpu ? memory.rss_peak_bytes() : memory.held_bytes();
+    if (run_.kind.empty() || peak_bytes <= 0 || memory.micro_batch() <= 0) {
       return absl::OkStatus();
     }
-    ASSIGN_OR_RETURN(
-        const bool known,
-        storage::IsMeasured(turn_.database(), run_.kind, run_.worker, memory.micro_batch(),
-                            memory.rss_peak_bytes(), turn_.unix_us - kMeasuredAnewUs));
+    ASSIGN_OR_RETURN(const bool known, storage::IsMeasured(turn_.database(), run_.kind, run_.worker,
+                                                           memory.micro_batch(), peak_bytes,
+                                                           turn_.unix_us - kMeasuredAnewUs));
     if (known) return absl::OkStatus();
     ASSIGN_OR_RETURN(const auto row, storage::ReadSpec(turn_.database(), run_.key));
     if (!row.has_value()) return absl::OkStatus();
@@ -139,7 +141,7 @@ class EventWriter {
     const storage::MeasurementRow measured{run_.kind,
                                            run_.worker,
                                            memory.micro_batch(),
-                                           memory.rss_peak_bytes(),
+                                           peak_bytes,
                                            EstimatePeakBytes(spec, memory.micro_batch()),
                                            images_per_s};
     core::OnMeasured(turn_.state, turn_.now, measured.kind, measured.worker,

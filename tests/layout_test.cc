@@ -131,7 +131,8 @@ TEST(Layout, TheEnginesPartsHaveAnOrder) {
       {"quant", {"base"}},
       {"data", {"base"}},
       {"model", {"base", "quant"}},
-      {"train", {"base", "quant", "data", "model"}},
+      {"testing", {"base"}},
+      {"train", {"base", "quant", "data", "model", "testing"}},
       {"qtrain", {"base", "quant", "data", "model", "train"}},
       {"fuzz", {"base", "quant", "data", "model", "train"}}};
   const std::string engine = "worker/engine/";

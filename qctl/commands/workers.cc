@@ -43,6 +43,7 @@ absl::StatusOr<int> Workers(const GlobalOptions& options) {
                {"free", Align::kRight},
                {"seen"},
                {"remark"},
+               {"device"},
                {"gpus"},
                {"instruction sets"}});
   const int64_t now = SystemClock().UnixMicros();
@@ -50,13 +51,14 @@ absl::StatusOr<int> Workers(const GlobalOptions& options) {
     const v1::WorkerInfo& info = worker.info();
     const bool here = worker.state() == "connected";
     const auto bytes = [](int64_t n) { return n > 0 ? FormatBytes(static_cast<double>(n)) : ""; };
-    table.AddRow(
-        {info.name(), StateOf(worker),
-         absl::StrCat(worker.running_run_ids_size(), "/", info.slots()), absl::StrCat(info.cores()),
-         here ? absl::StrFormat("%.1f", worker.cpu_load()) : "", bytes(info.memory_bytes()),
-         here ? bytes(worker.memory_free_bytes()) : "",
-         absl::StrCat(FormatSpan(worker.last_seen_unix_us(), now, now), " ago"), worker.remark(),
-         absl::StrJoin(info.gpus(), ", "), absl::StrJoin(info.instruction_sets(), " ")});
+    table.AddRow({info.name(), StateOf(worker),
+                  absl::StrCat(worker.running_run_ids_size(), "/", info.slots()),
+                  absl::StrCat(info.cores()),
+                  here ? absl::StrFormat("%.1f", worker.cpu_load()) : "",
+                  bytes(info.memory_bytes()), here ? bytes(worker.memory_free_bytes()) : "",
+                  absl::StrCat(FormatSpan(worker.last_seen_unix_us(), now, now), " ago"),
+                  worker.remark(), info.device(), absl::StrJoin(info.gpus(), ", "),
+                  absl::StrJoin(info.instruction_sets(), " ")});
   }
   PrintTable(table);
   if (table.empty()) Note("No worker has connected yet. `qworker --scheduler ADDRESS` is one.");

@@ -37,7 +37,8 @@ constexpr char kCredentialsFile[] = "credentials.json";  // in the state directo
 constexpr absl::Duration kProbeTimeout = absl::Minutes(2);
 
 struct Flags {
-  std::string scheduler, join, state_dir, data_root, model_root, name, qtrain, log_file, metrics;
+  std::string scheduler, join, state_dir, data_root, model_root, name, qtrain, device, log_file,
+      metrics;
   uint64_t disk_reserve = uint64_t{512} << 20;
   bool insecure = false;
   int slots = 1;
@@ -78,11 +79,15 @@ void AddOptions(Command program, Flags* flags) {
   program.AddOption("--threads", &flags->threads, "Threads of a run (default: cores / slots)")
       .Between(1, 4096);
   program.AddBytes("--memory-limit", &flags->memory_limit,
-                   "Memory of all runs together, as in 512M or 4G (default: what there is)");
+                   "Memory of all runs together, as in 512M or 4G, of a GPU's own memory with "
+                   "--device cuda (default: what there is)");
   program.AddOption("--data-root", &flags->data_root, "Where data sets lie (default: ./data)");
   program.AddOption("--model-root", &flags->model_root,
                     "Where model weights lie (default: ./models)");
   program.AddOption("--name", &flags->name, "The worker's name, shown only (default: host name)");
+  program.AddOption("--device", &flags->device,
+                    "What runs compute on: cpu, cuda or, of several, cuda:1; one worker a GPU, "
+                    "each with a state directory of its own (default: cpu)");
   program.AddOption("--qtrain", &flags->qtrain,
                     "The trainer (default: the qtrain beside this program)");
 }
@@ -92,6 +97,7 @@ absl::StatusOr<v1::WorkerInfo> Probe(const TrainerOptions& trainer) {
   std::vector<std::string> argv = {trainer.qtrain, "probe"};
   if (!trainer.data_root.empty()) argv.insert(argv.end(), {"--data-root", trainer.data_root});
   if (!trainer.model_root.empty()) argv.insert(argv.end(), {"--model-root", trainer.model_root});
+  if (!trainer.device.empty()) argv.insert(argv.end(), {"--device", trainer.device});
   const absl::StatusOr<std::string> json = RunForOutput(argv, kProbeTimeout);
   if (!json.ok()) return Annotate(json.status(), "asking the trainer what this machine has");
   v1::WorkerInfo info;
@@ -111,8 +117,12 @@ absl::StatusOr<AgentOptions> MakeOptions(const Flags& flags) {
       flags.qtrain.empty() ? JoinPath(ProgramDirectory(), "qtrain") : flags.qtrain;
   options.trainer.data_root = flags.data_root;
   options.trainer.model_root = flags.model_root;
+  options.trainer.device = flags.device;
   ASSIGN_OR_RETURN(options.info, Probe(options.trainer));
-  ASSIGN_OR_RETURN(int64_t memory_bytes, Machine().MemoryBytes());
+  int64_t memory_bytes = options.info.memory_bytes();  // of a device
+  if (memory_bytes == 0) {
+    ASSIGN_OR_RETURN(memory_bytes, Machine().MemoryBytes());
+  }
   // More than the machine has would only be found out by the kernel's killer.
   if (flags.memory_limit > 0) {
     memory_bytes = std::min(memory_bytes, static_cast<int64_t>(flags.memory_limit));

@@ -30,6 +30,7 @@ std::vector<std::string> CommandLine(const std::string& directory, const Trainer
   };
   if (!options.data_root.empty()) add("--data-root", options.data_root);
   if (!options.model_root.empty()) add("--model-root", options.model_root);
+  if (!options.device.empty()) add("--device", options.device);
   const std::string resume = JoinPath(directory, kResumeFile);
   const std::string weights = JoinPath(directory, kWeightsFile);
   if (PathExists(resume)) add("--resume", resume);

@@ -17,6 +17,7 @@ struct TrainerOptions {
   std::string qtrain;
   std::string data_root;   // empty: qtrain's default
   std::string model_root;  // likewise
+  std::string device;      // likewise
   int threads = 1;
   int64_t memory_limit_bytes = 0;  // of a run that was not given one of its own
 };

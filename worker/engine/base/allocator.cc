@@ -11,6 +11,7 @@
 #include <mutex>
 
 #include "common/status.h"
+#include "worker/engine/base/device_accounts.h"
 #include "worker/engine/base/torch_compat.h"
 
 namespace qsweep::engine {
@@ -30,6 +31,8 @@ constexpr int kClasses = 64 << kStepBits;
 constexpr int64_t kCacheShare = 4;
 
 thread_local Account current_account = Account::kOther;
+DeviceAccounts* device = nullptr;  // never deleted: tensors may outlive main
+thread_local bool makes_device_tensors = false;
 
 // Lies right before the bytes that the tensor sees.
 struct alignas(kAlignment) Block {
@@ -197,9 +200,15 @@ class CachingAllocator final : public TorchAllocator {
 }  // namespace
 
 AccountScope::AccountScope(Account account) : previous_(current_account) {
+  if (makes_device_tensors) device->Charge(current_account);
   current_account = account;
 }
-AccountScope::~AccountScope() { current_account = previous_; }
+AccountScope::~AccountScope() {
+  if (makes_device_tensors) device->Charge(current_account);
+  current_account = previous_;
+}
+
+OutOfMemory::OutOfMemory(const char* text) { std::snprintf(text_, sizeof text_, "%s", text); }
 
 OutOfMemory::OutOfMemory(int64_t asked_bytes, int64_t live_bytes, int64_t limit_bytes) {
   if (limit_bytes > 0) {
@@ -218,9 +227,34 @@ void InstallAllocator() {
   constexpr uint8_t kAboveDefault = 1;
   c10::SetCPUAllocator(&CachingAllocator::Get(), kAboveDefault);
 }
-void SetMemoryLimit(int64_t bytes) { CachingAllocator::Get().SetLimit(bytes); }
-MemoryUse CurrentMemory() { return CachingAllocator::Get().Use(); }
-void ResetPeak() { CachingAllocator::Get().ResetPeak(); }
-void ReleaseCached() { CachingAllocator::Get().ReleaseCached(); }
+
+void CountDevice(std::unique_ptr<DeviceMemory> memory) {
+  device = memory ? new DeviceAccounts(std::move(memory)) : nullptr;
+  makes_device_tensors = device != nullptr;
+}
+
+DeviceMemory* CountedDevice() { return device == nullptr ? nullptr : &device->memory(); }
+
+void SetMemoryLimit(int64_t bytes) {
+  if (device != nullptr) return device->memory().SetLimit(bytes);
+  CachingAllocator::Get().SetLimit(bytes);
+}
+
+MemoryUse CurrentMemory() {
+  if (device == nullptr) return CachingAllocator::Get().Use();
+  if (makes_device_tensors) device->Charge(current_account);
+  return device->use();
+}
+
+void ResetPeak() {
+  if (device == nullptr) return CachingAllocator::Get().ResetPeak();
+  device->Charge(current_account);
+  device->ResetPeak();
+}
+
+void ReleaseCached() {
+  if (device != nullptr) device->memory().ReleaseCached();
+  CachingAllocator::Get().ReleaseCached();
+}
 
 }  // namespace qsweep::engine

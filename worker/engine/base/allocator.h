@@ -7,9 +7,12 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <new>
 
 namespace qsweep::engine {
+
+class DeviceMemory;
 
 enum class Account : uint8_t {
   kOther,      // data batches and whatever nobody claimed
@@ -49,19 +52,26 @@ struct MemoryUse {
   int64_t operator[](Account a) const { return live_bytes[static_cast<int>(a)]; }
 };
 
-// Thrown by an allocation that would take the live total beyond the limit, or when the system has
-// no more. Derives from std::bad_alloc; torch lets it pass through.
+// Thrown by an allocation that would take the live total beyond the limit, or when the system or
+// the device has no more. Derives from std::bad_alloc; torch lets it pass through.
 class OutOfMemory : public std::bad_alloc {
  public:
   OutOfMemory(int64_t asked_bytes, int64_t live_bytes, int64_t limit_bytes);
+  explicit OutOfMemory(const char* text);
   const char* what() const noexcept override { return text_; }
 
  private:
-  char text_[160];
+  char text_[256];
 };
 
 // Puts the allocator behind all CPU tensors made from now on. Once, before the first tensor.
 void InstallAllocator();
+// From now on all below, and the accounts of this thread's scopes, are of a device's memory and no
+// longer of the CPU's (device.h). Its limit covers live and cached bytes. Null: of the CPU's again.
+void CountDevice(std::unique_ptr<DeviceMemory> memory);
+// Of that device, or nothing.
+DeviceMemory* CountedDevice();
+
 // 0: none. The limit covers live bytes; cached blocks are given back before live and cached bytes
 // exceed it, or the highest live total so far by more than a quarter.
 void SetMemoryLimit(int64_t bytes);

@@ -25,15 +25,14 @@ PhiloxKey MakeKey(uint64_t seed, Purpose purpose, uint32_t module) {
 
 std::array<uint32_t, 4> Philox(PhiloxKey key, std::array<uint32_t, 4> counter) {
   auto [c0, c1, c2, c3] = counter;
-  for (int round = 0; round < 10; ++round) {
-    const uint64_t p0 = uint64_t{0xD2511F53} * c0;
-    const uint64_t p1 = uint64_t{0xCD9E8D57} * c2;
+  for (int round = 0; round < kPhiloxRounds; ++round) {
+    const uint64_t p0 = uint64_t{kPhiloxMultipliers[0]} * c0;
+    const uint64_t p1 = uint64_t{kPhiloxMultipliers[1]} * c2;
     c0 = static_cast<uint32_t>(p1 >> 32) ^ c1 ^ key.k0;
     c2 = static_cast<uint32_t>(p0 >> 32) ^ c3 ^ key.k1;
     c1 = static_cast<uint32_t>(p1);
     c3 = static_cast<uint32_t>(p0);
-    key.k0 += 0x9E3779B9;
-    key.k1 += 0xBB67AE85;
+    key = NextPhiloxKey(key);
   }
   return {c0, c1, c2, c3};
 }

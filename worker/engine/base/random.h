@@ -28,6 +28,11 @@ struct PhiloxKey {
 // Distinct (seed, purpose, module) give distinct keys up to a 64-bit hash.
 PhiloxKey MakeKey(uint64_t seed, Purpose purpose, uint32_t module = 0);
 
+// Of Philox4x32-10.
+inline constexpr int kPhiloxRounds = 10;
+inline constexpr uint32_t kPhiloxMultipliers[2] = {0xD2511F53, 0xCD9E8D57};
+inline PhiloxKey NextPhiloxKey(PhiloxKey key) { return {key.k0 + 0x9E3779B9, key.k1 + 0xBB67AE85}; }
+
 // Four 32-bit words at a counter. The scalar reference; kernels that make many at once must agree.
 std::array<uint32_t, 4> Philox(PhiloxKey key, std::array<uint32_t, 4> counter);
 

@@ -24,13 +24,23 @@ namespace {
 
 constexpr size_t kBatchesAhead = 2;
 constexpr int kDecoderNice = 5;
-// On one thread a photograph of 500 x 375 takes 3.6 ms, DeiT-tiny's step on it 25 ms in bf16: enough
-// for what four train, twice almost.
+// On one thread a photograph of 500 x 375 takes 3.6 ms, DeiT-tiny's step on it 25 ms in bf16:
+// enough for what four train, twice almost.
 constexpr int kThreadsPerDecoder = 4;
 
 // To the nearest, as tensors are converted; at::Tensor::copy_ would call for the training threads.
-void Narrow(const float* from, int64_t count, c10::BFloat16* to) {
-  for (int64_t i = 0; i < count; ++i) to[i] = c10::BFloat16(from[i]);
+template <typename T>
+void NarrowTo(const float* from, int64_t count, T* to) {
+  for (int64_t i = 0; i < count; ++i) to[i] = T(from[i]);
+}
+
+// To elements `first` and on of a bf16 or fp16 tensor.
+void Narrow(const float* from, int64_t count, const at::Tensor& to, int64_t first) {
+  if (to.scalar_type() == at::kHalf) {
+    NarrowTo(from, count, to.data_ptr<c10::Half>() + first);
+  } else {
+    NarrowTo(from, count, to.data_ptr<c10::BFloat16>() + first);
+  }
 }
 
 // work(begin, end) over [0, count) in `threads` runs, the last on this thread. Throws what the
@@ -194,9 +204,9 @@ class TrainingLoader::Prefetcher {
     }
     if (Mixes(spec_)) {
       MixBatch(spec_, seed_, epoch, indices, dataset_.classes, &batch);
-      if (type_ == at::kBFloat16) {
+      if (type_ != at::kFloat) {
         const at::Tensor narrow = at::empty(batch.images.sizes(), type_);
-        Narrow(batch.images.data_ptr<float>(), narrow.numel(), narrow.data_ptr<c10::BFloat16>());
+        Narrow(batch.images.data_ptr<float>(), narrow.numel(), narrow, 0);
         batch.images = narrow;
       }
     }
@@ -206,15 +216,15 @@ class TrainingLoader::Prefetcher {
   // In fp32 if they are still to be mixed.
   at::Tensor Images(const std::vector<int64_t>& indices, int64_t epoch) const {
     const int64_t side = transform_.image_size(), values = 3 * side * side;
-    const bool narrow = type_ == at::kBFloat16 && !Mixes(spec_);
+    const bool narrow = type_ != at::kFloat && !Mixes(spec_);
     const at::Tensor images = at::empty({static_cast<int64_t>(indices.size()), 3, side, side},
-                                        narrow ? at::kBFloat16 : at::kFloat);
+                                        narrow ? type_ : at::kFloat);
     Share(images.size(0), decoders_, [&](int64_t begin, int64_t end) {
       std::vector<float> wide(narrow ? values : 0);
       for (int64_t i = begin; i < end; ++i) {
         float* const out = narrow ? wide.data() : images.data_ptr<float>() + i * values;
         transform_.Training(indices[i], spec_, seed_, epoch, out);
-        if (narrow) Narrow(out, values, images.data_ptr<c10::BFloat16>() + i * values);
+        if (narrow) Narrow(out, values, images, i * values);
       }
     });
     return images;
@@ -245,7 +255,7 @@ class TrainingLoader::Prefetcher {
 
 TrainingLoader::TrainingLoader(const v1::ExperimentSpec& spec, const ModelShape& model,
                                const Dataset& dataset, at::ScalarType type) {
-  QSWEEP_CHECK(type == at::kFloat || type == at::kBFloat16);
+  QSWEEP_CHECK(type == at::kFloat || type == at::kBFloat16 || type == at::kHalf);
   QSWEEP_CHECK(dataset.size() > 0 && spec.dataset().batch_size() > 0 &&
                spec.dataset().image_size() > 0);
   prefetcher_ = std::make_unique<Prefetcher>(spec, model, dataset, type);

@@ -19,7 +19,7 @@
 namespace qsweep::engine {
 
 struct Batch {
-  at::Tensor images;   // fp32 or bf16 [B, 3, S, S]
+  at::Tensor images;   // fp32, bf16 or fp16 [B, 3, S, S]
   at::Tensor labels;   // int64 [B]
   at::Tensor targets;  // fp32 [B, classes], of mixed images; else undefined
 };
@@ -29,7 +29,7 @@ struct Batch {
 class TrainingLoader {
  public:
   // `spec` is complete. The dataset must outlive the loader and hold at least one image. `type`, of
-  // the images, is the one that the model computes in: a model rounds fp32 to bf16 the same way,
+  // the images, is the one that the model computes in: a model rounds fp32 to it the same way,
   // but until then images would take twice the memory.
   TrainingLoader(const v1::ExperimentSpec& spec, const ModelShape& model, const Dataset& dataset,
                  at::ScalarType type);

@@ -39,9 +39,13 @@ absl::Status CheckPatterns(const std::string& key, const Patterns& patterns,
 
 class Assembler {
  public:
-  Assembler(const v1::ExperimentSpec& spec, const ModelShape& shape, at::ScalarType compute,
+  Assembler(const v1::ExperimentSpec& spec, const ModelShape& shape, const Vit::Options& options,
             const NamedTensors& base)
-      : spec_(spec), shape_(shape), compute_(compute), base_(base) {}
+      : spec_(spec),
+        shape_(shape),
+        compute_(options.compute),
+        device_(options.device),
+        base_(base) {}
 
   absl::StatusOr<AssembledVit> Run(int64_t image_size);
 
@@ -70,6 +74,7 @@ class Assembler {
   const v1::ExperimentSpec& spec_;
   const ModelShape& shape_;
   const at::ScalarType compute_;
+  const at::Device device_;
   const NamedTensors& base_;
   AssembledVit out_;
   int64_t held_bytes_ = 0;
@@ -112,7 +117,7 @@ bool Assembler::IsAdapted(const std::string& module) const {
 Parameter Assembler::Train(const std::string& name, const std::string& group,
                            const at::Tensor& value, bool decay) {
   AccountScope scope(method() == "full" ? Account::kWeights : Account::kAdapter);
-  const at::Tensor trained = value.clone();
+  const at::Tensor trained = value.to(device_, value.scalar_type(), false, /*copy=*/true);
   out_.trainable.push_back({name, group, trained, decay});
   return {trained, static_cast<int>(out_.trainable.size()) - 1};
 }
@@ -121,7 +126,7 @@ Parameter Assembler::Base(const std::string& name, const std::string& group) {
   const at::Tensor& value = base_.at(name);
   CountHeld(value.numel() * sizeof(float));
   if (method() == "full") return Train(name, group, value, /*decay=*/false);
-  return {value};
+  return {value.to(device_)};
 }
 
 Norm Assembler::MakeNorm(const std::string& name, const std::string& group) {
@@ -144,7 +149,7 @@ absl::Status Assembler::Freeze(const at::Tensor& weight, const at::Tensor& impor
                                Linear* linear) {
   const v1::Quantization own = QuantizationOf(linear->name, spec_.quantization());
   if (own.bits() == 0) {
-    linear->dense = weight.to(compute_);
+    linear->dense = weight.to(device_, compute_);
     CountHeld(linear->dense.numel() * static_cast<int64_t>(linear->dense.element_size()));
     return absl::OkStatus();
   }
@@ -161,13 +166,13 @@ absl::Status Assembler::Freeze(const at::Tensor& weight, const at::Tensor& impor
   const int64_t bytes = quantized->payload_bytes() + quantized->scale_bytes();
   if (spec_.training().quantization_aware() && linear->lora) {
     // Of the base alone it says what the format costs; training quantizes the sum.
-    linear->lora->requantized = Requantized{weight, importance, own};
-    linear->dense = at::empty(weight.sizes(), compute_);
+    linear->lora->requantized = Requantized{weight.to(device_), importance, own};
+    linear->dense = at::empty(weight.sizes(), at::device(device_).dtype(compute_));
     CountHeld(weight.numel() * static_cast<int64_t>(sizeof(float)));
     return absl::OkStatus();
   }
   CountHeld(bytes);
-  linear->quantized = *std::move(quantized);
+  linear->quantized = quantized->To(device_);
   linear->int8_products = own.bits() == 8 && own.int8_compute() == "dynamic";
   linear->int8_threshold = own.llm_int8_threshold();
   return absl::OkStatus();
@@ -231,8 +236,8 @@ absl::Status Assembler::Adapt(const at::Tensor& weight, const at::Tensor& import
   } else {
     RETURN_IF_ERROR(Freeze(weight, importance, linear));
     if (init == "loftq" && linear->quantized) {
-      start =
-          LowRankPair(weight - linear->quantized->Dequantize(at::kFloat), rank, adapter.scaling);
+      start = LowRankPair(weight - linear->quantized->Dequantize(at::kFloat).cpu(), rank,
+                          adapter.scaling);
     }
   }
   const std::string name = kPeftPrefix + linear->name;
@@ -240,7 +245,7 @@ absl::Status Assembler::Adapt(const at::Tensor& weight, const at::Tensor& import
   adapter.b = Train(name + ".lora_B.weight", group, start.b, true);
   if (init != "default") {
     const AccountScope scope(Account::kAdapter);
-    out_.starts[linear->name] = {start.a.clone(), start.b.clone()};
+    out_.starts[linear->name] = {adapter.a.value.clone(), adapter.b.value.clone()};
   }
   out_.adapted.push_back(linear->name);
   return absl::OkStatus();
@@ -328,9 +333,9 @@ void Assembler::ReportMixture() {
 }  // namespace
 
 absl::StatusOr<AssembledVit> AssembleVit(const v1::ExperimentSpec& spec, const ModelShape& shape,
-                                         int64_t image_size, at::ScalarType compute,
+                                         int64_t image_size, const Vit::Options& options,
                                          const NamedTensors& base) {
-  return Assembler(spec, shape, compute, base).Run(image_size);
+  return Assembler(spec, shape, options, base).Run(image_size);
 }
 
 }  // namespace qsweep::engine

@@ -30,10 +30,10 @@ struct AssembledVit {
   int64_t total_parameters = 0;
 };
 
-// `base` holds every tensor of TensorShapes(). Errors: those of Vit::Create that are about the
-// spec.
+// `base` holds every tensor of TensorShapes(), on the CPU. Errors: those of Vit::Create that are
+// about the spec.
 absl::StatusOr<AssembledVit> AssembleVit(const v1::ExperimentSpec& spec, const ModelShape& shape,
-                                         int64_t image_size, at::ScalarType compute,
+                                         int64_t image_size, const Vit::Options& options,
                                          const NamedTensors& base);
 
 }  // namespace qsweep::engine

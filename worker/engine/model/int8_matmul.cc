@@ -12,7 +12,8 @@ constexpr int64_t kColumnGroup = 32;
 // sums · scales, to y.
 void Multiply(const QuantizedRows& rows, const at::Tensor& codes, const at::Tensor& columns,
               const Epilogue& e, const at::Tensor& y) {
-  const at::Tensor sums = at::empty({rows.codes.size(0), codes.size(1)}, at::kInt);
+  const at::Tensor sums =
+      at::empty({rows.codes.size(0), codes.size(1)}, codes.options().dtype(at::kInt));
   Matmul(rows.codes, codes, sums);
   FinishInt8(sums, rows.scales, columns, e, y);
 }

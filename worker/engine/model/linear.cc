@@ -12,7 +12,7 @@ at::Tensor Workspace::Panel(int64_t rows, int64_t columns, at::ScalarType type) 
   const int64_t bytes = rows * columns * static_cast<int64_t>(c10::elementSize(type));
   if (!bytes_.defined() || bytes_.numel() < bytes) {
     AccountScope scope(Account::kWorkspace);
-    bytes_ = at::empty({bytes}, at::kByte);
+    bytes_ = at::empty({bytes}, at::device(device_).dtype(at::kByte));
   }
   return bytes_.slice(0, 0, bytes).view(type).view({rows, columns});
 }
@@ -20,7 +20,7 @@ at::Tensor Workspace::Panel(int64_t rows, int64_t columns, at::ScalarType type) 
 at::Tensor Linear::Weights(Workspace& workspace) const {
   if (dense.defined()) return dense;
   if (weight.value.defined() && compute == at::kFloat) return weight.value;
-  at::Tensor panel = workspace.Panel(out_features(), in_features(), compute);
+  const at::Tensor panel = workspace.Panel(out_features(), in_features(), compute);
   if (quantized) {
     quantized->DequantizeInto(panel);
   } else {
@@ -66,7 +66,7 @@ at::Tensor Linear::ScaledB() const { return (lora->b.value * lora->scaling).to(c
 
 at::Tensor Linear::Forward(const at::Tensor& x, const Position& position, at::Tensor* lora_hidden,
                            Workspace& workspace) const {
-  const at::Tensor y = at::empty({x.size(0), out_features()}, compute);
+  const at::Tensor y = at::empty({x.size(0), out_features()}, x.options());
   ForwardAdd(x, position, {}, y, lora_hidden, workspace);
   return y;
 }
@@ -80,7 +80,7 @@ void Linear::ForwardAdd(const at::Tensor& x, const Position& position, const at:
   }
   if (!lora) return;
   const DropoutMask mask = Mask(position);
-  const at::Tensor hidden = at::empty({x.size(0), lora->a.value.size(0)}, compute);
+  const at::Tensor hidden = at::empty({x.size(0), lora->a.value.size(0)}, x.options());
   Matmul(mask.threshold > 0 ? Dropout(x, mask) : x, lora->a.value.to(compute).t(), hidden);
   if (!lora->requantized) Matmul(hidden, ScaledB().t(), y, {{}, y});
   if (lora_hidden != nullptr) *lora_hidden = hidden;
@@ -93,7 +93,8 @@ at::Tensor Linear::BackwardLora(const at::Tensor& dy, const at::Tensor& x, const
   const at::Tensor d_hidden = at::empty_like(lora_hidden);
   Matmul(dy, ScaledB(), d_hidden);
   // Its transpose, as oneDNN is twice as fast at it.
-  const at::Tensor db = at::empty({lora_hidden.size(1), dy.size(1)}, at::kFloat);
+  const at::Tensor db =
+      at::empty({lora_hidden.size(1), dy.size(1)}, gradients.Of(lora->b).options());
   Matmul(lora_hidden.t(), dy, db);
   gradients.Of(lora->b).add_(db.t(), lora->scaling);
   const at::Tensor& da = gradients.Of(lora->a);
@@ -115,7 +116,7 @@ at::Tensor Linear::Backward(const at::Tensor& dy, const at::Tensor& x, const Pos
   if (!wants_input) return {};
   const bool beside = lora && !lora->requantized;
   const Epilogue epilogue = {{}, {}, beside ? at::Tensor() : multiply};
-  const at::Tensor dx = at::empty({dy.size(0), in_features()}, compute);
+  const at::Tensor dx = at::empty({dy.size(0), in_features()}, dy.options());
   if (int8_products) {
     Int8Backward(dy, *quantized, epilogue, dx);
   } else {

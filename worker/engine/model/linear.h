@@ -22,9 +22,11 @@ namespace qsweep::engine {
 // Account::kWorkspace. A view is valid until the next one is asked for.
 class Workspace {
  public:
+  explicit Workspace(at::Device device) : device_(device) {}
   at::Tensor Panel(int64_t rows, int64_t columns, at::ScalarType type);
 
  private:
+  at::Device device_;
   at::Tensor bytes_;
 };
 
@@ -39,7 +41,7 @@ struct Position {
 // Training for quantization: what `dense` is made from, W + s B A, quantized and expanded.
 struct Requantized {
   at::Tensor base;        // W, fp32
-  at::Tensor importance;  // of its columns, or undefined
+  at::Tensor importance;  // of its columns, on the CPU, or undefined
   v1::Quantization spec;
 };
 

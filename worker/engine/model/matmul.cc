@@ -14,6 +14,7 @@
 #include "worker/engine/base/allocator.h"
 #include "worker/engine/base/cpu.h"
 #include "worker/engine/base/threads.h"
+#include "worker/engine/model/tensor_ops.h"
 
 namespace qsweep::engine {
 namespace {
@@ -133,12 +134,9 @@ bool IsExact(const at::Tensor& a) { return a.scalar_type() != at::kChar || CpuHa
 void MatmulInFloat(const at::Tensor& a, const at::Tensor& b, const at::Tensor& c,
                    const Epilogue& e) {
   QSWEEP_CHECK(a.scalar_type() != at::kFloat || c.scalar_type() != at::kFloat);
-  at::Tensor product = at::empty(c.sizes(), at::kFloat);
+  const at::Tensor product = at::empty(c.sizes(), at::kFloat);
   Matmul(a.to(at::kFloat), b.to(at::kFloat), product);
-  if (e.bias.defined()) product += e.bias;
-  if (e.add.defined()) product += e.add;
-  if (e.multiply.defined()) product *= e.multiply;
-  c.copy_(product);
+  tensor_ops::FinishProduct(product, e, c);
 }
 
 }  // namespace
@@ -147,6 +145,7 @@ void Matmul(const at::Tensor& a, const at::Tensor& b, const at::Tensor& c,
             const Epilogue& epilogue) {
   QSWEEP_CHECK(a.dim() == 2 && b.dim() == 2 && c.dim() == 2);
   QSWEEP_CHECK(a.size(1) == b.size(0) && a.size(0) == c.size(0) && b.size(1) == c.size(1));
+  if (!c.is_cpu()) return tensor_ops::Matmul(a, b, c, epilogue);
   const Product* product = IsExact(a) ? FindProduct(a, b, c, epilogue) : nullptr;
   if (product == nullptr) return MatmulInFloat(a, b, c, epilogue);
 

@@ -16,14 +16,14 @@ at::Tensor Network::Patches(const at::Tensor& images) const {
   const int64_t grid = image_size / patch_size;
   const at::Tensor view =
       images.view({-1, 3, grid, patch_size, grid, patch_size}).permute({0, 2, 4, 1, 3, 5});
-  const at::Tensor patches = at::empty(view.sizes(), compute);
+  const at::Tensor patches = at::empty(view.sizes(), view.options().dtype(compute));
   patches.copy_(view);
   return patches.view({images.size(0) * grid * grid, -1});
 }
 
 at::Tensor Network::Embed(const at::Tensor& patches, int64_t images, Workspace& workspace) const {
   const int64_t dim = pos_embed.value.size(2);
-  const at::Tensor x = at::empty({images, tokens(), dim}, at::kFloat);
+  const at::Tensor x = at::empty({images, tokens(), dim}, pos_embed.value.options());
   const at::Tensor embedded = patch_embed.Forward(patches, {}, nullptr, workspace);
   x.select(1, 0).copy_((cls_token.value + pos_embed.value.slice(1, 0, 1)).view({1, dim}));
   at::Tensor rest = x.slice(1, 1);

@@ -6,6 +6,7 @@
 #include "worker/engine/base/allocator.h"
 #include "worker/engine/base/threads.h"
 #include "worker/engine/model/kernels/kernels.h"
+#include "worker/engine/model/tensor_ops.h"
 
 namespace qsweep::engine {
 namespace {
@@ -42,6 +43,7 @@ void ForRows(int64_t rows, int64_t dim, const Work& work) {
 
 at::Tensor LayerNorm(const at::Tensor& x, const at::Tensor& gamma, const at::Tensor& beta,
                      double eps, at::ScalarType type, NormSaved* saved) {
+  if (!x.is_cpu()) return tensor_ops::LayerNorm(x, gamma, beta, eps, type, saved);
   const int64_t rows = x.size(0), dim = x.size(1);
   const at::Tensor y = at::empty({rows, dim}, type);
   NormSaved kept;
@@ -65,6 +67,7 @@ at::Tensor LayerNorm(const at::Tensor& x, const at::Tensor& gamma, const at::Ten
 
 at::Tensor LayerNormOutput(const NormSaved& saved, const at::Tensor& gamma,
                            const at::Tensor& beta) {
+  if (!beta.is_cpu()) return tensor_ops::LayerNormOutput(saved, gamma, beta);
   const int64_t rows = saved.xhat.size(0), dim = saved.xhat.size(1);
   const at::Tensor y = at::empty_like(saved.xhat);
   WithType(y.scalar_type(), [&](auto t) {
@@ -80,6 +83,7 @@ at::Tensor LayerNormOutput(const NormSaved& saved, const at::Tensor& gamma,
 
 StreamGradient LayerNormBackward(const at::Tensor& dy, const NormSaved& saved,
                                  const at::Tensor& gamma, const at::Tensor& add) {
+  if (!dy.is_cpu()) return tensor_ops::LayerNormBackward(dy, saved, gamma, add);
   const int64_t rows = dy.size(0), dim = dy.size(1);
   StreamGradient dx;
   dx.wide = at::empty({rows, dim}, at::kFloat);
@@ -101,6 +105,7 @@ StreamGradient LayerNormBackward(const at::Tensor& dy, const NormSaved& saved,
 
 void LayerNormParameterGradients(const at::Tensor& dy, const NormSaved& saved,
                                  const at::Tensor& d_gamma, const at::Tensor& d_beta) {
+  if (!dy.is_cpu()) return tensor_ops::LayerNormParameterGradients(dy, saved, d_gamma, d_beta);
   const int64_t rows = dy.size(0), dim = dy.size(1), parts = ThreadsHere();
   const at::Tensor sums = at::zeros({2, parts, dim}, at::kFloat);
   WithType(dy.scalar_type(), [&](auto t) {
@@ -119,6 +124,7 @@ void LayerNormParameterGradients(const at::Tensor& dy, const NormSaved& saved,
 }
 
 at::Tensor Gelu(const at::Tensor& u, bool keep_derivative) {
+  if (!u.is_cpu()) return tensor_ops::Gelu(u, keep_derivative);
   const at::Tensor g = at::empty_like(u);
   WithType(u.scalar_type(), [&](auto t) {
     using T = decltype(t);
@@ -157,6 +163,7 @@ void ForHeads(const HeadShape& shape, int64_t images, int64_t heads, const Work&
 }  // namespace
 
 at::Tensor Attention(const at::Tensor& qkv, int64_t heads, int64_t queries, at::Tensor* saved) {
+  if (!qkv.is_cpu()) return tensor_ops::Attention(qkv, heads, queries, saved);
   const HeadShape shape = ShapeOf(qkv, heads, queries);
   const int64_t images = qkv.size(0), dim = heads * shape.d;
   const at::Tensor o = at::empty({images, queries, dim}, qkv.scalar_type());
@@ -177,6 +184,7 @@ at::Tensor Attention(const at::Tensor& qkv, int64_t heads, int64_t queries, at::
 
 at::Tensor AttentionBackward(const at::Tensor& qkv, int64_t heads, const at::Tensor& o,
                              const at::Tensor& saved, const at::Tensor& d_o) {
+  if (!qkv.is_cpu()) return tensor_ops::AttentionBackward(qkv, heads, o, saved, d_o);
   const int64_t images = qkv.size(0), queries = o.size(1), dim = o.size(2);
   const HeadShape shape = ShapeOf(qkv, heads, queries);
   const at::Tensor d_qkv = at::empty_like(qkv);
@@ -230,16 +238,19 @@ void ForPieces(const at::Tensor& x, const DropoutMask& mask, const at::Tensor& y
 }  // namespace
 
 at::Tensor Dropout(const at::Tensor& x, const DropoutMask& mask) {
+  if (!x.is_cpu()) return tensor_ops::Dropout(x, mask);
   const at::Tensor y = at::empty_like(x);
   ForPieces(x, mask, y, [](const auto& kernels) { return kernels.dropout; });
   return y;
 }
 
 void DropoutAdd(const at::Tensor& x, const DropoutMask& mask, const at::Tensor& to) {
+  if (!x.is_cpu()) return tensor_ops::DropoutAdd(x, mask, to);
   ForPieces(x, mask, to, [](const auto& kernels) { return kernels.dropout_add; });
 }
 
 QuantizedRows QuantizeRows(const at::Tensor& x, const at::Tensor& columns, double threshold) {
+  if (!x.is_cpu()) return tensor_ops::QuantizeRows(x, columns, threshold);
   const int64_t rows = x.size(0), dim = x.size(1);
   const QuantizedRows to{at::empty({rows, dim}, at::kChar), at::empty({rows}, at::kFloat)};
   WithType(x.scalar_type(), [&](auto t) {
@@ -256,6 +267,7 @@ QuantizedRows QuantizeRows(const at::Tensor& x, const at::Tensor& columns, doubl
 
 void FinishInt8(const at::Tensor& sums, const at::Tensor& row_scales, const at::Tensor& columns,
                 const Epilogue& e, const at::Tensor& y) {
+  if (!y.is_cpu()) return tensor_ops::FinishInt8(sums, row_scales, columns, e, y);
   const int64_t rows = sums.size(0), dim = sums.size(1);
   QSWEEP_CHECK(y.is_contiguous());
   QSWEEP_CHECK(!e.add.defined() || e.add.scalar_type() == at::kFloat);

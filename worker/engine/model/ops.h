@@ -1,8 +1,9 @@
 // The parts of a transformer block that are not matrix products, each with its hand-written
 // backward pass. Activations are matrices of rows x features, contiguous, in the compute type (fp32
 // or bf16); statistics, the residual stream and its gradient are fp32. Widths of rows and heads are
-// multiples of 16. Rows are shared out among ThreadsHere() threads in equal runs, so results
-// depend on that number and on nothing else.
+// multiples of 16. Tensors elsewhere than on the CPU go to tensor_ops.h, where fp16 is a compute
+// type too. Rows are shared out among ThreadsHere() threads in equal runs, so results depend on
+// that number and on nothing else.
 #ifndef QSWEEP_WORKER_ENGINE_MODEL_OPS_H_
 #define QSWEEP_WORKER_ENGINE_MODEL_OPS_H_
 

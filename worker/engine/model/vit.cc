@@ -13,9 +13,23 @@
 #include "worker/engine/model/peft.h"
 
 namespace qsweep::engine {
+namespace {
+
+// A device's allocator has an exception of its own.
+template <typename Work>
+auto WithOwnOutOfMemory(const Work& work) {
+  try {
+    return work();
+  } catch (const c10::OutOfMemoryError& error) {
+    throw OutOfMemory(error.what_without_backtrace());
+  }
+}
+
+}  // namespace
 
 struct Vit::Impl {
   v1::ExperimentSpec spec;
+  Options options;
   int64_t patch_size = 0;
   AssembledVit parts;
 
@@ -45,8 +59,11 @@ absl::StatusOr<std::unique_ptr<Vit>> Vit::Create(const v1::ExperimentSpec& spec,
   }
   auto impl = std::make_unique<Impl>();
   impl->spec = spec;
+  impl->options = options;
   impl->patch_size = shape.patch_size;
-  ASSIGN_OR_RETURN(impl->parts, AssembleVit(spec, shape, image_size, options.compute, base));
+  ASSIGN_OR_RETURN(impl->parts, WithOwnOutOfMemory([&] {
+                     return AssembleVit(spec, shape, image_size, options, base);
+                   }));
   std::unique_ptr<Vit> vit(new Vit(std::move(impl)));
   vit->Requantize();
   return vit;
@@ -60,23 +77,32 @@ at::Tensor Vit::Impl::Run(const at::Tensor& images, const ForwardContext& contex
   QSWEEP_CHECK(images.dim() == 4 && images.size(1) == 3 && images.size(2) == network.image_size &&
                images.size(3) == network.image_size &&
                (images.scalar_type() == at::kFloat || images.scalar_type() == network.compute));
-  return network.Forward(images.contiguous(), context, saved, workspace);
+  return network.Forward(images.contiguous().to(options.device), context, saved, workspace);
 }
 
 at::Tensor Vit::Forward(const at::Tensor& images, const ForwardContext& context) const {
-  const AccountScope scope(Account::kActivations);
-  Workspace workspace;
-  return impl_->Run(images, context, nullptr, workspace);
+  return WithOwnOutOfMemory([&] {
+    const AccountScope scope(Account::kActivations);
+    Workspace workspace(device());
+    return impl_->Run(images, context, nullptr, workspace).cpu();
+  });
 }
 
 void Vit::AddGradients(const at::Tensor& images, const ForwardContext& context,
                        const LossGradient& loss, Gradients& gradients) const {
-  const AccountScope scope(Account::kActivations);
-  Workspace workspace;
-  NetworkSaved saved;
-  const at::Tensor logits = impl_->Run(images, context, &saved, workspace);
-  impl_->parts.network.Backward(loss(logits), std::move(saved), gradients, workspace);
+  WithOwnOutOfMemory([&] {
+    const AccountScope scope(Account::kActivations);
+    Workspace workspace(device());
+    NetworkSaved saved;
+    const at::Tensor logits = impl_->Run(images, context, &saved, workspace).cpu();
+    impl_->parts.network.Backward(loss(logits).to(device()), std::move(saved), gradients,
+                                  workspace);
+  });
 }
+
+at::ScalarType Vit::compute() const { return impl_->options.compute; }
+
+at::Device Vit::device() const { return impl_->options.device; }
 
 const std::vector<TrainableParameter>& Vit::trainable() const { return impl_->parts.trainable; }
 
@@ -125,18 +151,27 @@ std::vector<std::string> Vit::DeadAdapters() const {
   return dead;
 }
 
+namespace {
+
+// A copy of its own.
+at::Tensor ToFile(const at::Tensor& t) {
+  return t.to(at::kCPU, t.scalar_type(), /*non_blocking=*/false, /*copy=*/true);
+}
+
+}  // namespace
+
 TensorFile Vit::Merged() const {
   const Network& network = impl_->parts.network;
   TensorFile file;
   file.metadata["format"] = "pt";
   const auto add = [&file](const std::string& name, const at::Tensor& weight,
                            const at::Tensor& bias) {
-    file.tensors[name + ".weight"] = weight.clone();
-    file.tensors[name + ".bias"] = bias.clone();
+    file.tensors[name + ".weight"] = ToFile(weight);
+    file.tensors[name + ".bias"] = ToFile(bias);
   };
   const int64_t dim = network.pos_embed.value.size(2), patch = impl_->patch_size;
-  file.tensors["cls_token"] = network.cls_token.value.clone();
-  file.tensors["pos_embed"] = network.pos_embed.value.clone();
+  file.tensors["cls_token"] = ToFile(network.cls_token.value);
+  file.tensors["pos_embed"] = ToFile(network.pos_embed.value);
   add("patch_embed.proj", network.patch_embed.Merged().view({dim, 3, patch, patch}),
       network.patch_embed.bias.value);
   for (size_t i = 0; i < network.blocks.size(); ++i) {
@@ -157,7 +192,7 @@ TensorFile Vit::Product() const {
   TensorFile file;
   file.metadata["format"] = "pt";
   for (const TrainableParameter& parameter : trainable()) {
-    at::Tensor value = parameter.value.clone();
+    at::Tensor value = ToFile(parameter.value);
     if (parameter.name == "patch_embed.proj.weight") {
       value = value.view({value.size(0), 3, impl_->patch_size, impl_->patch_size});
     }
@@ -168,8 +203,8 @@ TensorFile Vit::Product() const {
     const std::string name = absl::StrCat("base_model.model.", module);
     at::Tensor& a = file.tensors[name + ".lora_A.weight"];
     at::Tensor& b = file.tensors[name + ".lora_B.weight"];
-    a = at::cat({a, start.a}, 0);
-    b = at::cat({b, -start.b}, 1);
+    a = at::cat({a, start.a.cpu()}, 0);
+    b = at::cat({b, -start.b.cpu()}, 1);
   }
   return file;
 }

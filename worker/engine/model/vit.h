@@ -17,6 +17,7 @@
 #include "common/spec/models.h"
 #include "qsweep/v1/result.pb.h"
 #include "qsweep/v1/spec.pb.h"
+#include "worker/engine/base/device.h"
 #include "worker/engine/base/safetensors.h"
 #include "worker/engine/model/parameter.h"
 
@@ -37,15 +38,17 @@ struct ForwardContext {
 struct TrainableParameter {
   std::string name;   // as written in its file: base_model.model.blocks.0.attn.qkv.lora_A.weight
   std::string group;  // for gradient statistics: blocks.0, ..., head, embed
-  at::Tensor value;   // fp32
+  at::Tensor value;   // fp32, on the model's device
   bool decay = true;  // weight decay applies (not to biases and norms)
 };
 
 class Vit {
  public:
   struct Options {
-    at::ScalarType compute = at::kFloat;  // of the matrix products: fp32 or bf16
-    int64_t classes = 0;                  // of the dataset: the head's
+    // Of the matrix products: fp32 or bf16, off the CPU fp16 as well.
+    at::ScalarType compute = at::kFloat;
+    int64_t classes = 0;  // of the dataset: the head's
+    at::Device device = ComputeDevice();
   };
 
   // `spec` is complete. `weights` (timm names) may be null: random initialisation from spec.seed.
@@ -61,16 +64,20 @@ class Vit {
                                                      const TensorFile* weights);
   ~Vit();
 
-  // images fp32, or of the type computed in, [B, 3, S, S] -> logits fp32 [B, classes]. This and
-  // AddGradients may run in several threads at once.
+  // images fp32, or of the type computed in, [B, 3, S, S] -> logits fp32 [B, classes], both on the
+  // CPU. This and AddGradients may run in several threads at once, on the CPU. Both throw
+  // OutOfMemory.
   at::Tensor Forward(const at::Tensor& images, const ForwardContext& context) const;
   // The same with its backward pass: `loss` is given the logits and returns its gradient in them;
-  // that in the parameters is added to `gradients`, in the order of trainable().
+  // that in the parameters is added to `gradients`, on the model's device, in the order of
+  // trainable().
   using LossGradient = std::function<at::Tensor(const at::Tensor& logits)>;
   void AddGradients(const at::Tensor& images, const ForwardContext& context,
                     const LossGradient& loss, Gradients& gradients) const;
 
-  const std::vector<TrainableParameter>& trainable() const;
+  at::ScalarType compute() const;
+  at::Device device() const;
+  const std::vector<TrainableParameter>& trainable() const;  // on the device
   // Modules that got an adapter, as "blocks.0.attn.qkv", in order.
   const std::vector<std::string>& adapted_modules() const;
   int64_t tokens() const;            // of an image: its patches and the cls token
@@ -88,7 +95,7 @@ class Vit {
   void Requantize();
 
   // Every weight in fp32 under timm's names, as the model holds it (quantized ones expanded),
-  // adapters merged.
+  // adapters merged. On the CPU, as is the product.
   TensorFile Merged() const;
 
   // What the method's product file holds: PEFT's names for lora (adapters and head), timm's for

@@ -230,7 +230,7 @@ TEST(Vit, BytesOfADeitTinyWithTenClasses) {
     v1::ExperimentSpec spec = Spec("lora");
     spec.mutable_quantization()->set_bits(bits);
     spec.mutable_quantization()->set_double_quant(double_quant);
-    const auto parts = AssembleVit(spec, tiny, 224, at::kFloat, base);
+    const auto parts = AssembleVit(spec, tiny, 224, {}, base);
     EXPECT_TRUE(parts.ok()) << parts.status();
     EXPECT_EQ(parts->total_parameters, 5717416 - 193000 + 1930);
     return parts->quantization;

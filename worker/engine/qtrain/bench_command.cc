@@ -18,6 +18,7 @@
 #include "qsweep/v1/trainer.pb.h"
 #include "worker/engine/base/allocator.h"
 #include "worker/engine/base/cpu.h"
+#include "worker/engine/base/device.h"
 #include "worker/engine/base/random.h"
 #include "worker/engine/data/dataset.h"
 #include "worker/engine/data/image_transform.h"
@@ -110,13 +111,16 @@ absl::StatusOr<v1::BenchReport> Bench(const BenchOptions& options) {
   ASSIGN_OR_RETURN(const std::string json, ReadFile(options.spec_file, kMaxSpecBytes));
   ASSIGN_OR_RETURN(const v1::ExperimentSpec spec, ParseSpecJson(json));
   v1::BenchReport report;
+  RETURN_IF_ERROR(UseDevice(options.device));
+  report.set_device(ComputeDeviceName());
   report.set_threads(ConfigureThreads(options.threads));
   const ComputeType compute = ChooseComputeType(spec);
-  RETURN_IF_ERROR(LimitTensors(options.memory_limit_bytes, 0));
+  const int64_t limit = ComputeDevice().is_cpu() ? options.memory_limit_bytes
+                                                 : MemoryLimit(options.memory_limit_bytes);
+  RETURN_IF_ERROR(LimitTensors(limit, 0));
   ASSIGN_OR_RETURN(Trainee trainee,
                    MakeTrainee(spec, compute, Classes(spec.dataset()), options.weights_file));
-  ASSIGN_OR_RETURN(v1::StepPlan plan,
-                   MakePlan(spec, trainee, compute.type, options.memory_limit_bytes, 0));
+  ASSIGN_OR_RETURN(v1::StepPlan plan, MakePlan(spec, trainee, compute.type, limit, 0));
   const Batch batch = RandomBatch(spec, compute.type);
   const int64_t rss_before = ResidentBytes(), held_before = CurrentMemory().held_bytes;
   ResetPeak();

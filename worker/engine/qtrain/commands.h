@@ -17,7 +17,8 @@ int RunCommand(const std::string& spec_file, const TrainOptions& options);
 
 // Prints what this machine has, as JSON of qsweep.v1.WorkerInfo: the fields that qworker cannot
 // know.
-int ProbeCommand(const std::string& data_root, const std::string& model_root);
+int ProbeCommand(const std::string& data_root, const std::string& model_root,
+                 const std::string& device);
 
 inline constexpr int kMaxThreads = 4096;
 
@@ -28,10 +29,14 @@ struct BenchOptions {
   int64_t steps = 10;
   int threads = 0;  // 0: all cores
   int64_t memory_limit_bytes = 0;
+  std::string device = "cpu";
 };
 // Times whole optimizer steps on random decoded images, and one thread that makes images of the
 // dataset's, and prints JSON of qsweep.v1.BenchReport.
 int BenchCommand(const BenchOptions& options);
+
+// --device.
+void AddDevice(Command command, std::string* device);
 
 // Commands on weight files and models. Each adds itself to `program` and, when it is the one that
 // was named, sets `action`: what is to be done once the allocator is installed.

@@ -14,6 +14,7 @@
 #include "common/spec/models.h"
 #include "common/spec/spec.h"
 #include "common/status.h"
+#include "worker/engine/base/device.h"
 #include "worker/engine/data/dataset.h"
 #include "worker/engine/model/peft_adapter.h"
 #include "worker/engine/model/vit.h"
@@ -142,6 +143,7 @@ absl::Status SettleHead(const Options& options, const PeftAdapter* adapter, Tens
 }
 
 absl::StatusOr<v1::Evaluation> EvaluateSpec(const Options& options, v1::ExperimentSpec spec) {
+  RETURN_IF_ERROR(UseDevice(options.spec.device));
   ConfigureThreads(options.spec.threads);
   ASSIGN_OR_RETURN(Dataset data, LoadDataset(spec.dataset(), options.spec.data_root, Split::kTest));
   ASSIGN_OR_RETURN(const std::string file,

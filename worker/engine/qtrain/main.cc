@@ -33,10 +33,14 @@ int Perform(const Action& action) {
   return kExitFailed;
 }
 
-void AddThreadsAndMemory(Command command, int* threads, int64_t* memory_limit_bytes) {
-  command.AddOption("--threads", threads, "0: all cores").Between(0, kMaxThreads);
-  command.AddOption("--memory-limit", memory_limit_bytes, "bytes; 0: none")
+template <typename Options>
+void AddResources(Command command, Options* options) {
+  command.AddOption("--threads", &options->threads, "0: all cores").Between(0, kMaxThreads);
+  command
+      .AddOption("--memory-limit", &options->memory_limit_bytes,
+                 "bytes of the process or, with --device cuda, on the device; 0: none")
       .Between(int64_t{0}, int64_t{1} << 50);
+  AddDevice(command, &options->device);
 }
 
 void AddRoots(Command command, std::string* data_root, std::string* model_root) {
@@ -56,7 +60,7 @@ void AddRun(Command program, std::function<int()>* work) {
   command.AddOption("--spec", &o->spec, "ExperimentSpec as JSON").Required();
   command.AddOption("--dir", &o->train.directory, "attempt directory, new for every attempt")
       .Required();
-  AddThreadsAndMemory(command, &o->train.threads, &o->train.memory_limit_bytes);
+  AddResources(command, &o->train);
   AddRoots(command, &o->train.data_root, &o->train.model_root);
   command.AddOption("--resume", &o->train.resume_file, "checkpoint to continue from");
   command.AddOption("--weights", &o->train.weights_file, "safetensors file to start from");
@@ -68,7 +72,7 @@ void AddBench(Command program, std::function<int()>* work) {
                                        [o, work] { *work = [o] { return BenchCommand(*o); }; });
   command.AddOption("--spec", &o->spec_file, "ExperimentSpec as JSON").Required();
   command.AddOption("--steps", &o->steps, "timed steps").Between(int64_t{1}, int64_t{1000000});
-  AddThreadsAndMemory(command, &o->threads, &o->memory_limit_bytes);
+  AddResources(command, o.get());
   command.AddOption("--weights", &o->weights_file, "safetensors file; default: random");
   command.AddOption("--data-root", &o->data_root, "time the making of the dataset's images, too");
 }
@@ -76,11 +80,12 @@ void AddBench(Command program, std::function<int()>* work) {
 int Main(int argc, char** argv) {
   Program program("qtrain", "Trains, quantizes and evaluates quantized-LoRA Vision Transformers.");
   program.RequireCommand();
-  std::string data_root = "./data", model_root = "./models";
+  std::string data_root = "./data", model_root = "./models", device = "cpu";
   bool probed = false;
-  AddRoots(program.AddCommand("probe", "Print what this machine has, as JSON",
-                              [&probed] { probed = true; }),
-           &data_root, &model_root);
+  const Command probe = program.AddCommand("probe", "Print what this machine has, as JSON",
+                                           [&probed] { probed = true; });
+  AddRoots(probe, &data_root, &model_root);
+  AddDevice(probe, &device);
   std::function<int()> work;
   AddRun(program, &work);
   AddBench(program, &work);
@@ -92,7 +97,7 @@ int Main(int argc, char** argv) {
   AddSensitivity(program, &action);
 
   if (const std::optional<int> code = program.Parse(argc, argv)) return *code;
-  if (probed) return ProbeCommand(data_root, model_root);
+  if (probed) return ProbeCommand(data_root, model_root, device);
   LimitSpinning(argv);
   ConfigureMalloc();
   InstallAllocator();

@@ -5,6 +5,7 @@
 #include "absl/strings/str_format.h"
 #include "common/proto_json.h"
 #include "common/status.h"
+#include "worker/engine/base/device.h"
 #include "worker/engine/data/dataset.h"
 #include "worker/engine/qtrain/commands.h"
 #include "worker/engine/qtrain/spec_options.h"
@@ -19,6 +20,7 @@ namespace {
 
 absl::Status Measure(const SpecOptions& options, bool json) {
   ASSIGN_OR_RETURN(const v1::ExperimentSpec spec, options.Load());
+  RETURN_IF_ERROR(UseDevice(options.device));
   ConfigureThreads(options.threads);
   ASSIGN_OR_RETURN(const Dataset data,
                    LoadDataset(spec.dataset(), options.data_root, Split::kTest));

@@ -37,6 +37,10 @@ absl::Status Set(const std::string& assignment, v1::ExperimentSpec* spec) {
 
 }  // namespace
 
+void AddDevice(Command command, std::string* device) {
+  command.AddOption("--device", device, "cpu, cuda or, of several, cuda:1 (default: cpu)");
+}
+
 void SpecOptions::AddTo(Command command) {
   command.AddOption("--spec", &spec_file, "ExperimentSpec as JSON; default: all defaults");
   command.AddOption("--set", &sets, "FIELD=VALUE, as model.name=deit_tiny_patch16_224; repeatable");
@@ -44,6 +48,7 @@ void SpecOptions::AddTo(Command command) {
   command.AddOption("--model-root", &model_root, "where weights lie");
   command.AddOption("--weights", &weights_file, "safetensors file, quantized or not");
   command.AddOption("--threads", &threads, "0: all cores").Between(0, kMaxThreads);
+  AddDevice(command, &device);
 }
 
 absl::StatusOr<v1::ExperimentSpec> SpecOptions::Load() const {

@@ -17,6 +17,7 @@ struct SpecOptions {
   std::string data_root = "./data", model_root = "./models";
   std::string weights_file;
   int threads = 0;
+  std::string device = "cpu";
 
   void AddTo(Command command);
   // The file's spec with the values set, complete and checked. A list's elements are separated by

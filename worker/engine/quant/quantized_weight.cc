@@ -9,6 +9,7 @@
 #include "worker/engine/base/allocator.h"
 #include "worker/engine/quant/codes.h"
 #include "worker/engine/quant/dequantize.h"
+#include "worker/engine/quant/tensor_dequantize.h"
 
 namespace qsweep::engine {
 namespace {
@@ -173,10 +174,47 @@ at::Tensor QuantizedWeight::Scales() const {
   return scales;
 }
 
-void QuantizedWeight::DequantizeInto(at::Tensor& out) const {
+QuantizedWeight QuantizedWeight::To(at::Device device) const {
+  QuantizedWeight result = *this;
+  if (payload_.device() == device) return result;
+  const auto move = [device](at::Tensor& t, Account account) {
+    const AccountScope scope(account);
+    if (t.defined()) t = t.to(device);
+  };
+  move(result.payload_, Account::kWeights);
+  move(result.absmax_, Account::kScales);
+  move(result.absmax_codes_, Account::kScales);
+  move(result.nested_absmax_, Account::kScales);
+  const AccountScope scope(Account::kScales);
+  if (scheme_ != nullptr) result.pairs_ = PairTable(scheme_->values, device);
+  if (absmax_codes_.defined()) {
+    const std::array<float, 256>& map = DynamicMap();
+    result.dynamic_map_ = at::tensor(at::ArrayRef<float>(map.data(), map.size())).to(device);
+  }
+  return result;
+}
+
+at::Tensor QuantizedWeight::ExpandOnDevice() const {
+  if (scheme_ == nullptr) return ExpandEightBit(payload_, absmax_);
+  const at::Tensor scales = absmax_.defined()
+                                ? absmax_
+                                : ExpandScales(absmax_codes_, dynamic_map_, nested_absmax_,
+                                               kNestedBlocksize, nested_offset_);
+  return ExpandFourBit(payload_, scales, pairs_, elements_, blocksize_);
+}
+
+void QuantizedWeight::DequantizeInto(const at::Tensor& out) const {
   const absl::StatusOr<OutType> type = ToOutType(out.scalar_type());
-  QSWEEP_CHECK(type.ok() && out.is_contiguous() && out.device().is_cpu() && out.dim() > 0 &&
-               out.size(0) == out_features() && out.numel() == elements_);
+  QSWEEP_CHECK(type.ok() && out.is_contiguous() && out.dim() > 0 && out.size(0) == out_features() &&
+               out.numel() == elements_);
+  if (!payload_.is_cpu()) {
+    out.copy_(ExpandOnDevice().view(out.sizes()));
+    return;
+  }
+  if (!out.is_cpu()) {
+    out.copy_(Dequantize(out.scalar_type()).view(out.sizes()));
+    return;
+  }
   const DequantizeKernels& kernels = UsableDequantizeKernels().back();
   const int type_index = static_cast<int>(*type);
   char* const to = static_cast<char*>(out.data_ptr());
@@ -206,7 +244,7 @@ void QuantizedWeight::DequantizeInto(at::Tensor& out) const {
 }
 
 at::Tensor QuantizedWeight::Dequantize(at::ScalarType dtype) const {
-  at::Tensor out = at::empty(shape_, dtype);
+  const at::Tensor out = at::empty(shape_, payload_.options().dtype(dtype));
   DequantizeInto(out);
   return out;
 }

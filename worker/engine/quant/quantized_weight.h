@@ -28,10 +28,13 @@ class QuantizedWeight {
                                                   const v1::Quantization& spec,
                                                   const at::Tensor& importance = {});
 
-  // Writes the weights into `out` (contiguous fp32, bf16 or fp16; [out, in] or the own shape), with
-  // the fastest kernel this CPU has. Deterministic; all kernels agree bit for bit. Uses
-  // at::parallel_for.
-  void DequantizeInto(at::Tensor& out) const;
+  // The same on `device`.
+  QuantizedWeight To(at::Device device) const;
+
+  // Writes the weights into `out` (contiguous fp32, bf16 or fp16; [out, in] or the own shape; on
+  // any device), with the fastest kernel this CPU has, or on another device in libtorch's own
+  // operations. Deterministic; all agree bit for bit. Uses at::parallel_for.
+  void DequantizeInto(const at::Tensor& out) const;
   at::Tensor Dequantize(at::ScalarType dtype) const;
 
   // As a matrix: the first dimension, and all others.
@@ -68,6 +71,8 @@ class QuantizedWeight {
   void QuantizeScales();
   // fp32 [blocks]; under double quantization expanded anew.
   at::Tensor Scales() const;
+  // fp32, on a device that is not the CPU.
+  at::Tensor ExpandOnDevice() const;
 
   std::string stored_as_;
   const Scheme* scheme_ = nullptr;  // of the codes; null for int8
@@ -78,6 +83,8 @@ class QuantizedWeight {
   at::Tensor absmax_codes_;   // double quantization: uint8 [blocks]
   at::Tensor nested_absmax_;  // fp32 [ceil(blocks / 256)]
   float nested_offset_ = 0;
+  // What ExpandOnDevice looks codes up in, there; undefined on the CPU.
+  at::Tensor pairs_, dynamic_map_;
 };
 
 }  // namespace qsweep::engine

@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/cord.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "worker/engine/data/dataset.h"
 
@@ -37,11 +38,17 @@ absl::Status CatchExceptions(const std::function<absl::Status()>& body) {
     return body();
   } catch (const std::bad_alloc& error) {  // OutOfMemory too
     return Blamed(absl::ResourceExhaustedError(error.what()), v1::BLAME_RESOURCES);
+  } catch (const c10::OutOfMemoryError& error) {  // a device's
+    return Blamed(absl::ResourceExhaustedError(error.what_without_backtrace()),
+                  v1::BLAME_RESOURCES);
   } catch (const ImageError& error) {
     return absl::DataLossError(error.what());
   } catch (const c10::Error& error) {
-    return Blamed(absl::InternalError(absl::StrCat("libtorch: ", error.what_without_backtrace())),
-                  v1::BLAME_CONFIG);
+    const std::string text = error.what_without_backtrace();
+    // A driver that gave up or a device that fell off its bus, not a wrong operation.
+    const v1::Blame blame =
+        absl::StrContains(text, "CUDA error") ? v1::BLAME_MACHINE : v1::BLAME_CONFIG;
+    return Blamed(absl::InternalError(absl::StrCat("libtorch: ", text)), blame);
   } catch (const std::exception& error) {
     return Blamed(absl::InternalError(absl::StrCat("libtorch: ", error.what())), v1::BLAME_CONFIG);
   }

@@ -53,10 +53,10 @@ absl::StatusOr<v1::FileFact> WriteCheckpoint(const std::string& directory,
   TensorFile file;
   for (size_t i = 0; i < slots.size(); ++i) {
     const std::string& name = slots[i].parameter.name;
-    file.tensors[kValue + name] = slots[i].parameter.value.detach();
-    file.tensors[kFirst + name] = slots[i].first_moment;
-    file.tensors[kSecond + name] = slots[i].second_moment;
-    if (!best.empty()) file.tensors[kBest + name] = best[i];
+    file.tensors[kValue + name] = slots[i].parameter.value.cpu();
+    file.tensors[kFirst + name] = slots[i].first_moment.cpu();
+    file.tensors[kSecond + name] = slots[i].second_moment.cpu();
+    if (!best.empty()) file.tensors[kBest + name] = best[i].cpu();
   }
   file.metadata[kFormatKey] = kFormat;
   file.metadata[kStateKey] = ToJson(state);

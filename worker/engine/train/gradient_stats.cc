@@ -49,6 +49,15 @@ double SquaredNorm(const at::Tensor& tensor) {
 std::vector<double> SquaredGradientNorms(const std::vector<AdamW::Slot>& slots) {
   std::vector<double> norms;
   norms.reserve(slots.size());
+  if (!slots.empty() && !slots.front().gradient.is_cpu()) {
+    std::vector<at::Tensor> sums;  // fetched all at once: each fetch waits for the device
+    for (const AdamW::Slot& slot : slots) {
+      sums.push_back(slot.gradient.to(at::kDouble).square().sum());
+    }
+    const at::Tensor fetched = at::stack(sums).cpu();
+    norms.assign(fetched.data_ptr<double>(), fetched.data_ptr<double>() + fetched.numel());
+    return norms;
+  }
   for (const AdamW::Slot& slot : slots) norms.push_back(SquaredNorm(slot.gradient));
   return norms;
 }

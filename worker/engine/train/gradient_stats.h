@@ -34,10 +34,10 @@ class GradientStats {
 
   void AddStep(const std::vector<double>& squared_norms);
 
-  // Appends the groups' points in the window to `metrics` and begins the next. Returns what is wrong with the
-  // window, empty if nothing: "vanishing" when the mean global norm is below 1e-7, where AdamW's
-  // eps of 1e-8 begins to outweigh it; "exploding" when its largest is over ten times the mean of
-  // the run before it.
+  // Appends the groups' points in the window to `metrics` and begins the next. Returns what is
+  // wrong with the window, empty if nothing: "vanishing" when the mean global norm is below 1e-7,
+  // where AdamW's eps of 1e-8 begins to outweigh it; "exploding" when its largest is over ten times
+  // the mean of the run before it.
   std::string EndWindow(v1::Metrics* metrics);
 
   v1::GradientSummary Summary() const;

@@ -39,6 +39,15 @@ struct Coefficients {
   }
 }
 
+// The same off the CPU.
+void UpdateByTensors(const Coefficients& c, const AdamW::Slot& slot) {
+  const at::Tensor g = slot.gradient * c.gradient_scale;
+  slot.first_moment.mul_(kBeta1).add_(g, 1 - kBeta1);
+  slot.second_moment.mul_(kBeta2).addcmul_(g, g, 1 - kBeta2);
+  const at::Tensor root = slot.second_moment.sqrt().mul_(c.root_scale).add_(kEps);
+  slot.parameter.value.mul_(c.keep).addcdiv_(slot.first_moment, root, -c.step_size);
+}
+
 }  // namespace
 
 AdamW::AdamW(const std::vector<TrainableParameter>& parameters, double weight_decay)
@@ -49,11 +58,11 @@ AdamW::AdamW(const std::vector<TrainableParameter>& parameters, double weight_de
     slot.parameter = parameter;
     {
       const AccountScope scope(Account::kGradients);
-      slot.gradient = at::zeros(parameter.value.sizes(), at::kFloat);
+      slot.gradient = at::zeros_like(parameter.value);
     }
     const AccountScope scope(Account::kOptimizer);
-    slot.first_moment = at::zeros(parameter.value.sizes(), at::kFloat);
-    slot.second_moment = at::zeros(parameter.value.sizes(), at::kFloat);
+    slot.first_moment = at::zeros_like(parameter.value);
+    slot.second_moment = at::zeros_like(parameter.value);
     slots_.push_back(std::move(slot));
   }
 }
@@ -71,6 +80,10 @@ void AdamW::Update(int64_t step, double learning_rate, double gradient_scale) {
   for (Slot& slot : slots_) {
     const double decay = slot.parameter.decay ? weight_decay_ : 0;
     c.keep = static_cast<float>(1 - learning_rate * decay);
+    if (!slot.gradient.is_cpu()) {
+      UpdateByTensors(c, slot);
+      continue;
+    }
     const float* gradient = slot.gradient.data_ptr<float>();
     float* first = slot.first_moment.data_ptr<float>();
     float* second = slot.second_moment.data_ptr<float>();

@@ -8,10 +8,12 @@
 #include "common/spec/models.h"
 #include "common/spec/spec.h"
 #include "common/status.h"
+#include "worker/engine/base/device.h"
 #include "worker/engine/quant/weight_file.h"
 #include "worker/engine/train/process.h"
 #include "worker/engine/train/products.h"
 #include "worker/engine/train/sensitivity.h"
+#include "worker/engine/train/step.h"
 #include "worker/engine/train/weights.h"
 
 namespace qsweep::engine {
@@ -24,6 +26,7 @@ class Preparation {
       : spec_(spec), options_(options), stop_(stop), run_(std::make_unique<PreparedRun>()) {}
 
   absl::StatusOr<std::unique_ptr<PreparedRun>> Run() {
+    RETURN_IF_ERROR(UseDevice(options_.device));
     threads_ = ConfigureThreads(options_.threads);
     limit_bytes_ = MemoryLimit(options_.memory_limit_bytes);
     RETURN_IF_ERROR(LoadData());
@@ -134,6 +137,7 @@ absl::Status Preparation::Plan() {
   const auto bytes = [](int64_t limit) { return limit == 0 ? INT64_MAX : limit; };
   v1::StepPlan& plan = *run_->state.mutable_plan();
   if (plan.micro_batch() > 0 && bytes(limit_bytes_) >= bytes(plan.limit_bytes())) {
+    BeginLossScale(*run_->trainee.model, &plan);
     return absl::OkStatus();
   }
   ASSIGN_OR_RETURN(plan,

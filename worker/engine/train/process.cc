@@ -14,7 +14,9 @@
 #include "absl/strings/strip.h"
 #include "common/cgroup.h"
 #include "common/file.h"
+#include "worker/engine/base/allocator.h"
 #include "worker/engine/base/cpu.h"
+#include "worker/engine/base/device.h"
 
 namespace qsweep::engine {
 namespace {
@@ -76,7 +78,11 @@ std::vector<std::string> Gpus() {
   return gpus;
 }
 
-int64_t MemoryLimit(int64_t asked) { return asked > 0 ? asked : CgroupMemoryLimit().value_or(0); }
+int64_t MemoryLimit(int64_t asked) {
+  if (asked > 0) return asked;
+  if (const DeviceMemory* device = CountedDevice()) return device->Free();
+  return CgroupMemoryLimit().value_or(0);
+}
 
 int64_t ResidentBytes() { return StatusBytes("VmRSS"); }
 
@@ -86,9 +92,12 @@ ComputeType ChooseComputeType(const v1::ExperimentSpec& spec) {
   ComputeType compute;
   const bool mixed = spec.training().use_mixed_precision();
   compute.asked = mixed ? spec.quantization().compute_dtype() : "float32";
-  const bool fast = CpuHas("avx512_bf16") || CpuHas("amx_bf16");
-  compute.type = compute.asked != "float32" && fast ? at::kBFloat16 : at::kFloat;
-  compute.used = compute.type == at::kBFloat16 ? "bfloat16" : "float32";
+  compute.used = compute.asked;
+  if (ComputeDevice().is_cpu() && compute.asked != "float32") {
+    compute.used = CpuHas("avx512_bf16") || CpuHas("amx_bf16") ? "bfloat16" : "float32";
+  }
+  if (compute.used == "bfloat16") compute.type = at::kBFloat16;
+  if (compute.used == "float16") compute.type = at::kHalf;
   return compute;
 }
 

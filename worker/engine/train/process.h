@@ -22,12 +22,14 @@ int AvailableCores();
 // NVIDIA GPUs of the machine, by model.
 std::vector<std::string> Gpus();
 
-// Bytes this process may take: `asked`; where that is 0, its cgroup's limit; 0: any.
+// Bytes this process may take: `asked`; where that is 0, its cgroup's limit; 0: any. Of the compute
+// device if it has one (base/device.h): `asked`, or what is free there.
 int64_t MemoryLimit(int64_t asked);
 int64_t ResidentBytes();
 int64_t PeakResidentBytes();
 
-// Of the matrix products. fp16 has no fast kernels on a CPU; bf16 has with AVX512-BF16 or AMX.
+// Of the matrix products: what is asked for. On the CPU fp16 has no fast kernels, and bf16 has with
+// AVX512-BF16 or AMX only: bf16, then, or fp32.
 struct ComputeType {
   at::ScalarType type = at::kFloat;
   std::string asked, used;  // as in quantization.compute_dtype

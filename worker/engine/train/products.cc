@@ -9,6 +9,7 @@
 #include "common/status.h"
 #include "common/version.h"
 #include "worker/engine/base/cpu.h"
+#include "worker/engine/base/device.h"
 #include "worker/engine/base/safetensors.h"
 
 namespace qsweep::engine {
@@ -58,7 +59,7 @@ v1::Provenance MakeProvenance(const v1::ExperimentSpec& spec, int threads) {
   provenance.set_cpu(CpuModel());
   provenance.set_instruction_set(InstructionSets().empty() ? "sse2" : InstructionSets().back());
   provenance.set_threads(threads);
-  provenance.set_device("cpu");
+  provenance.set_device(ComputeDeviceName());
   return provenance;
 }
 

@@ -10,6 +10,7 @@
 #include "common/spec/models.h"
 #include "common/status.h"
 #include "worker/engine/base/allocator.h"
+#include "worker/engine/base/device.h"
 #include "worker/engine/data/dataset.h"
 #include "worker/engine/quant/weight_file.h"
 #include "worker/engine/train/blame.h"
@@ -47,6 +48,7 @@ absl::Status Announce(const SensitivityTask& task, Reporter& reporter) {
 absl::StatusOr<v1::RunResult> Run(const v1::ExperimentSpec& spec, const TrainOptions& options,
                                   const std::function<bool()>& stop, Reporter& reporter) {
   const absl::Duration begin = SystemClock().Monotonic();
+  RETURN_IF_ERROR(UseDevice(options.device));
   const int threads = ConfigureThreads(options.threads);
   const int64_t limit = MemoryLimit(options.memory_limit_bytes);
   ASSIGN_OR_RETURN(const Dataset data,

@@ -18,7 +18,10 @@
 namespace qsweep::engine {
 namespace {
 
+constexpr int64_t kDeviceEvaluationBatch = 256;
+
 int64_t TensorBytes(int64_t process_limit_bytes, int64_t data_bytes) {
+  if (CountedDevice() != nullptr) return process_limit_bytes;
   return process_limit_bytes - kProgramBytes - data_bytes;
 }
 
@@ -118,6 +121,8 @@ absl::StatusOr<v1::StepPlan> MakePlan(const v1::ExperimentSpec& spec, const Trai
                             MakePeakProbe(model, spec.dataset().image_size(),
                                           LoaderBytes(spec.dataset(), image_type))));
   plan.set_limit_bytes(process_limit_bytes);
+  if (!model.device().is_cpu()) plan.set_evaluation_batch(kDeviceEvaluationBatch);
+  BeginLossScale(model, &plan);
   ReleaseCached();
   return plan;
 }

@@ -22,7 +22,7 @@ namespace qsweep::engine {
 inline constexpr int64_t kProgramBytes = int64_t{192} << 20;
 
 // Limits tensors to what a process limit (0: none) leaves after the program itself and `data_bytes`
-// of images.
+// of images. A device's memory holds tensors alone.
 absl::Status LimitTensors(int64_t process_limit_bytes, int64_t data_bytes);
 
 v1::TrainingInputs DescribeInputs(const std::string& weights_sha256, const Dataset& training,

@@ -1,6 +1,7 @@
 #include "worker/engine/train/step.h"
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <vector>
 
@@ -8,6 +9,7 @@
 #include "worker/engine/base/allocator.h"
 #include "worker/engine/base/threads.h"
 #include "worker/engine/train/blame.h"
+#include "worker/engine/train/gradient_stats.h"
 #include "worker/engine/train/loss.h"
 
 namespace qsweep::engine {
@@ -16,6 +18,11 @@ namespace {
 // Rows of a matrix product from which on more gain nothing: 2 images of 197 tokens. Measured with
 // DeiT-tiny on one thread: 30.6, 32.4, 32.6, 32.9, 32.1 images/s with 1, 2, 4, 8, 32 at a time.
 constexpr int64_t kRowsPerPass = 384;
+constexpr int64_t kImagesPerDevicePass = int64_t{1} << 20;  // more than any memory holds
+
+// As torch's GradScaler.
+constexpr double kFirstLossScale = 65536;
+constexpr int64_t kStepsToDouble = 2000;
 
 using Work = std::function<void(int64_t lane, int64_t begin, int64_t end)>;
 
@@ -53,17 +60,18 @@ struct StepContext {
   int64_t step = 0;
   int64_t batch_size = 0;
   double label_smoothing = 0;
+  double loss_scale = 1;
   Checkpointing checkpointing = Checkpointing::kNone;
 };
 
 // Adds the gradients of these images, of which the first is the whole batch's `first`th, to `sums`.
-// Returns their part of the whole batch's mean loss.
+// Returns their part of the whole batch's mean loss; both times the loss scale.
 double AddPass(const Vit& model, const StepContext& context, const Batch& batch, int64_t first,
                Gradients& sums) {
   double loss = 0;
   const ForwardContext forward{true, context.step, first, context.checkpointing};
   const auto gradient = [&](const at::Tensor& logits) {
-    const double scale = 1.0 / static_cast<double>(context.batch_size);
+    const double scale = context.loss_scale / static_cast<double>(context.batch_size);
     return batch.targets.defined()
                ? MixedCrossEntropyGradient(logits, batch.targets, context.label_smoothing, scale,
                                            &loss)
@@ -106,6 +114,7 @@ double AddGradients(const Vit& model, AdamW& optimizer, const Batch& batch,
 // A lane costs its own copy of the gradients. Where most of the model trains, these outweigh what
 // its passes keep.
 StepShape ShapeOfSteps(const Vit& model) {
+  if (!model.device().is_cpu()) return {.images_per_lane = kImagesPerDevicePass};
   const bool few = 2 * model.trainable_parameters() <= model.total_parameters();
   StepShape shape;
   shape.lanes = few ? at::get_num_threads() : 1;
@@ -114,14 +123,49 @@ StepShape ShapeOfSteps(const Vit& model) {
   return shape;
 }
 
+void BeginLossScale(const Vit& model, v1::StepPlan* plan) {
+  if (model.compute() == at::kHalf && plan->loss_scale() == 0)
+    plan->set_loss_scale(kFirstLossScale);
+}
+
+namespace {
+
+// After a step's passes: scales the gradients back, and the scale on; false if the step must be
+// taken anew at the lower scale. The scale is a power of two, so nothing is rounded.
+bool TakeOffLossScale(AdamW& optimizer, v1::StepPlan* plan) {
+  const double scale = plan->loss_scale();
+  const bool finite = std::isfinite(GlobalNorm(SquaredGradientNorms(optimizer.slots())));
+  if (!finite && scale > 1) {
+    plan->set_loss_scale(scale / 2);
+    plan->set_steps_at_loss_scale(0);
+    return false;
+  }
+  for (const AdamW::Slot& slot : optimizer.slots()) slot.gradient.mul_(1 / scale);
+  plan->set_steps_at_loss_scale(plan->steps_at_loss_scale() + 1);
+  if (plan->steps_at_loss_scale() == kStepsToDouble) {
+    plan->set_loss_scale(2 * scale);
+    plan->set_steps_at_loss_scale(0);
+  }
+  return true;
+}
+
+}  // namespace
+
 absl::StatusOr<double> ComputeGradients(const Vit& model, AdamW& optimizer, const Batch& batch,
                                         int64_t step, double label_smoothing, v1::StepPlan* plan) {
-  const StepContext context{step, batch.labels.size(0), label_smoothing,
-                            CheckpointingFromName(plan->gradient_checkpointing())};
   while (true) {
+    const bool scales = plan->loss_scale() > 0;
+    const StepContext context{step, batch.labels.size(0), label_smoothing,
+                              scales ? plan->loss_scale() : 1,
+                              CheckpointingFromName(plan->gradient_checkpointing())};
     optimizer.ZeroGradients();
     try {
-      return AddGradients(model, optimizer, batch, context, plan->micro_batch());
+      const double loss = AddGradients(model, optimizer, batch, context, plan->micro_batch());
+      // A loss that is not finite is no matter of the scale.
+      if (!scales || !std::isfinite(loss) || TakeOffLossScale(optimizer, plan)) {
+        return loss / context.loss_scale;
+      }
+      continue;
     } catch (const OutOfMemory& error) {
       if (plan->micro_batch() == 1) {
         return Blamed(absl::ResourceExhaustedError(
@@ -136,12 +180,12 @@ absl::StatusOr<double> ComputeGradients(const Vit& model, AdamW& optimizer, cons
 
 // One lane is measured, on the threads a lane has: all lanes may be at their peak at once, but need
 // not be when one looks.
-PeakProbe MakePeakProbe(const Vit& model, int64_t image_size, int64_t resident_bytes) {
-  return [&model, image_size, resident_bytes](int64_t micro_batch, Checkpointing checkpointing) {
+PeakProbe MakePeakProbe(const Vit& model, int64_t image_size, int64_t loader_bytes) {
+  return [&model, image_size, loader_bytes](int64_t micro_batch, Checkpointing checkpointing) {
     const int64_t lanes = Lanes(ShapeOfSteps(model), micro_batch), images = micro_batch / lanes;
     const Batch batch = {at::zeros({images, 3, image_size, image_size}),
                          at::zeros({images}, at::kLong)};
-    const StepContext context{0, images, 0, checkpointing};
+    const StepContext context{0, images, 0, 1, checkpointing};
     const int64_t before = CurrentMemory().total_bytes;
     ResetPeak();
     ForLanes(lanes, lanes, [&](int64_t lane, int64_t, int64_t) {
@@ -151,15 +195,17 @@ PeakProbe MakePeakProbe(const Vit& model, int64_t image_size, int64_t resident_b
     });
     const int64_t of_a_lane = CurrentMemory().total_peak_bytes - before;
     const int64_t gradients = model.trainable_parameters() * static_cast<int64_t>(sizeof(float));
-    // The probe's own images are part of what is resident in training, as are the first lane's
-    // sums.
-    return before - static_cast<int64_t>(batch.images.nbytes()) + resident_bytes +
-           lanes * of_a_lane - gradients;
+    // The probe's own images are among the loader's in training, and the first lane's sums are the
+    // optimizer's.
+    const int64_t more_images =
+        model.device().is_cpu() ? loader_bytes - static_cast<int64_t>(batch.images.nbytes()) : 0;
+    return before + more_images + lanes * of_a_lane - gradients;
   };
 }
 
 at::Tensor Logits(const Vit& model, const at::Tensor& images) {
   const int64_t size = images.size(0);
+  if (!model.device().is_cpu()) return model.Forward(images, ForwardContext());
   const int64_t lanes = std::min<int64_t>(at::get_num_threads(), size);
   const int64_t chunk = std::max<int64_t>(1, kRowsPerPass / model.tokens());
   std::vector<at::Tensor> parts((size + chunk - 1) / chunk);

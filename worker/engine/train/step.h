@@ -1,6 +1,7 @@
 // One optimizer step's gradients. The images of a step are shared out to lanes: each lane takes
 // whole passes over images of its own, a few at a time, on one thread. So threads meet once a step,
-// what a pass touches stays in the caches, and memory is needed for the few images only.
+// what a pass touches stays in the caches, and memory is needed for the few images only. A device
+// other than the CPU is one lane with as many images as its memory holds.
 #ifndef QSWEEP_WORKER_ENGINE_TRAIN_STEP_H_
 #define QSWEEP_WORKER_ENGINE_TRAIN_STEP_H_
 
@@ -22,13 +23,19 @@ StepShape ShapeOfSteps(const Vit& model);
 // Leaves the gradient of the batch's mean loss (cross-entropy with label smoothing) in the
 // optimizer's gradients and returns that loss. `step` is 0-based. Running out of memory halves
 // plan->micro_batch and computes the step anew; with one image it is an error that blames the
-// resources.
+// resources. In fp16 the loss is scaled by plan->loss_scale, so that gradients below 6e-8 are not
+// lost, and the gradients are scaled back: one that is not finite halves the scale and the step is
+// computed anew; 2,000 steps without double it (arXiv 1710.03740, as torch's GradScaler, but that
+// it skips the step).
 absl::StatusOr<double> ComputeGradients(const Vit& model, AdamW& optimizer, const Batch& batch,
                                         int64_t step, double label_smoothing, v1::StepPlan* plan);
 
-// Measures what ComputeGradients needs on images of zeros, for PlanStep. `resident_bytes` is what
-// else will be alive meanwhile. Changes no state.
-PeakProbe MakePeakProbe(const Vit& model, int64_t image_size, int64_t resident_bytes);
+// Sets plan->loss_scale for a model that computes in fp16 and has none yet.
+void BeginLossScale(const Vit& model, v1::StepPlan* plan);
+
+// Measures what ComputeGradients needs on images of zeros, for PlanStep. `loader_bytes` is what the
+// batches of images take meanwhile, if the model is on the CPU as they are. Changes no state.
+PeakProbe MakePeakProbe(const Vit& model, int64_t image_size, int64_t loader_bytes);
 
 // Logits of a batch, by lanes as well. Throws OutOfMemory.
 at::Tensor Logits(const Vit& model, const at::Tensor& images);

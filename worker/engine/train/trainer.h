@@ -20,7 +20,8 @@ struct TrainOptions {
   std::string resume_file;         // a checkpoint; empty: from the beginning
   std::string weights_file;        // in place of model.weights; empty: none
   int threads = 0;                 // 0: all cores
-  int64_t memory_limit_bytes = 0;  // of the process; 0: its cgroup's, if any
+  int64_t memory_limit_bytes = 0;  // of the process, or on the device; 0: what there is
+  std::string device = "cpu";      // base/device.h
 };
 
 enum class TrainOutcome {
