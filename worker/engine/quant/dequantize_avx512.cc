@@ -11,6 +11,9 @@
 namespace qsweep::engine {
 namespace {
 
+// Bytes of codes to ask for ahead: they come from beyond the second level of caches.
+constexpr int64_t kAhead = 1024;
+
 // 16 fp32 to bf16, to nearest even. (vcvtneps2bf16 would flush denormal numbers.) Finite numbers
 // only.
 QSWEEP_AVX512 inline __m256i ToBFloat16(__m512 x) {
@@ -88,20 +91,34 @@ QSWEEP_AVX512 void FourBit16(const uint8_t* packed, const float* scales, const f
   }
 }
 
+// 16 codes to out + at; those that the mask leaves out are not written.
+template <OutType kOut>
+QSWEEP_AVX512 inline void Expand16(__m128i codes, __m512 scale, __mmask16 mask, void* out,
+                                   int64_t at) {
+  const __m512 numbers = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(codes));
+  const __m512 product = _mm512_mul_ps(_mm512_mul_ps(numbers, scale), _mm512_set1_ps(1.0f / 127));
+  if constexpr (kOut == OutType::kFloat32) {
+    _mm512_mask_storeu_ps(static_cast<float*>(out) + at, mask, product);
+  } else {
+    _mm256_mask_storeu_epi16(static_cast<uint16_t*>(out) + at, mask, To16Bit<kOut>(product));
+  }
+}
+
 template <OutType kOut>
 QSWEEP_AVX512 void EightBit(const int8_t* codes, float scale, int64_t count, void* out) {
-  for (int64_t i = 0; i < count; i += 16) {
+  const __m512 scales = _mm512_set1_ps(scale);
+  int64_t i = 0;
+  for (; i + 64 <= count; i += 64) {
+    _mm_prefetch(codes + i + kAhead, _MM_HINT_T0);
+    for (int part = 0; part < 64; part += 16) {
+      const __m128i some = _mm_loadu_si128(reinterpret_cast<const __m128i*>(codes + i + part));
+      Expand16<kOut>(some, scales, 0xffff, out, i + part);
+    }
+  }
+  for (; i < count; i += 16) {
     const int64_t n = std::min<int64_t>(count - i, 16);
     const __mmask16 mask = static_cast<__mmask16>((1u << n) - 1);
-    const __m512 numbers =
-        _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(mask, codes + i)));
-    const __m512 product =
-        _mm512_mul_ps(_mm512_mul_ps(numbers, _mm512_set1_ps(scale)), _mm512_set1_ps(1.0f / 127));
-    if constexpr (kOut == OutType::kFloat32) {
-      _mm512_mask_storeu_ps(static_cast<float*>(out) + i, mask, product);
-    } else {
-      _mm256_mask_storeu_epi16(static_cast<uint16_t*>(out) + i, mask, To16Bit<kOut>(product));
-    }
+    Expand16<kOut>(_mm_maskz_loadu_epi8(mask, codes + i), scales, mask, out, i);
   }
 }
 

@@ -19,34 +19,53 @@ inline I Nearest(F x) {
   return reinterpret_cast<I>(x + magic) - reinterpret_cast<I>(magic);
 }
 
-// The part of `x` that is below the threshold (NaN: all of it), times the column's scale.
-template <typename T>
-inline F Moderate(const T* x, const float* columns, F threshold) {
-  const F value = Load(x);
-  const F kept = Max(value, -value) >= threshold ? Splat(0) : value;
-  return columns != nullptr ? kept * Load(columns) : kept;
+// `x` times the column's scale; zero where kLimited and of at least `limit`.
+template <bool kLimited, typename T>
+inline F Moderate(const T* x, const float* columns, F limit) {
+  F value = Load(x);
+  if constexpr (kLimited) value = Max(value, -value) >= limit ? Splat(0) : value;
+  return columns != nullptr ? value * Load(columns) : value;
+}
+
+// The largest magnitude, NaN if one is not finite. Magnitudes order as their bits do, and what is
+// not finite lies above all others.
+template <bool kLimited, typename T>
+inline float AbsMax(int64_t dim, const T* x, const float* columns, F limit) {
+  constexpr int32_t kInfinity = 0x7f800000;
+  I most = {};
+  for (int64_t i = 0; i < dim; i += kWidth) {
+    const F value = Moderate<kLimited>(x + i, columns ? columns + i : nullptr, limit);
+    const I bits = reinterpret_cast<I>(value) & 0x7fffffff;
+    most = bits > most ? bits : most;
+  }
+  int32_t largest = 0;
+  for (int i = 0; i < kWidth; ++i) largest = most[i] > largest ? most[i] : largest;
+  float absmax;
+  std::memcpy(&absmax, &largest, sizeof(absmax));
+  return largest < kInfinity ? absmax : NAN;
+}
+
+template <bool kLimited, typename T>
+void QuantizeRowsLimited(int64_t rows, int64_t dim, const T* x, const float* columns, F limit,
+                         int8_t* codes, float* scales) {
+  for (int64_t row = 0; row < rows; ++row, x += dim, codes += dim) {
+    const float absmax = AbsMax<kLimited>(dim, x, columns, limit);
+    scales[row] = absmax / 127.0f;
+    const F factor = Splat(absmax > 0 ? 127.0f / absmax : 0.0f);
+    for (int64_t i = 0; i < dim; i += kWidth) {
+      const F value = Moderate<kLimited>(x + i, columns ? columns + i : nullptr, limit);
+      const C code = __builtin_convertvector(Nearest(value * factor), C);
+      std::memcpy(codes + i, &code, sizeof(code));
+    }
+  }
 }
 
 template <typename T>
 void QuantizeRows(int64_t rows, int64_t dim, const T* x, const float* columns, float threshold,
                   int8_t* codes, float* scales) {
-  const F limit = Splat(threshold > 0 ? threshold : NAN);
-  for (int64_t row = 0; row < rows; ++row, x += dim, codes += dim) {
-    F most = Splat(0), zero = Splat(0);  // or NaN, after a number that is not finite
-    for (int64_t i = 0; i < dim; i += kWidth) {
-      const F value = Moderate(x + i, columns ? columns + i : nullptr, limit);
-      most = Max(most, Max(value, -value));
-      zero += value - value;
-    }
-    const float absmax = MaxOf(most) + Sum(zero);
-    scales[row] = absmax / 127.0f;
-    const F factor = Splat(absmax > 0 ? 127.0f / absmax : 0.0f);
-    for (int64_t i = 0; i < dim; i += kWidth) {
-      const F value = Moderate(x + i, columns ? columns + i : nullptr, limit);
-      const C code = __builtin_convertvector(Nearest(value * factor), C);
-      std::memcpy(codes + i, &code, sizeof(code));
-    }
-  }
+  const auto quantize =
+      threshold > 0 ? &QuantizeRowsLimited<true, T> : &QuantizeRowsLimited<false, T>;
+  quantize(rows, dim, x, columns, Splat(threshold), codes, scales);
 }
 
 template <typename T>
