@@ -22,6 +22,9 @@ namespace {
 void LimitSpinning(char** argv) {
   if (std::getenv(kSpinCountVariable) != nullptr) return;
   if (std::getenv("OMP_WAIT_POLICY") != nullptr) return;  // the user decided
+  // Bound to one processor by libgomp already, the new program would know no other.
+  if (std::getenv("OMP_PROC_BIND") != nullptr || std::getenv("GOMP_CPU_AFFINITY") != nullptr)
+    return;
   ::setenv(kSpinCountVariable, kSpinCount, 1);
   ::execv("/proc/self/exe", argv);  // if it fails, training is merely slower
 }

@@ -222,6 +222,26 @@ TEST_F(QtrainTest, ProbeSaysWhatThereIs) {
   EXPECT_THAT(info.datasets(), Contains("fashion_mnist"));
 }
 
+// libgomp binds the first thread when it is loaded.
+TEST(Qtrain, KnowsAllProcessorsThoughItsThreadIsBound) {
+  const auto cores = [](std::vector<std::string> argv) {
+    const auto output = RunForOutput(argv, absl::Minutes(1));
+    EXPECT_TRUE(output.ok()) << output.status();
+    v1::WorkerInfo info;
+    EXPECT_TRUE(FromJson(output.value_or(""), &info).ok());
+    return info.cores();
+  };
+  EXPECT_EQ(cores({"/usr/bin/env", "OMP_PROC_BIND=true", kProgram, "probe"}),
+            cores({kProgram, "probe"}));
+}
+
+TEST(Qtrain, RefusesADeviceThatIsNotHere) {
+  for (const char* device : {"gpu", "cuda:99"}) {
+    const auto output = RunForOutput({kProgram, "probe", "--device", device}, absl::Minutes(1));
+    EXPECT_FALSE(output.ok()) << device;
+  }
+}
+
 // The path of a user's weights: quantized with bitsandbytes' keys, merged with an adapter,
 // expanded.
 TEST_F(QtrainTest, WeightFilesAreQuantizedMergedAndExpanded) {

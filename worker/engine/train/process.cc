@@ -3,7 +3,7 @@
 #include <ATen/Parallel.h>
 #include <dlfcn.h>
 #include <malloc.h>
-#include <sched.h>
+#include <omp.h>
 
 #include <algorithm>
 #include <cmath>
@@ -62,11 +62,10 @@ int ConfigureThreads(int threads) {
 }
 
 int AvailableCores() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-  const double share = std::ceil(CgroupCpuLimit().value_or(CPU_COUNT(&set)));
-  return std::clamp(static_cast<int>(share), 1, CPU_COUNT(&set));
+  // As OpenMP found them, before it bound this thread to one of them (OMP_PROC_BIND).
+  const int processors = std::max(1, omp_get_num_procs());
+  const double share = std::ceil(CgroupCpuLimit().value_or(processors));
+  return std::clamp(static_cast<int>(share), 1, processors);
 }
 
 std::vector<std::string> Gpus() {
