@@ -79,6 +79,16 @@ TEST_F(AgentTest, TakesNoRunsWhileItsDiskIsNearlyFullAndTakesThemAgain) {
   loop.join();
 }
 
+TEST_F(AgentTest, HandsItsDeviceToTrainersAndHasThatDevicesMemory) {
+  StartConnectedWorker(QSWEEP_FAKE_QTRAIN, {"--device", "cuda:1"});
+  const v1::WorkerInfo info = scheduler_->With([](State& s) { return s.hellos.back().info(); });
+  EXPECT_EQ(info.device(), "cuda:1");
+  EXPECT_EQ(info.memory_bytes(), 1'000'000);  // not --memory-limit's 512M, nor the machine's
+  Assign(MakeAssign(kId, "finish", 2, 1));
+  EXPECT_TRUE(WaitForEnd().succeeded());
+  EXPECT_EQ(Record().events.back().finished().result().provenance().device(), "cuda:1");
+}
+
 TEST_F(AgentTest, BeginsWithTheCheckpointAndWeightsItIsGiven) {
   StartConnectedWorker();
   v1::Assign assign = MakeAssign(kId, "finish", 20, 1);

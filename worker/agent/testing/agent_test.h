@@ -93,17 +93,20 @@ class AgentTest : public testing::Test {
             "tester"};
   }
 
-  void StartWorker(const std::string& qtrain = QSWEEP_FAKE_QTRAIN) {
+  void StartWorker(const std::string& qtrain = QSWEEP_FAKE_QTRAIN,
+                   const std::vector<std::string>& more = {}) {
     SubprocessOptions options;
     options.argv = CommandLine(qtrain);
+    options.argv.insert(options.argv.end(), more.begin(), more.end());
     options.stdout_path = options.stderr_path = JoinPath(directory_, "worker.txt");
     const auto pid = StartSubprocess(options);
     ASSERT_TRUE(pid.ok()) << pid.status();
     worker_ = *pid;
   }
 
-  void StartConnectedWorker(const std::string& qtrain = QSWEEP_FAKE_QTRAIN) {
-    StartWorker(qtrain);
+  void StartConnectedWorker(const std::string& qtrain = QSWEEP_FAKE_QTRAIN,
+                            const std::vector<std::string>& more = {}) {
+    StartWorker(qtrain, more);
     ASSERT_TRUE(scheduler_->WaitFor([](const State& state) { return state.connected; }));
   }
 

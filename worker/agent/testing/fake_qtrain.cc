@@ -68,7 +68,8 @@ absl::Status Begin(int64_t resume_step, const v1::ExperimentSpec& spec, EventLog
 }
 
 absl::StatusOr<int> End(const std::string& role, const std::string& directory,
-                        const std::string& weights, EventLogWriter* log) {
+                        const std::string& weights, const std::string& device,
+                        EventLogWriter* log) {
   v1::Event event;
   if (role == "crash") {
     signal(SIGSEGV, SIG_DFL);
@@ -84,6 +85,7 @@ absl::StatusOr<int> End(const std::string& role, const std::string& directory,
     RETURN_IF_ERROR(Append(event, log));
     return kExitFailed;
   }
+  event.mutable_finished()->mutable_result()->mutable_provenance()->set_device(device);
   // The product tells which weights it was made from.
   ASSIGN_OR_RETURN(*event.mutable_finished()->mutable_result()->add_files(),
                    WriteNamed(directory, kAdapterFile, absl::StrCat("adapter of ", weights)));
@@ -95,7 +97,8 @@ absl::StatusOr<int> End(const std::string& role, const std::string& directory,
 }
 
 absl::StatusOr<int> Run(const std::string& spec_path, const std::string& directory,
-                        const std::string& resume_path, const std::string& weights_path) {
+                        const std::string& resume_path, const std::string& weights_path,
+                        const std::string& device) {
   ASSIGN_OR_RETURN(const FileLock lock, FileLock::Acquire(JoinPath(directory, kLockFile)));
   ASSIGN_OR_RETURN(const std::string json, ReadFile(spec_path, 1 << 20));
   v1::ExperimentSpec spec;
@@ -126,7 +129,7 @@ absl::StatusOr<int> Run(const std::string& spec_path, const std::string& directo
     }
     if (stop_asked) return kExitStopped;
   }
-  return End(spec.model().name(), directory, weights, &log);
+  return End(spec.model().name(), directory, weights, device, &log);
 }
 
 }  // namespace
@@ -135,7 +138,7 @@ absl::StatusOr<int> Run(const std::string& spec_path, const std::string& directo
 int main(int argc, char** argv) {
   signal(SIGTERM, [](int) { qsweep::stop_asked = 1; });
   qsweep::Program program("fake_qtrain", "A stand-in for qtrain in the agent's tests.");
-  std::string spec, directory, resume, weights, data_root, model_root;
+  std::string spec, directory, resume, weights, data_root, model_root, device = "cpu";
   int threads = 0;
   int64_t memory_limit = 0;
   bool probed = false;
@@ -151,14 +154,18 @@ int main(int argc, char** argv) {
   for (qsweep::Command command : {run, probe}) {
     command.AddOption("--data-root", &data_root, "");
     command.AddOption("--model-root", &model_root, "");
+    command.AddOption("--device", &device, "");
   }
   program.RequireCommand();
   if (const std::optional<int> usage = program.Parse(argc, argv)) return *usage;
   if (probed) {
-    std::puts(R"({"cores": 4, "instruction_sets": ["avx2"], "datasets": ["cifar10"]})");
+    const char* memory = device == "cpu" ? "" : R"("memory_bytes": "1000000",)";
+    std::printf(
+        R"({%s "device": "%s", "cores": 4, "instruction_sets": ["avx2"], "datasets": ["cifar10"]})",
+        memory, device.c_str());
     return 0;
   }
-  const absl::StatusOr<int> code = qsweep::Run(spec, directory, resume, weights);
+  const absl::StatusOr<int> code = qsweep::Run(spec, directory, resume, weights, device);
   if (code.ok()) return *code;
   std::fprintf(stderr, "fake_qtrain: %s\n", std::string(code.status().message()).c_str());
   return qsweep::kExitUsage;
