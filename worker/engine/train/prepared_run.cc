@@ -10,10 +10,10 @@
 #include "common/status.h"
 #include "worker/engine/base/device.h"
 #include "worker/engine/quant/weight_file.h"
+#include "worker/engine/train/loss_scale.h"
 #include "worker/engine/train/process.h"
 #include "worker/engine/train/products.h"
 #include "worker/engine/train/sensitivity.h"
-#include "worker/engine/train/step.h"
 #include "worker/engine/train/weights.h"
 
 namespace qsweep::engine {

@@ -13,6 +13,7 @@
 #include "worker/engine/data/loader.h"
 #include "worker/engine/quant/weight_file.h"
 #include "worker/engine/train/blame.h"
+#include "worker/engine/train/loss_scale.h"
 #include "worker/engine/train/step.h"
 
 namespace qsweep::engine {

@@ -9,8 +9,8 @@
 #include "worker/engine/base/allocator.h"
 #include "worker/engine/base/threads.h"
 #include "worker/engine/train/blame.h"
-#include "worker/engine/train/gradient_stats.h"
 #include "worker/engine/train/loss.h"
+#include "worker/engine/train/loss_scale.h"
 
 namespace qsweep::engine {
 namespace {
@@ -19,10 +19,6 @@ namespace {
 // DeiT-tiny on one thread: 30.6, 32.4, 32.6, 32.9, 32.1 images/s with 1, 2, 4, 8, 32 at a time.
 constexpr int64_t kRowsPerPass = 384;
 constexpr int64_t kImagesPerDevicePass = int64_t{1} << 20;  // more than any memory holds
-
-// As torch's GradScaler.
-constexpr double kFirstLossScale = 65536;
-constexpr int64_t kStepsToDouble = 2000;
 
 using Work = std::function<void(int64_t lane, int64_t begin, int64_t end)>;
 
@@ -123,46 +119,16 @@ StepShape ShapeOfSteps(const Vit& model) {
   return shape;
 }
 
-void BeginLossScale(const Vit& model, v1::StepPlan* plan) {
-  if (model.compute() == at::kHalf && plan->loss_scale() == 0)
-    plan->set_loss_scale(kFirstLossScale);
-}
-
-namespace {
-
-// After a step's passes: scales the gradients back, and the scale on; false if the step must be
-// taken anew at the lower scale. The scale is a power of two, so nothing is rounded.
-bool TakeOffLossScale(AdamW& optimizer, v1::StepPlan* plan) {
-  const double scale = plan->loss_scale();
-  const bool finite = std::isfinite(GlobalNorm(SquaredGradientNorms(optimizer.slots())));
-  if (!finite && scale > 1) {
-    plan->set_loss_scale(scale / 2);
-    plan->set_steps_at_loss_scale(0);
-    return false;
-  }
-  for (const AdamW::Slot& slot : optimizer.slots()) slot.gradient.mul_(1 / scale);
-  plan->set_steps_at_loss_scale(plan->steps_at_loss_scale() + 1);
-  if (plan->steps_at_loss_scale() == kStepsToDouble) {
-    plan->set_loss_scale(2 * scale);
-    plan->set_steps_at_loss_scale(0);
-  }
-  return true;
-}
-
-}  // namespace
-
 absl::StatusOr<double> ComputeGradients(const Vit& model, AdamW& optimizer, const Batch& batch,
                                         int64_t step, double label_smoothing, v1::StepPlan* plan) {
   while (true) {
-    const bool scales = plan->loss_scale() > 0;
-    const StepContext context{step, batch.labels.size(0), label_smoothing,
-                              scales ? plan->loss_scale() : 1,
+    const StepContext context{step, batch.labels.size(0), label_smoothing, LossScale(*plan),
                               CheckpointingFromName(plan->gradient_checkpointing())};
     optimizer.ZeroGradients();
     try {
       const double loss = AddGradients(model, optimizer, batch, context, plan->micro_batch());
       // A loss that is not finite is no matter of the scale.
-      if (!scales || !std::isfinite(loss) || TakeOffLossScale(optimizer, plan)) {
+      if (!std::isfinite(loss) || TakeOffLossScale(optimizer, plan)) {
         return loss / context.loss_scale;
       }
       continue;

@@ -23,15 +23,9 @@ StepShape ShapeOfSteps(const Vit& model);
 // Leaves the gradient of the batch's mean loss (cross-entropy with label smoothing) in the
 // optimizer's gradients and returns that loss. `step` is 0-based. Running out of memory halves
 // plan->micro_batch and computes the step anew; with one image it is an error that blames the
-// resources. In fp16 the loss is scaled by plan->loss_scale, so that gradients below 6e-8 are not
-// lost, and the gradients are scaled back: one that is not finite halves the scale and the step is
-// computed anew; 2,000 steps without double it (arXiv 1710.03740, as torch's GradScaler, but that
-// it skips the step).
+// resources. Takes the loss scale on and off (loss_scale.h).
 absl::StatusOr<double> ComputeGradients(const Vit& model, AdamW& optimizer, const Batch& batch,
                                         int64_t step, double label_smoothing, v1::StepPlan* plan);
-
-// Sets plan->loss_scale for a model that computes in fp16 and has none yet.
-void BeginLossScale(const Vit& model, v1::StepPlan* plan);
 
 // Measures what ComputeGradients needs on images of zeros, for PlanStep. `loader_bytes` is what the
 // batches of images take meanwhile, if the model is on the CPU as they are. Changes no state.

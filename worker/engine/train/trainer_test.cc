@@ -297,7 +297,7 @@ TEST_F(StepTest, ProbesTellThePeak) {
     at::set_num_threads(threads);
     for (const char* name : {"none", "selective", "full"}) {
       plan_.set_gradient_checkpointing(name);
-      const PeakProbe probe = MakePeakProbe(*trainee_.model, 28, /*resident_bytes=*/0);
+      const PeakProbe probe = MakePeakProbe(*trainee_.model, 28, /*loader_bytes=*/0);
       const int64_t predicted = probe(16, CheckpointingFromName(name));
       ResetPeak();
       ASSERT_TRUE(Compute(16).ok());
