@@ -24,12 +24,27 @@ absl::Status CheckSize(int64_t width, int64_t height) {
       absl::StrCat(width, " x ", height, " pixels; at most ", kMaxPixels, " are allowed"));
 }
 
+// For GCC to vectorize, the stride has to be known; compiled for each vector length, as
+// resample.cc.
+__attribute__((target_clones("arch=x86-64-v4", "avx2", "default"))) void SplitRgb(
+    const uint8_t* pixels, int64_t count, uint8_t* planes) {
+  for (int64_t i = 0; i < count; ++i) {
+    planes[i] = pixels[3 * i];
+    planes[count + i] = pixels[3 * i + 1];
+    planes[2 * count + i] = pixels[3 * i + 2];
+  }
+}
+
 // Interleaved rows of `stride` bytes a pixel to planes of its first three.
 Image ToPlanes(const std::vector<uint8_t>& interleaved, int64_t stride, int64_t width,
                int64_t height) {
   Image image{.channels = 3, .height = height, .width = width};
   const int64_t count = width * height;
   image.pixels.resize(3 * count);
+  if (stride == 3) {
+    SplitRgb(interleaved.data(), count, image.pixels.data());
+    return image;
+  }
   for (int64_t c = 0; c < 3; ++c) {
     uint8_t* const plane = image.pixels.data() + c * count;
     for (int64_t i = 0; i < count; ++i) plane[i] = interleaved[i * stride + c];
