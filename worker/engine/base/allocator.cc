@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <mutex>
+#include <utility>
 
 #include "common/status.h"
 #include "worker/engine/base/device_accounts.h"
@@ -31,7 +32,7 @@ constexpr int kClasses = 64 << kStepBits;
 constexpr int64_t kCacheShare = 4;
 
 thread_local Account current_account = Account::kOther;
-DeviceAccounts* device = nullptr;  // never deleted: tensors may outlive main
+DeviceAccounts* device = nullptr;  // not deleted at the end: tensors may outlive main
 thread_local bool makes_device_tensors = false;
 
 // Lies right before the bytes that the tensor sees.
@@ -229,7 +230,7 @@ void InstallAllocator() {
 }
 
 void CountDevice(std::unique_ptr<DeviceMemory> memory) {
-  device = memory ? new DeviceAccounts(std::move(memory)) : nullptr;
+  delete std::exchange(device, memory ? new DeviceAccounts(std::move(memory)) : nullptr);
   makes_device_tensors = device != nullptr;
 }
 

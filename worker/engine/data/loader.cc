@@ -16,6 +16,7 @@
 
 #include "common/status.h"
 #include "worker/engine/base/allocator.h"
+#include "worker/engine/base/device.h"
 #include "worker/engine/base/random.h"
 #include "worker/engine/data/mix.h"
 
@@ -62,6 +63,12 @@ void Share(int64_t count, int64_t threads, const Work& work) {
   for (const std::exception_ptr& error : errors) {
     if (error) std::rethrow_exception(error);
   }
+}
+
+// Where another device trains, all threads are free for it.
+int64_t Decoders() {
+  const int threads = at::get_num_threads();
+  return ComputeDevice().is_cpu() ? std::max(1, threads / kThreadsPerDecoder) : threads;
 }
 
 }  // namespace
@@ -114,7 +121,7 @@ class TrainingLoader::Prefetcher {
         seed_(static_cast<uint64_t>(spec.seed())),
         batch_size_(spec.dataset().batch_size()),
         steps_per_epoch_((dataset.size() + batch_size_ - 1) / batch_size_),
-        decoders_(std::max(1, at::get_num_threads() / kThreadsPerDecoder)),
+        decoders_(Decoders()),
         thread_([this] { Run(); }) {}
 
   ~Prefetcher() {

@@ -1,7 +1,7 @@
 // From stored images to the batches a step trains on. What a batch holds is a function of (seed,
 // epoch, step) alone: the order is a permutation drawn per epoch, the augmentation of an image
 // depends on (seed, epoch, index of the image). Decoding runs ahead on threads of its own, one for
-// every four that train.
+// every four that train; all there are where another device than the CPU trains.
 #ifndef QSWEEP_WORKER_ENGINE_DATA_LOADER_H_
 #define QSWEEP_WORKER_ENGINE_DATA_LOADER_H_
 
