@@ -108,19 +108,39 @@ TEST_F(ServiceTest, WhatWasLearntFromFaultsOutlivesTheScheduler) {
   EXPECT_EQ(GetSweep("study").succeeded(), 3);
 }
 
-TEST_F(ServiceTest, APlanSaysWhatIsKnownWhatItNeedsAndWhereItFits) {
-  auto request = Request("study", 1);
-  Submit(request);
-  ScriptedWorker worker(channel_, "w");
-  const v1::Attempt attempt = NextAssign(worker);
+// The end of a run that took 3 GB of the machine's memory and 200 MB for tensors.
+v1::Event MeasuredOn(const std::string& device) {
   v1::Event finished = FinishedWith(kModelFile, "weights");
   v1::RunResult* result = finished.mutable_finished()->mutable_result();
   result->set_train_seconds(96);  // 30 steps of 32 images: 10 a second
   result->mutable_memory()->set_micro_batch(32);
   result->mutable_memory()->set_gradient_checkpointing("none");
   result->mutable_memory()->set_rss_peak_bytes(3'000'000'000);
+  result->mutable_memory()->set_held_bytes(200'000'000);
+  result->mutable_provenance()->set_device(device);
+  return finished;
+}
+
+// A GPU's libraries take gigabytes of the machine's, which say nothing of what a run needs there.
+TEST_F(ServiceTest, OfARunOnAGpuTheGpusMemoryIsLearnt) {
+  Submit(Request("study", 1));
+  ScriptedWorker worker(channel_, "w");
+  const v1::Attempt attempt = NextAssign(worker);
   ASSERT_TRUE(worker.Upload(attempt, "weights", Sha256Hex("weights")).ok());
-  worker.SendEvents(attempt, 0, 50, {finished});
+  worker.SendEvents(attempt, 0, 50, {MeasuredOn("cuda:0 H200")});
+  worker.SendEnd(attempt, true);
+  const auto plan = Call(&v1::SweepService::Stub::PlanSweep, Request("larger", 3));
+  EXPECT_TRUE(plan.cells(2).memory_measured());
+  EXPECT_LT(plan.cells(2).memory_bytes(), 1'000'000'000);
+}
+
+TEST_F(ServiceTest, APlanSaysWhatIsKnownWhatItNeedsAndWhereItFits) {
+  auto request = Request("study", 1);
+  Submit(request);
+  ScriptedWorker worker(channel_, "w");
+  const v1::Attempt attempt = NextAssign(worker);
+  ASSERT_TRUE(worker.Upload(attempt, "weights", Sha256Hex("weights")).ok());
+  worker.SendEvents(attempt, 0, 50, {MeasuredOn("cpu")});
   worker.SendEnd(attempt, true);
   Reopen();  // what was measured is remembered
 

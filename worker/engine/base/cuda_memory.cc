@@ -60,9 +60,7 @@ absl::StatusOr<std::unique_ptr<DeviceMemory>> MakeCudaMemory(c10::DeviceIndex in
   const int devices = c10::cuda::device_count();
   if (index >= devices) {
     return absl::UnavailableError(
-        absl::StrCat("there are ", devices,
-                     " CUDA devices here; nvidia-smi lists those that the "
-                     "driver sees"));
+        absl::StrCat("CUDA devices here: ", devices, "; nvidia-smi lists those the driver sees"));
   }
   // cuBLAS repeats its sums in one order only with a workspace of a fixed size.
   ::setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);

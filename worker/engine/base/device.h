@@ -28,9 +28,9 @@ class DeviceMemory {
   virtual std::string DeviceName() const = 0;
   virtual int64_t Free() const = 0;      // of the device, not taken by this or another process
   virtual int64_t Live() const = 0;      // of tensors
-  virtual int64_t LivePeak() const = 0;  // since ResetPeaks, as the next but one
+  virtual int64_t LivePeak() const = 0;  // since ResetPeaks
   virtual int64_t Held() const = 0;      // live and cached
-  virtual int64_t HeldPeak() const = 0;
+  virtual int64_t HeldPeak() const = 0;  // since ResetPeaks
   virtual void ResetPeaks() = 0;
   virtual void SetLimit(int64_t bytes) = 0;  // 0: none
   virtual void ReleaseCached() = 0;

@@ -2,8 +2,6 @@
 
 #include <cmath>
 #include <numbers>
-#include <tuple>
-#include <utility>
 #include <vector>
 
 #include "worker/engine/base/random.h"
@@ -184,18 +182,19 @@ void FinishInt8(const at::Tensor& sums, const at::Tensor& row_scales, const at::
 
 void Matmul(const at::Tensor& a, const at::Tensor& b, const at::Tensor& c, const Epilogue& e) {
   // Sums of codes are exact up to 2^24 in fp32 and off by 2^-24 of themselves above.
-  if (a.scalar_type() == at::kChar)
+  if (a.scalar_type() == at::kChar) {
     return tensor_ops::FinishProduct(at::mm(Wide(a), Wide(b)), e, c);
-  const bool adds_narrow = e.add.defined() && e.add.scalar_type() == c.scalar_type();
-  const bool one_operation =
-      a.scalar_type() == c.scalar_type() && !e.multiply.defined() &&
-      (e.bias.defined() ? !e.add.defined() : !e.add.defined() || adds_narrow);
-  if (!one_operation) return tensor_ops::FinishProduct(at::mm(a, b), e, c);
+  }
+  const at::ScalarType type = c.scalar_type();
+  const bool adds_both = e.bias.defined() && e.add.defined();
+  const bool adds_wide = e.add.defined() && e.add.scalar_type() != type;
+  if (a.scalar_type() != type || adds_both || adds_wide || e.multiply.defined()) {
+    return tensor_ops::FinishProduct(at::mm(a, b), e, c);
+  }
   at::Tensor out = c;
-  if (e.bias.defined()) {
-    at::addmm_out(out, e.bias.to(c.scalar_type()), a, b);
-  } else if (e.add.defined()) {
-    at::addmm_out(out, e.add, a, b);
+  const at::Tensor added = e.bias.defined() ? e.bias.to(type) : e.add;
+  if (added.defined()) {
+    at::addmm_out(out, added, a, b);
   } else {
     at::mm_out(out, a, b);
   }

@@ -35,9 +35,6 @@ struct BenchOptions {
 // dataset's, and prints JSON of qsweep.v1.BenchReport.
 int BenchCommand(const BenchOptions& options);
 
-// --device.
-void AddDevice(Command command, std::string* device);
-
 // Commands on weight files and models. Each adds itself to `program` and, when it is the one that
 // was named, sets `action`: what is to be done once the allocator is installed.
 using Action = std::function<absl::Status()>;

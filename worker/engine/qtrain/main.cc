@@ -12,6 +12,7 @@
 #include "common/command_line.h"
 #include "worker/engine/base/allocator.h"
 #include "worker/engine/qtrain/commands.h"
+#include "worker/engine/qtrain/spec_options.h"
 #include "worker/engine/train/blame.h"
 #include "worker/engine/train/process.h"
 
@@ -23,8 +24,9 @@ void LimitSpinning(char** argv) {
   if (std::getenv(kSpinCountVariable) != nullptr) return;
   if (std::getenv("OMP_WAIT_POLICY") != nullptr) return;  // the user decided
   // Bound to one processor by libgomp already, the new program would know no other.
-  if (std::getenv("OMP_PROC_BIND") != nullptr || std::getenv("GOMP_CPU_AFFINITY") != nullptr)
-    return;
+  for (const char* binds : {"OMP_PROC_BIND", "GOMP_CPU_AFFINITY"}) {
+    if (std::getenv(binds) != nullptr) return;
+  }
   ::setenv(kSpinCountVariable, kSpinCount, 1);
   ::execv("/proc/self/exe", argv);  // if it fails, training is merely slower
 }

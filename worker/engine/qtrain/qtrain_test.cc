@@ -222,8 +222,8 @@ TEST_F(QtrainTest, ProbeSaysWhatThereIs) {
   EXPECT_THAT(info.datasets(), Contains("fashion_mnist"));
 }
 
-// libgomp binds the first thread when it is loaded.
-TEST(Qtrain, KnowsAllProcessorsThoughItsThreadIsBound) {
+// libgomp binds the first thread when it is loaded, before qtrain starts itself anew.
+TEST_F(QtrainTest, KnowsAllProcessorsThoughItsThreadIsBound) {
   const auto cores = [](std::vector<std::string> argv) {
     const auto output = RunForOutput(argv, absl::Minutes(1));
     EXPECT_TRUE(output.ok()) << output.status();
@@ -233,6 +233,14 @@ TEST(Qtrain, KnowsAllProcessorsThoughItsThreadIsBound) {
   };
   EXPECT_EQ(cores({"/usr/bin/env", "OMP_PROC_BIND=true", kProgram, "probe"}),
             cores({kProgram, "probe"}));
+  SetSpec(MiniSpec());
+  const auto output = RunForOutput({"/usr/bin/env", "OMP_PROC_BIND=true", kProgram, "bench",
+                                    "--spec", spec_file_, "--steps", "1"},
+                                   absl::Minutes(1));
+  ASSERT_TRUE(output.ok()) << output.status();
+  v1::BenchReport report;
+  ASSERT_TRUE(FromJson(*output, &report).ok()) << *output;
+  EXPECT_EQ(report.threads(), cores({kProgram, "probe"}));
 }
 
 TEST(Qtrain, RefusesADeviceThatIsNotHere) {

@@ -11,6 +11,9 @@
 
 namespace qsweep::engine {
 
+// --device.
+void AddDevice(Command command, std::string* device);
+
 struct SpecOptions {
   std::string spec_file;          // empty: the defaults
   std::vector<std::string> sets;  // FIELD=VALUE, as lora.rank=4
