@@ -15,6 +15,7 @@
 #include "worker/engine/base/cpu.h"
 #include "worker/engine/base/threads.h"
 #include "worker/engine/model/tensor_ops.h"
+#include "worker/engine/model/tile_matmul.h"
 
 namespace qsweep::engine {
 namespace {
@@ -146,6 +147,7 @@ void Matmul(const at::Tensor& a, const at::Tensor& b, const at::Tensor& c,
   QSWEEP_CHECK(a.dim() == 2 && b.dim() == 2 && c.dim() == 2);
   QSWEEP_CHECK(a.size(1) == b.size(0) && a.size(0) == c.size(0) && b.size(1) == c.size(1));
   if (!c.is_cpu()) return tensor_ops::Matmul(a, b, c, epilogue);
+  if (TileMatmul(a, b, c, epilogue)) return;
   const Product* product = IsExact(a) ? FindProduct(a, b, c, epilogue) : nullptr;
   if (product == nullptr) return MatmulInFloat(a, b, c, epilogue);
 

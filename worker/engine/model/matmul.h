@@ -1,6 +1,7 @@
-// Matrix products through oneDNN, in fp32 or bf16 with fp32 accumulation. libtorch would send fp32
-// products to BLAS, which Debian's OpenBLAS answers slowly on processors it does not know. Tensors
-// elsewhere than on the CPU go to libtorch (tensor_ops.h), where they may be fp16 as well.
+// Matrix products in fp32 or bf16 with fp32 accumulation: large ones by our own kernel
+// (tile_matmul.h), all others by oneDNN. libtorch would send fp32 products to BLAS, which Debian's
+// OpenBLAS answers slowly on processors it does not know. Tensors elsewhere than on the CPU go to
+// libtorch (tensor_ops.h), where they may be fp16 as well.
 #ifndef QSWEEP_WORKER_ENGINE_MODEL_MATMUL_H_
 #define QSWEEP_WORKER_ENGINE_MODEL_MATMUL_H_
 

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
-#include "common/status.h"
 #include "worker/engine/base/allocator.h"
 #include "worker/engine/base/threads.h"
+#include "worker/engine/model/compute_type.h"
 #include "worker/engine/model/kernels/kernels.h"
 #include "worker/engine/model/tensor_ops.h"
 
@@ -15,22 +15,6 @@ namespace {
 constexpr int64_t kGrainElements = 16384;
 // Of dropout's work: a whole number of its groups.
 constexpr int64_t kPieceElements = 32 * 128;
-
-template <typename T>
-T* Data(const at::Tensor& t) {
-  return t.defined() ? reinterpret_cast<T*>(t.data_ptr()) : nullptr;
-}
-
-// use(T{}) with the kernels' type for `type`.
-template <typename Use>
-void WithType(at::ScalarType type, const Use& use) {
-  QSWEEP_CHECK(type == at::kFloat || type == at::kBFloat16);
-  if (type == at::kFloat) {
-    use(float{});
-  } else {
-    use(Bf16{});
-  }
-}
 
 // work(begin, end) over rows.
 template <typename Work>

@@ -34,6 +34,9 @@ struct HeadPlan {
   int64_t key_units, row_units;
   float scale;
 
+  static const Element* Elements(const float* units) {
+    return reinterpret_cast<const Element*>(units);
+  }
   int64_t packed_keys(int64_t d) const { return keys * d / kElements; }
   int64_t packed_rows(int64_t d) const { return RoundUp(rows * d / kElements, 16); }
 };
@@ -107,9 +110,9 @@ void Attention(const HeadShape& s, const T* q, const T* k, const T* v, T* o, flo
   float* p = arena.Take(kTileRows * plan.key_units);
   PackRows<T>(q, s.qkv_stride, s.queries, plan.rows, s.d, queries);
   PackRows<T>(k, s.qkv_stride, s.tokens, plan.keys, s.d, packed);
-  PackTransposed<T>(packed, plan.keys, s.d, keys);
+  PackTransposed(packed, plan.units, plan.keys, plan.units, keys, plan.keys);
   PackRows<T>(v, s.qkv_stride, s.tokens, plan.keys, s.d, packed);
-  PackPairs<T>(packed, plan.keys, s.d, values);
+  PackPairs(plan.Elements(packed), s.d, plan.keys, s.d, values);
 
   for (int64_t row = 0; row < plan.rows; row += kTileRows) {
     Product<T>({queries + row * plan.units, plan.units, 1}, keys, plan.keys, plan.units,
@@ -164,13 +167,13 @@ void AttentionBackward(const HeadShape& s, const T* q, const T* k, const T* v, c
   float* ds_pairs = arena.Take(plan.row_units * plan.keys + 16);
 
   PackRows<T>(k, s.qkv_stride, s.tokens, plan.keys, s.d, packed);
-  PackPairs<T>(packed, plan.keys, s.d, key_pairs);
+  PackPairs(plan.Elements(packed), s.d, plan.keys, s.d, key_pairs);
   PackRows<T>(v, s.qkv_stride, s.tokens, plan.keys, s.d, packed);
-  PackTransposed<T>(packed, plan.keys, s.d, values);
+  PackTransposed(packed, plan.units, plan.keys, plan.units, values, plan.keys);
   PackRows<T>(q, s.qkv_stride, s.queries, plan.rows, s.d, queries);
-  PackPairs<T>(queries, plan.rows, s.d, query_pairs);
+  PackPairs(plan.Elements(queries), s.d, plan.rows, s.d, query_pairs);
   PackRows<T>(d_o, s.o_stride, s.queries, plan.rows, s.d, d_out);
-  PackPairs<T>(d_out, plan.rows, s.d, d_out_pairs);
+  PackPairs(plan.Elements(d_out), s.d, plan.rows, s.d, d_out_pairs);
 
   float scale[kTileRows];
   std::fill(scale, scale + kTileRows, plan.scale);

@@ -6,6 +6,7 @@
 #include "worker/engine/model/kernels/int8.h"
 #include "worker/engine/model/kernels/kernels.h"
 #include "worker/engine/model/kernels/layer_norm.h"
+#include "worker/engine/model/kernels/matmul.h"
 
 #define QSWEEP_STRING_INNER(x) #x
 #define QSWEEP_STRING(x) QSWEEP_STRING_INNER(x)
@@ -18,7 +19,8 @@ constexpr Kernels<T> Table() {
           LayerNormBackward<T>,      LayerNormParameters<T>, Gelu<T>,
           AttentionScratch<T>,       AttentionSaved<T>,      Attention<T>,
           AttentionBackward<T>,      Dropout<T, false>,      Dropout<T, true>,
-          QuantizeRows<T>,           FinishInt8<T>};
+          QuantizeRows<T>,           FinishInt8<T>,          MatmulColumns<T>,
+          MatmulScratch<T>,          Matmul<T, float>,       Matmul<T, T>};
 }
 
 extern const Kernels<float> kFloatKernels;

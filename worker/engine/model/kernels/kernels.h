@@ -51,6 +51,30 @@ struct Int8Finish {
   T* y = nullptr;                  // [rows, dim]
 };
 
+// a [m, k] · b [k, n], or b [n, k] transposed; rows lie `stride` elements, an even number, apart.
+// n and k are multiples of kKernelMultiple.
+template <typename T>
+struct MatmulOperands {
+  int64_t m = 0, n = 0, k = 0;
+  const T* a = nullptr;
+  int64_t a_stride = 0;
+  const T* b = nullptr;
+  int64_t b_stride = 0;
+  bool b_transposed = false;
+};
+
+// c [m, n] = (product + bias + add) · multiply. Null pointers: nothing. `add` may be `c`.
+template <typename C>
+struct MatmulResult {
+  C* c = nullptr;
+  int64_t c_stride = 0;
+  const float* bias = nullptr;  // [n]
+  const C* add = nullptr;       // [m, n]
+  int64_t add_stride = 0;
+  const C* multiply = nullptr;  // [m, n]
+  int64_t multiply_stride = 0;
+};
+
 // T is the compute type: float or Bf16.
 template <typename T>
 struct Kernels {
@@ -94,6 +118,16 @@ struct Kernels {
                         float threshold, int8_t* codes, float* scales);
   void (*finish_int8)(int64_t rows, int64_t dim, const int32_t* sums, const float* row_scales,
                       const Int8Finish<T>& finish);
+
+  // matmul.h. Columns begin .. end, multiples of kKernelMultiple: a thread's part, best a multiple
+  // of matmul_columns(n, k). `scratch`: matmul_scratch(n, k) floats, aligned to 64 bytes. Sums are
+  // fp32, in the order of k.
+  int64_t (*matmul_columns)(int64_t n, int64_t k);
+  int64_t (*matmul_scratch)(int64_t n, int64_t k);
+  void (*matmul_to_float)(const MatmulOperands<T>& operands, const MatmulResult<float>& result,
+                          int64_t begin, int64_t end, float* scratch);
+  void (*matmul)(const MatmulOperands<T>& operands, const MatmulResult<T>& result, int64_t begin,
+                 int64_t end, float* scratch);
 };
 
 // The best set this processor has.

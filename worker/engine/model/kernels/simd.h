@@ -41,6 +41,17 @@ inline F Splat(float x) {
   return _mm_set1_ps(x);
 #endif
 }
+// One float of memory in every element. By hand: GCC 12 loads it as a scalar and broadcasts the
+// register, which takes the products' own pipes; from memory the load does it.
+inline F SplatAt(const float* p) {
+#if defined(__AVX512F__)
+  F x;
+  __asm__("vbroadcastss %1, %0" : "=v"(x) : "m"(*p));
+  return x;
+#else
+  return Splat(*p);
+#endif
+}
 inline U SplatBits(uint32_t x) { return reinterpret_cast<U>(I{} + static_cast<int32_t>(x)); }
 
 inline F Load(const float* p) { return LoadBits<F>(p); }

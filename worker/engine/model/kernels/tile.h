@@ -1,6 +1,7 @@
-// Small products on vectors, from which attention and the products with weights are made.
-// All products run on 32-bit units along the summed dimension: one float, or, where the processor
-// has the dot product for it, a pair of bf16. An operand is laid out in one of three ways:
+// Products of a tile, as many sums as there are registers for, from which attention and the
+// products with weights are made. All of them run on 32-bit units along the summed dimension: one
+// float, or, where the processor has the dot product for it, a pair of bf16. An operand is laid out
+// in one of three ways:
 //   rows        [row][k unit]   broadcast, one unit at a time
 //   transposed  [k unit][row]   vectors of rows, where the summed dimension is d
 //   pairs       [row unit][d]   vectors of d, where the summed dimension is the row
@@ -84,18 +85,19 @@ inline void TransposeSquare(const float* from, int64_t from_stride, float* to, i
   for (int i = 0; i < kWidth; ++i) Store(to + i * to_stride, rows[i]);
 }
 
-// [d units][padded], from rows already packed.
-template <typename T>
-void PackTransposed(const float* rows, int64_t padded, int64_t d, float* out) {
-  const int64_t units = d / UnitOf<T>::kElements;
-  for (int64_t row = 0; row < padded; row += kWidth) {
+// [unit][row] from n rows of units: `stride` from row to row, `to_stride` from unit to unit.
+// Weights come from far away, a line of each of many rows, which no processor foresees: those of
+// the rows below are asked for in time.
+inline void PackTransposed(const float* rows, int64_t stride, int64_t n, int64_t units, float* to,
+                           int64_t to_stride) {
+  for (int64_t row = 0; row < n; row += kWidth, rows += kWidth * stride, to += kWidth) {
     int64_t unit = 0;
     for (; unit + kWidth <= units; unit += kWidth) {
-      TransposeSquare(rows + row * units + unit, units, out + unit * padded + row, padded);
+      for (int i = 0; i < kWidth; ++i) __builtin_prefetch(rows + (kWidth + i) * stride + unit);
+      TransposeSquare(rows + unit, stride, to + unit * to_stride, to_stride);
     }
     for (; unit < units; ++unit) {
-      for (int64_t i = 0; i < kWidth; ++i)
-        out[unit * padded + row + i] = rows[(row + i) * units + unit];
+      for (int64_t i = 0; i < kWidth; ++i) to[unit * to_stride + i] = rows[i * stride + unit];
     }
   }
 }
@@ -106,15 +108,14 @@ inline void StorePair(const Bf16* low, const Bf16* high, float* out) {
   Store(out, reinterpret_cast<F>(bits | __builtin_convertvector(LoadBits<H>(high), U) << 16));
 }
 
-// [padded / elements][d], from rows already packed.
+// [n / elements][d] units from n rows of d elements, `stride` elements apart.
 template <typename T>
-void PackPairs(const float* rows, int64_t padded, int64_t d, float* out) {
+void PackPairs(const T* rows, int64_t stride, int64_t n, int64_t d, float* out) {
   if constexpr (UnitOf<T>::kElements == 1) {
-    std::memcpy(out, rows, padded * d * sizeof(float));
+    PackRows<T>(rows, stride, n, n, d, out);
   } else {
-    const Bf16* from = reinterpret_cast<const Bf16*>(rows);
-    for (int64_t row = 0; row < padded; row += 2, from += 2 * d, out += d) {
-      for (int64_t i = 0; i < d; i += kWidth) StorePair(from + i, from + d + i, out + i);
+    for (int64_t row = 0; row < n; row += 2, rows += 2 * stride, out += d) {
+      for (int64_t i = 0; i < d; i += kWidth) StorePair(rows + i, rows + stride + i, out + i);
     }
   }
 }
@@ -128,10 +129,10 @@ struct Broadcast {
   int64_t row_step, k_step;
 };
 
-template <typename T, int kVectors, typename Done>
-inline void ProductTile(Broadcast a, const float* b, int64_t b_stride, int64_t k, int64_t vector,
-                        const Done& done) {
-  F sum[kTileRows][kVectors] = {};
+// sum += kTileRows rows of a · b, b being [k units][b_stride].
+template <typename T, int kVectors>
+__attribute__((always_inline)) inline void AddProduct(F (&sum)[kTileRows][kVectors], Broadcast a,
+                                                      const float* b, int64_t b_stride, int64_t k) {
   // Row r is reached as thirds[r / 3] + (r % 3) * step, which an address can hold: with a register
   // for each row there are too few, and every step reloads them.
   constexpr int kThirds = (kTileRows + 2) / 3;
@@ -139,11 +140,10 @@ inline void ProductTile(Broadcast a, const float* b, int64_t b_stride, int64_t k
   const float* thirds[kThirds];
 #pragma GCC unroll 8
   for (int i = 0; i < kThirds; ++i) thirds[i] = a.at + 3 * i * step;
-  b += vector * kWidth;
   for (int64_t i = 0; i < k; ++i, b += b_stride) {
     F left[kTileRows];
 #pragma GCC unroll 8
-    for (int r = 0; r < kTileRows; ++r) left[r] = Splat(thirds[r / 3][r % 3 * step]);
+    for (int r = 0; r < kTileRows; ++r) left[r] = SplatAt(&thirds[r / 3][r % 3 * step]);
 #pragma GCC unroll 8
     for (int t = 0; t < kThirds; ++t) thirds[t] += a.k_step;
 #pragma GCC unroll 8
@@ -153,10 +153,42 @@ inline void ProductTile(Broadcast a, const float* b, int64_t b_stride, int64_t k
       for (int r = 0; r < kTileRows; ++r) sum[r][v] = UnitOf<T>::Dot(sum[r][v], left[r], right);
     }
   }
+}
+
+// use(row, vector, sum) for every vector of a tile.
+template <int kVectors, typename Use>
+__attribute__((always_inline)) inline void ForTile(F (&sum)[kTileRows][kVectors], const Use& use) {
 #pragma GCC unroll 8
   for (int r = 0; r < kTileRows; ++r) {
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) done(r, (vector + v) * kWidth, sum[r][v]);
+    for (int v = 0; v < kVectors; ++v) use(r, v, sum[r][v]);
+  }
+}
+
+// use(Width<w>(), first) for tiles of nearly one width, at most kTileVectors, that make up
+// `vectors`.
+template <int kVectors>
+struct Width {};
+template <typename Use>
+inline void ForWidths(int64_t vectors, const Use& use) {
+  for (int64_t vector = 0, width; vector < vectors; vector += width) {
+    const int64_t left = vectors - vector;
+    const int64_t tiles = (left + kTileVectors - 1) / kTileVectors;
+    width = (left + tiles - 1) / tiles;
+    switch (width) {
+      case 4:
+        use(Width<4>(), vector);
+        break;
+      case 3:
+        use(Width<3>(), vector);
+        break;
+      case 2:
+        use(Width<2>(), vector);
+        break;
+      default:
+        use(Width<1>(), vector);
+        break;
+    }
   }
 }
 
@@ -165,25 +197,11 @@ inline void ProductTile(Broadcast a, const float* b, int64_t b_stride, int64_t k
 template <typename T, typename Done>
 inline void Product(Broadcast a, const float* b, int64_t b_stride, int64_t k, int64_t vectors,
                     const Done& done) {
-  for (int64_t vector = 0, width; vector < vectors; vector += width) {
-    const int64_t left = vectors - vector;
-    const int64_t tiles = (left + kTileVectors - 1) / kTileVectors;
-    width = (left + tiles - 1) / tiles;  // tiles of nearly one width
-    switch (width) {
-      case 4:
-        ProductTile<T, 4>(a, b, b_stride, k, vector, done);
-        break;
-      case 3:
-        ProductTile<T, 3>(a, b, b_stride, k, vector, done);
-        break;
-      case 2:
-        ProductTile<T, 2>(a, b, b_stride, k, vector, done);
-        break;
-      default:
-        ProductTile<T, 1>(a, b, b_stride, k, vector, done);
-        break;
-    }
-  }
+  ForWidths(vectors, [&]<int kVectors>(Width<kVectors>, int64_t first) {
+    F sum[kTileRows][kVectors] = {};
+    AddProduct<T>(sum, a, b + first * kWidth, b_stride, k);
+    ForTile(sum, [&](int r, int v, F x) { done(r, (first + v) * kWidth, x); });
+  });
 }
 
 }  // namespace qsweep::engine::QSWEEP_ISA

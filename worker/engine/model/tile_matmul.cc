@@ -1,0 +1,95 @@
+#include "worker/engine/model/tile_matmul.h"
+
+#include <algorithm>
+
+#include "worker/engine/base/allocator.h"
+#include "worker/engine/base/cpu.h"
+#include "worker/engine/base/threads.h"
+#include "worker/engine/model/compute_type.h"
+
+namespace qsweep::engine {
+namespace {
+
+// Below these the work around a product is more than the product.
+constexpr int64_t kLeastRows = 16;
+constexpr int64_t kLeastColumns = 64;
+
+bool IsLarge(int64_t n) { return n >= kLeastColumns && n % kKernelMultiple == 0; }
+
+bool HasOurType(const at::Tensor& a) {
+  static const bool has_amx = CpuHas("amx_bf16");  // oneDNN's products on it outrun any on vectors
+  return a.scalar_type() == at::kFloat || (a.scalar_type() == at::kBFloat16 && !has_amx);
+}
+
+bool IsOurs(const at::Tensor& a, const at::Tensor& b, const at::Tensor& c, const Epilogue& e) {
+  const auto is_like_c = [&c](const at::Tensor& t) {
+    return !t.defined() || (t.scalar_type() == c.scalar_type() && t.stride(1) == 1);
+  };
+  const auto has_even_rows = [](const at::Tensor& t, bool transposed) {
+    return t.stride(transposed ? 0 : 1) == 1 && t.stride(transposed ? 1 : 0) % 2 == 0;
+  };
+  return HasOurType(a) && a.size(0) >= kLeastRows && IsLarge(a.size(1)) && IsLarge(b.size(1)) &&
+         has_even_rows(a, false) && (has_even_rows(b, false) || has_even_rows(b, true)) &&
+         (c.scalar_type() == at::kFloat || c.scalar_type() == a.scalar_type()) &&
+         is_like_c(e.add) && is_like_c(e.multiply);
+}
+
+template <typename T>
+MatmulOperands<T> Operands(const at::Tensor& a, const at::Tensor& b) {
+  const bool transposed = b.stride(1) != 1;
+  return {a.size(0),
+          b.size(1),
+          a.size(1),
+          Data<T>(a),
+          a.stride(0),
+          Data<T>(b),
+          b.stride(transposed ? 1 : 0),
+          transposed};
+}
+
+template <typename C>
+MatmulResult<C> Result(const at::Tensor& c, const Epilogue& e) {
+  const auto stride = [](const at::Tensor& t) { return t.defined() ? t.stride(0) : 0; };
+  return {Data<C>(c),    c.stride(0),         Data<float>(e.bias), Data<C>(e.add),
+          stride(e.add), Data<C>(e.multiply), stride(e.multiply)};
+}
+
+// kernel(operands, result, begin, end, scratch), the columns shared out among threads.
+template <typename T, typename Kernel, typename C>
+void Run(const Kernel& kernel, const MatmulOperands<T>& operands, const MatmulResult<C>& result) {
+  const Kernels<T>& kernels = BestKernels<T>();
+  const int64_t n = operands.n, k = operands.k, threads = ThreadsHere();
+  // A panel, or less when there would not be one for every thread.
+  const int64_t fair = (n / kKernelMultiple + threads - 1) / threads * kKernelMultiple;
+  const int64_t columns = std::min(kernels.matmul_columns(n, k), fair);
+  const int64_t floats = (kernels.matmul_scratch(n, k) + 15) / 16 * 16;  // whole cache lines
+  at::Tensor scratch;
+  {
+    AccountScope scope(Account::kWorkspace);
+    scratch = at::empty({threads, floats}, at::kFloat);
+  }
+  const int64_t parts = (n + columns - 1) / columns;
+  at::parallel_for(0, parts, 1, [&](int64_t first, int64_t last) {
+    float* mine = Data<float>(scratch) + (threads == 1 ? 0 : at::get_thread_num()) * floats;
+    kernel(operands, result, first * columns, std::min(n, last * columns), mine);
+  });
+}
+
+}  // namespace
+
+bool TileMatmul(const at::Tensor& a, const at::Tensor& b, const at::Tensor& c, const Epilogue& e) {
+  if (!IsOurs(a, b, c, e)) return false;
+  WithType(a.scalar_type(), [&](auto t) {
+    using T = decltype(t);
+    const Kernels<T>& kernels = BestKernels<T>();
+    const MatmulOperands<T> operands = Operands<T>(a, b);
+    if (c.scalar_type() == at::kFloat) {
+      Run<T>(kernels.matmul_to_float, operands, Result<float>(c, e));
+    } else {
+      Run<T>(kernels.matmul, operands, Result<T>(c, e));
+    }
+  });
+  return true;
+}
+
+}  // namespace qsweep::engine
