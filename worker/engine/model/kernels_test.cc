@@ -61,36 +61,40 @@ class KernelTest : public ::testing::Test {
 using Types = ::testing::Types<float, Bf16>;
 TYPED_TEST_SUITE(KernelTest, Types);
 
-// Both layouts of b, remainders of rows, columns and panels, columns in parts, strides beyond the
-// widths, and nothing written beside the result.
+// Both layouts of b, a second product of few terms, remainders of rows, columns and panels, columns
+// in parts, strides beyond the widths, and nothing written beside the result.
 TYPED_TEST(KernelTest, Matmul) {
   using T = TypeParam;
-  const int64_t m = 29, n = 336, k = 1616, stride = 1632;
+  const int64_t m = 29, n = 336, k = 1616, r = 10, stride = 1632;
   const at::Tensor a = at::randn({m, stride}).to(this->kType), bias = at::randn({n});
   const at::Tensor b = at::randn({k, n}).to(this->kType), bt = at::empty({n, stride}, this->kType);
   bt.slice(1, 0, k).copy_(b.t());
+  const at::Tensor hidden = at::randn({m, r}).to(this->kType),
+                   up = at::randn({n, r}).to(this->kType);
   const at::Tensor multiply = at::randn({m, n}), add = at::randn({m, n + 8});
-  const at::Tensor product =
-      at::mm(a.slice(1, 0, k).to(at::kDouble), b.to(at::kDouble)) + bias.to(at::kDouble);
-  const at::Tensor expected = (product + add.slice(1, 0, n)) * multiply;
+  const auto product = [](const at::Tensor& x, const at::Tensor& y) {
+    return at::mm(x.to(at::kDouble), y.to(at::kDouble));
+  };
+  const at::Tensor sum = product(a.slice(1, 0, k), b) + bias.to(at::kDouble);
+  const at::Tensor expected = (sum + product(hidden, up.t()) + add.slice(1, 0, n)) * multiply;
   this->ForEachSet([&](const Kernels<T>& kernels) {
-    const at::Tensor scratch = at::empty({kernels.matmul_scratch(n, k)});
-    MatmulOperands<T> operands{m, n, k, Data<T>(a), stride, Data<T>(b), n, false};
+    const at::Tensor scratch = at::empty({kernels.matmul_scratch(n, k + r)});
+    MatmulShape<T> shape{m, n, {k, Data<T>(a), stride, Data<T>(b), n, false}, {}};
+    shape.second = {r, Data<T>(hidden), r, Data<T>(up), r, true};
     const at::Tensor c = add.clone();
     const MatmulResult<float> in_place{
         Data<float>(c), n + 8, Data<float>(bias), Data<float>(c), n + 8, Data<float>(multiply), n};
-    kernels.matmul_to_float(operands, in_place, 0, 208, Data<float>(scratch));
-    kernels.matmul_to_float(operands, in_place, 208, n, Data<float>(scratch));
+    kernels.matmul_to_float(shape, in_place, 0, 208, Data<float>(scratch));
+    kernels.matmul_to_float(shape, in_place, 208, n, Data<float>(scratch));
     // Operands are exact; sums of k in fp32 are off by 2^-25 sqrt(k / 2) of themselves, 8.5e-7.
     EXPECT_LT(Distance(c.slice(1, 0, n), expected), 1.5e-6);
     EXPECT_TRUE(c.slice(1, n).equal(add.slice(1, n)));
 
-    operands.b = Data<T>(bt);
-    operands.b_stride = stride;
-    operands.b_transposed = true;
+    shape.first = {k, Data<T>(a), stride, Data<T>(bt), stride, true};
+    shape.second = {};
     const at::Tensor narrow = at::empty({m, n}, this->kType);
-    kernels.matmul(operands, {Data<T>(narrow), n, Data<float>(bias)}, 0, n, Data<float>(scratch));
-    EXPECT_LT(Distance(narrow, product), this->kTolerance);
+    kernels.matmul(shape, {Data<T>(narrow), n, Data<float>(bias)}, 0, n, Data<float>(scratch));
+    EXPECT_LT(Distance(narrow, sum), this->kTolerance);
   });
 }
 

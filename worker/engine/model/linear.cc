@@ -73,17 +73,17 @@ at::Tensor Linear::Forward(const at::Tensor& x, const Position& position, at::Te
 
 void Linear::ForwardAdd(const at::Tensor& x, const Position& position, const at::Tensor& add,
                         const at::Tensor& y, at::Tensor* lora_hidden, Workspace& workspace) const {
-  if (int8_products) {
-    Int8Forward(x, *quantized, int8_threshold, {bias.value, add}, y);
-  } else {
-    Matmul(x, Weights(workspace).t(), y, {bias.value, add});
+  Factors adapter;
+  if (lora) {
+    const DropoutMask mask = Mask(position);
+    const at::Tensor hidden = at::empty({x.size(0), lora->a.value.size(0)}, x.options());
+    Matmul(mask.threshold > 0 ? Dropout(x, mask) : x, lora->a.value.to(compute).t(), hidden);
+    if (!lora->requantized) adapter = {hidden, ScaledB().t()};
+    if (lora_hidden != nullptr) *lora_hidden = hidden;
   }
-  if (!lora) return;
-  const DropoutMask mask = Mask(position);
-  const at::Tensor hidden = at::empty({x.size(0), lora->a.value.size(0)}, x.options());
-  Matmul(mask.threshold > 0 ? Dropout(x, mask) : x, lora->a.value.to(compute).t(), hidden);
-  if (!lora->requantized) Matmul(hidden, ScaledB().t(), y, {{}, y});
-  if (lora_hidden != nullptr) *lora_hidden = hidden;
+  if (!int8_products) return Matmul(x, Weights(workspace).t(), y, {bias.value, add}, adapter);
+  Int8Forward(x, *quantized, int8_threshold, {bias.value, add}, y);
+  if (adapter.left.defined()) Matmul(adapter.left, adapter.right, y, {{}, y});
 }
 
 // Adds the gradients of A and B and returns that of dropout(x) Aᵀ, s · dy B.
@@ -115,22 +115,26 @@ at::Tensor Linear::Backward(const at::Tensor& dy, const at::Tensor& x, const Pos
   if (lora) d_hidden = BackwardLora(dy, x, position, lora_hidden, gradients);
   if (!wants_input) return {};
   const bool beside = lora && !lora->requantized;
-  const Epilogue epilogue = {{}, {}, beside ? at::Tensor() : multiply};
+  const DropoutMask mask = beside ? Mask(position) : DropoutMask();
+  const Factors adapter = beside ? Factors{d_hidden, lora->a.value.to(compute)} : Factors{};
   const at::Tensor dx = at::empty({dy.size(0), in_features()}, dy.options());
+  if (!int8_products && mask.threshold == 0) {
+    Matmul(dy, Weights(workspace), dx, {{}, {}, multiply}, adapter);
+    return dx;
+  }
+  const Epilogue epilogue = {{}, {}, beside ? at::Tensor() : multiply};
   if (int8_products) {
     Int8Backward(dy, *quantized, epilogue, dx);
   } else {
     Matmul(dy, Weights(workspace), dx, epilogue);
   }
   if (!beside) return dx;
-  const at::Tensor a = lora->a.value.to(compute);
-  const DropoutMask mask = Mask(position);
   if (mask.threshold == 0) {
-    Matmul(d_hidden, a, dx, {{}, dx, multiply});
+    Matmul(adapter.left, adapter.right, dx, {{}, dx, multiply});
     return dx;
   }
   const at::Tensor d_dropped = at::empty_like(dx);
-  Matmul(d_hidden, a, d_dropped);
+  Matmul(adapter.left, adapter.right, d_dropped);
   DropoutAdd(d_dropped, mask, dx);
   if (multiply.defined()) dx.mul_(multiply);
   return dx;

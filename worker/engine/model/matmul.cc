@@ -142,12 +142,16 @@ void MatmulInFloat(const at::Tensor& a, const at::Tensor& b, const at::Tensor& c
 
 }  // namespace
 
-void Matmul(const at::Tensor& a, const at::Tensor& b, const at::Tensor& c,
-            const Epilogue& epilogue) {
+void Matmul(const at::Tensor& a, const at::Tensor& b, const at::Tensor& c, const Epilogue& epilogue,
+            const Factors& more) {
   QSWEEP_CHECK(a.dim() == 2 && b.dim() == 2 && c.dim() == 2);
   QSWEEP_CHECK(a.size(1) == b.size(0) && a.size(0) == c.size(0) && b.size(1) == c.size(1));
-  if (!c.is_cpu()) return tensor_ops::Matmul(a, b, c, epilogue);
-  if (TileMatmul(a, b, c, epilogue)) return;
+  if (!c.is_cpu()) return tensor_ops::Matmul(a, b, c, epilogue, more);
+  if (TileMatmul(a, b, c, epilogue, more)) return;
+  if (more.left.defined()) {
+    Matmul(a, b, c, {epilogue.bias, epilogue.add, {}});
+    return Matmul(more.left, more.right, c, {{}, c, epilogue.multiply});
+  }
   const Product* product = IsExact(a) ? FindProduct(a, b, c, epilogue) : nullptr;
   if (product == nullptr) return MatmulInFloat(a, b, c, epilogue);
 

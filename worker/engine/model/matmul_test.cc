@@ -20,7 +20,7 @@ void TestEveryCombination(int64_t m, int64_t k, int64_t n) {
     for (const at::ScalarType out : {at::kFloat, at::kBFloat16}) {
       // Sums of at most 1600 products in fp32, then one rounding to the result's type.
       const double tolerance = out == at::kFloat ? 1e-5 : 4e-3;
-      for (int mask = 0; mask < 32; ++mask) {
+      for (int mask = 0; mask < 64; ++mask) {
         const auto random = [&](int64_t rows, int64_t columns, bool transposed) {
           return transposed ? at::randn({columns, rows}).to(type).t()
                             : at::randn({rows, columns}).to(type);
@@ -29,10 +29,15 @@ void TestEveryCombination(int64_t m, int64_t k, int64_t n) {
         const at::Tensor c = at::randn({m, n}).to(out);
         at::Tensor expected = at::mm(a.to(at::kDouble), b.to(at::kDouble));
         Epilogue e;
+        Factors more;
+        if (mask & 32) {
+          more = {random(m, 8, false), random(8, n, mask & 2)};
+          expected += at::mm(more.left.to(at::kDouble), more.right.to(at::kDouble));
+        }
         if (mask & 4) expected += e.bias = at::randn({n});
         if (mask & 8) expected += e.add = mask & 1 ? c : at::randn({m, n});
         if (mask & 16) expected *= e.multiply = at::randn({m, n}).to(out);
-        Matmul(a, b, c, e);
+        Matmul(a, b, c, e, more);
         EXPECT_LT(Distance(c, expected), tolerance)
             << type << " to " << out << ", combination " << mask;
       }

@@ -180,7 +180,12 @@ void FinishInt8(const at::Tensor& sums, const at::Tensor& row_scales, const at::
   tensor_ops::FinishProduct(product, e, y);
 }
 
-void Matmul(const at::Tensor& a, const at::Tensor& b, const at::Tensor& c, const Epilogue& e) {
+void Matmul(const at::Tensor& a, const at::Tensor& b, const at::Tensor& c, const Epilogue& e,
+            const Factors& more) {
+  if (more.left.defined()) {
+    tensor_ops::Matmul(a, b, c, {e.bias, e.add, {}}, {});
+    return tensor_ops::Matmul(more.left, more.right, c, {{}, c, e.multiply}, {});
+  }
   // Sums of codes are exact up to 2^24 in fp32 and off by 2^-24 of themselves above.
   if (a.scalar_type() == at::kChar) {
     return tensor_ops::FinishProduct(at::mm(Wide(a), Wide(b)), e, c);

@@ -106,19 +106,21 @@ TEST_P(TensorOpsTest, ProductsWithEveryEpilogue) {
     for (const Epilogue& e : {Epilogue{}, Epilogue{bias}, Epilogue{bias, wide}, Epilogue{{}, adds},
                               Epilogue{{}, adds, type == GetParam() ? multiply : at::Tensor()}}) {
       const at::Tensor mine = at::empty({37, 32}, type), theirs = at::empty({37, 32}, type);
-      tensor_ops::Matmul(a, b, mine, e);
-      Matmul(a, b, theirs, e);
-      ExpectClose(mine, theirs);
+      for (const Factors& more : {Factors{}, Factors{Narrow({37, 8}), Narrow({8, 32})}}) {
+        tensor_ops::Matmul(a, b, mine, e, more);
+        Matmul(a, b, theirs, e, more);
+        ExpectClose(mine, theirs);
+      }
     }
     const at::Tensor mine = adds.clone(), theirs = adds.clone();
-    tensor_ops::Matmul(a, b, mine, {{}, mine});
+    tensor_ops::Matmul(a, b, mine, {{}, mine}, {});
     Matmul(a, b, theirs, {{}, theirs});
     ExpectClose(mine, theirs);
   }
   const at::Tensor x = at::randint(-127, 128, {9, 48}).to(at::kChar),
                    y = at::randint(-127, 128, {48, 32}).to(at::kChar);
   const at::Tensor mine = at::empty({9, 32}, at::kInt), theirs = at::empty({9, 32}, at::kInt);
-  tensor_ops::Matmul(x, y, mine, {});
+  tensor_ops::Matmul(x, y, mine, {}, {});
   Matmul(x, y, theirs);
   EXPECT_TRUE(mine.equal(theirs));
 }

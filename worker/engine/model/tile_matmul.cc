@@ -21,30 +21,31 @@ bool HasOurType(const at::Tensor& a) {
   return a.scalar_type() == at::kFloat || (a.scalar_type() == at::kBFloat16 && !has_amx);
 }
 
-bool IsOurs(const at::Tensor& a, const at::Tensor& b, const at::Tensor& c, const Epilogue& e) {
-  const auto is_like_c = [&c](const at::Tensor& t) {
-    return !t.defined() || (t.scalar_type() == c.scalar_type() && t.stride(1) == 1);
-  };
+// Whether the kernels can read them.
+bool AreOperands(const at::Tensor& a, const at::Tensor& b) {
   const auto has_even_rows = [](const at::Tensor& t, bool transposed) {
     return t.stride(transposed ? 0 : 1) == 1 && t.stride(transposed ? 1 : 0) % 2 == 0;
   };
+  return a.size(1) % 2 == 0 && has_even_rows(a, false) &&
+         (has_even_rows(b, false) || has_even_rows(b, true));
+}
+
+bool IsOurs(const at::Tensor& a, const at::Tensor& b, const at::Tensor& c, const Epilogue& e,
+            const Factors& more) {
+  const auto is_like_c = [&c](const at::Tensor& t) {
+    return !t.defined() || (t.scalar_type() == c.scalar_type() && t.stride(1) == 1);
+  };
   return HasOurType(a) && a.size(0) >= kLeastRows && IsLarge(a.size(1)) && IsLarge(b.size(1)) &&
-         has_even_rows(a, false) && (has_even_rows(b, false) || has_even_rows(b, true)) &&
+         AreOperands(a, b) && (!more.left.defined() || AreOperands(more.left, more.right)) &&
          (c.scalar_type() == at::kFloat || c.scalar_type() == a.scalar_type()) &&
          is_like_c(e.add) && is_like_c(e.multiply);
 }
 
 template <typename T>
 MatmulOperands<T> Operands(const at::Tensor& a, const at::Tensor& b) {
+  if (!a.defined()) return {};
   const bool transposed = b.stride(1) != 1;
-  return {a.size(0),
-          b.size(1),
-          a.size(1),
-          Data<T>(a),
-          a.stride(0),
-          Data<T>(b),
-          b.stride(transposed ? 1 : 0),
-          transposed};
+  return {a.size(1), Data<T>(a), a.stride(0), Data<T>(b), b.stride(transposed ? 1 : 0), transposed};
 }
 
 template <typename C>
@@ -54,11 +55,11 @@ MatmulResult<C> Result(const at::Tensor& c, const Epilogue& e) {
           stride(e.add), Data<C>(e.multiply), stride(e.multiply)};
 }
 
-// kernel(operands, result, begin, end, scratch), the columns shared out among threads.
+// kernel(shape, result, begin, end, scratch), the columns shared out among threads.
 template <typename T, typename Kernel, typename C>
-void Run(const Kernel& kernel, const MatmulOperands<T>& operands, const MatmulResult<C>& result) {
+void Run(const Kernel& kernel, const MatmulShape<T>& shape, const MatmulResult<C>& result) {
   const Kernels<T>& kernels = BestKernels<T>();
-  const int64_t n = operands.n, k = operands.k, threads = ThreadsHere();
+  const int64_t n = shape.n, k = shape.k(), threads = ThreadsHere();
   // A panel, or less when there would not be one for every thread.
   const int64_t fair = (n / kKernelMultiple + threads - 1) / threads * kKernelMultiple;
   const int64_t columns = std::min(kernels.matmul_columns(n, k), fair);
@@ -71,22 +72,24 @@ void Run(const Kernel& kernel, const MatmulOperands<T>& operands, const MatmulRe
   const int64_t parts = (n + columns - 1) / columns;
   at::parallel_for(0, parts, 1, [&](int64_t first, int64_t last) {
     float* mine = Data<float>(scratch) + (threads == 1 ? 0 : at::get_thread_num()) * floats;
-    kernel(operands, result, first * columns, std::min(n, last * columns), mine);
+    kernel(shape, result, first * columns, std::min(n, last * columns), mine);
   });
 }
 
 }  // namespace
 
-bool TileMatmul(const at::Tensor& a, const at::Tensor& b, const at::Tensor& c, const Epilogue& e) {
-  if (!IsOurs(a, b, c, e)) return false;
+bool TileMatmul(const at::Tensor& a, const at::Tensor& b, const at::Tensor& c, const Epilogue& e,
+                const Factors& more) {
+  if (!IsOurs(a, b, c, e, more)) return false;
   WithType(a.scalar_type(), [&](auto t) {
     using T = decltype(t);
     const Kernels<T>& kernels = BestKernels<T>();
-    const MatmulOperands<T> operands = Operands<T>(a, b);
+    const MatmulShape<T> shape{a.size(0), b.size(1), Operands<T>(a, b),
+                               Operands<T>(more.left, more.right)};
     if (c.scalar_type() == at::kFloat) {
-      Run<T>(kernels.matmul_to_float, operands, Result<float>(c, e));
+      Run<T>(kernels.matmul_to_float, shape, Result<float>(c, e));
     } else {
-      Run<T>(kernels.matmul, operands, Result<T>(c, e));
+      Run<T>(kernels.matmul, shape, Result<T>(c, e));
     }
   });
   return true;

@@ -9,7 +9,8 @@
 namespace qsweep::engine {
 
 // As Matmul. False, and nothing done: the product is another's.
-bool TileMatmul(const at::Tensor& a, const at::Tensor& b, const at::Tensor& c, const Epilogue& e);
+bool TileMatmul(const at::Tensor& a, const at::Tensor& b, const at::Tensor& c, const Epilogue& e,
+                const Factors& more);
 
 }  // namespace qsweep::engine
 

@@ -51,11 +51,11 @@ struct Int8Finish {
   T* y = nullptr;                  // [rows, dim]
 };
 
-// a [m, k] · b [k, n], or b [n, k] transposed; rows lie `stride` elements, an even number, apart.
-// n and k are multiples of kKernelMultiple.
+// a [m, k] · b [k, n], or b [n, k] transposed; rows lie `stride` elements apart. k and the strides
+// along which it does not run are even.
 template <typename T>
 struct MatmulOperands {
-  int64_t m = 0, n = 0, k = 0;
+  int64_t k = 0;
   const T* a = nullptr;
   int64_t a_stride = 0;
   const T* b = nullptr;
@@ -63,7 +63,15 @@ struct MatmulOperands {
   bool b_transposed = false;
 };
 
-// c [m, n] = (product + bias + add) · multiply. Null pointers: nothing. `add` may be `c`.
+// The sum of one product or two. n is a multiple of kKernelMultiple.
+template <typename T>
+struct MatmulShape {
+  int64_t m = 0, n = 0;
+  MatmulOperands<T> first, second;  // second.k may be 0
+  int64_t k() const { return first.k + second.k; }
+};
+
+// c [m, n] = (sum + bias + add) · multiply. Null pointers: nothing. `add` may be `c`.
 template <typename C>
 struct MatmulResult {
   C* c = nullptr;
@@ -124,9 +132,9 @@ struct Kernels {
   // fp32, in the order of k.
   int64_t (*matmul_columns)(int64_t n, int64_t k);
   int64_t (*matmul_scratch)(int64_t n, int64_t k);
-  void (*matmul_to_float)(const MatmulOperands<T>& operands, const MatmulResult<float>& result,
+  void (*matmul_to_float)(const MatmulShape<T>& shape, const MatmulResult<float>& result,
                           int64_t begin, int64_t end, float* scratch);
-  void (*matmul)(const MatmulOperands<T>& operands, const MatmulResult<T>& result, int64_t begin,
+  void (*matmul)(const MatmulShape<T>& shape, const MatmulResult<T>& result, int64_t begin,
                  int64_t end, float* scratch);
 };
 

@@ -73,13 +73,15 @@ inline void FetchTile(const C* from, int64_t stride, int64_t row, int64_t rows, 
 
 // A tile of c, `rows` (at most kTileRows) by kVectors, against its packed columns [units][columns].
 template <typename T, typename C, int kVectors>
-inline void MatmulTile(const MatmulOperands<T>& s, const MatmulResult<C>& to, Broadcast a,
+inline void MatmulTile(const MatmulShape<T>& s, const MatmulResult<C>& to, const Broadcast (&a)[2],
                        int64_t row, int64_t rows, const float* panel, int64_t column) {
   constexpr int64_t kStride = kVectors * kWidth;
+  const int64_t units = s.first.k / UnitOf<T>::kElements;
   F sum[kTileRows][kVectors] = {};
   FetchTile(to.add, to.add_stride, row, rows, column, kStride);
   FetchTile(to.multiply, to.multiply_stride, row, rows, column, kStride);
-  AddProduct<T>(sum, a, panel, kStride, s.k / UnitOf<T>::kElements);
+  AddProduct<T>(sum, a[0], panel, kStride, units);
+  AddProduct<T>(sum, a[1], panel + units * kStride, kStride, s.second.k / UnitOf<T>::kElements);
   if (to.bias != nullptr) {
     ForTile(sum, [&](int, int v, F& x) { x += Load(to.bias + column + v * kWidth); });
   }
@@ -101,30 +103,40 @@ inline void MatmulTile(const MatmulOperands<T>& s, const MatmulResult<C>& to, Br
   });
 }
 
+// Rows of a as units, where they lie if they are such and a whole tile, or in `scratch`.
+template <typename T>
+Broadcast TileOfRows(const MatmulOperands<T>& s, int64_t row, int64_t rows, float* scratch) {
+  constexpr int kElements = UnitOf<T>::kElements;
+  const T* from = s.a + row * s.a_stride;
+  if (rows == kTileRows && !MatmulPlan<T>::kConverts) {
+    return {reinterpret_cast<const float*>(from), s.a_stride / kElements, 1};
+  }
+  PackRows<T>(from, s.a_stride, rows, kTileRows, s.k, scratch);
+  return {scratch, s.k / kElements, 1};
+}
+
 // Columns begin .. end of c.
 template <typename T, typename C>
-void Matmul(const MatmulOperands<T>& s, const MatmulResult<C>& to, int64_t begin, int64_t end,
+void Matmul(const MatmulShape<T>& s, const MatmulResult<C>& to, int64_t begin, int64_t end,
             float* scratch) {
-  const MatmulPlan<T> plan(s.n, s.k);
+  const MatmulPlan<T> plan(s.n, s.k());
+  const int64_t first_units = s.first.k / plan.kElements;
   float* panel = scratch;
   float* rows_of_a = panel + plan.units * plan.columns;
   float* rows_of_b = rows_of_a + plan.units * kTileRows;
-  const int64_t tiles = (s.m + kTileRows - 1) / kTileRows;
   for (int64_t first = begin, n; first < end; first += n) {
     n = std::min(plan.columns, end - first);
     ForWidths(n / kWidth, [&]<int kVectors>(Width<kVectors>, int64_t vector) {
+      constexpr int64_t kColumns = kVectors * kWidth;
       const int64_t column = vector * kWidth;
-      PackColumns(s, first + column, kVectors * kWidth, rows_of_b, panel + column * plan.units);
+      float* packed = panel + column * plan.units;
+      PackColumns(s.first, first + column, kColumns, rows_of_b, packed);
+      PackColumns(s.second, first + column, kColumns, rows_of_b, packed + first_units * kColumns);
     });
-    for (int64_t tile = 0; tile < tiles; ++tile) {
-      const int64_t row = tile * kTileRows, rows = std::min<int64_t>(kTileRows, s.m - row);
-      const T* from = s.a + row * s.a_stride;
-      Broadcast a{rows_of_a, plan.units, 1};
-      if (plan.kConverts || rows < kTileRows) {
-        PackRows<T>(from, s.a_stride, rows, kTileRows, s.k, rows_of_a);
-      } else {
-        a = {reinterpret_cast<const float*>(from), s.a_stride / plan.kElements, 1};
-      }
+    for (int64_t row = 0; row < s.m; row += kTileRows) {
+      const int64_t rows = std::min<int64_t>(kTileRows, s.m - row);
+      const Broadcast a[2] = {TileOfRows(s.first, row, rows, rows_of_a),
+                              TileOfRows(s.second, row, rows, rows_of_a + first_units * kTileRows)};
       ForWidths(n / kWidth, [&]<int kVectors>(Width<kVectors>, int64_t vector) {
         const int64_t column = vector * kWidth;
         MatmulTile<T, C, kVectors>(s, to, a, row, rows, panel + column * plan.units,

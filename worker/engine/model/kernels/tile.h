@@ -41,14 +41,14 @@ inline int64_t RoundUp(int64_t n, int64_t multiple) {
 // --- Layouts
 // --------------------------------------------------------------------------------------
 
-inline void Convert(const float* from, float* to, int64_t n) {
-  for (int64_t i = 0; i < n; i += kWidth) Store(to + i, Load(from + i));
-}
 inline void Convert(const Bf16* from, float* to, int64_t n) {
-  for (int64_t i = 0; i < n; i += kWidth) Store(to + i, Load(from + i));
+  int64_t i = 0;
+  for (; i + kWidth <= n; i += kWidth) Store(to + i, Load(from + i));
+  for (; i < n; ++i) to[i] = __builtin_bit_cast(float, static_cast<uint32_t>(from[i].bits) << 16);
 }
-inline void Convert(const Bf16* from, Bf16* to, int64_t n) {
-  for (int64_t i = 0; i < n; i += 16) std::memcpy(to + i, from + i, 16 * sizeof(Bf16));
+template <typename T>
+inline void Convert(const T* from, T* to, int64_t n) {
+  std::memcpy(to, from, n * sizeof(T));
 }
 
 // [padded rows][d] elements; rows past n are zero.
