@@ -143,10 +143,10 @@ TEST_F(TrainTest, StopsEarlyWithoutABetterEvaluation) {
 }
 
 TEST_F(TrainTest, TheProductIsTheBestEpochs) {
-  // Far too fast a rate: the last epoch is not the best.
+  // Far too fast a rate and few images, soon known by heart: the last epoch is not the best.
   const std::string changes =
       R"({"training": {"num_epochs": EPOCHS, "early_stopping_patience": 0, "learning_rate": 0.02,
-          "lr_scheduler": "constant"}, "dataset": {"train_limit": 64}})";
+          "lr_scheduler": "constant", "warmup_steps": 0}, "dataset": {"train_limit": 32}})";
   const auto with_epochs = [&changes](int64_t epochs) {
     std::string text = changes;
     return MiniSpec(text.replace(text.find("EPOCHS"), 6, std::to_string(epochs)));
@@ -156,7 +156,7 @@ TEST_F(TrainTest, TheProductIsTheBestEpochs) {
   ASSERT_LT(result.best_epoch(), 12);
   EXPECT_GT(result.final().loss(), result.best().loss());
   Finish(with_epochs(result.best_epoch()), "short");
-  EXPECT_EQ(Bytes("long", kAdapterFile), Bytes("short", kAdapterFile));
+  EXPECT_TRUE(Bytes("long", kAdapterFile) == Bytes("short", kAdapterFile));
 }
 
 TEST_F(TrainTest, AMemoryLimitChangesTheMicroBatchAndNotTheResult) {

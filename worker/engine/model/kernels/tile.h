@@ -48,7 +48,9 @@ inline void Convert(const Bf16* from, float* to, int64_t n) {
 }
 template <typename T>
 inline void Convert(const T* from, T* to, int64_t n) {
-  std::memcpy(to, from, n * sizeof(T));
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) std::memcpy(to + i, from + i, 16 * sizeof(T));
+  for (; i < n; ++i) to[i] = from[i];
 }
 
 // [padded rows][d] elements; rows past n are zero.
