@@ -48,53 +48,66 @@ at::Tensor Block::Hidden(const at::Tensor& normed, const Position& position, Blo
   return hidden;
 }
 
+at::Tensor Block::ForwardToFc2(const at::Tensor& x, const Position& position,
+                               Checkpointing checkpointing, BlockSaved* kept, at::Tensor* hidden,
+                               Workspace& workspace) const {
+  const int64_t tokens = position.rows_per_sample, images = x.size(0) / tokens;
+  const int64_t queries = cls_only ? 1 : tokens;
+  const at::ScalarType type = qkv.compute;
+
+  at::Tensor normed = norm1.Forward(x, type, kept ? &kept->norm1 : nullptr);
+  at::Tensor qkv_rows = qkv.Forward(normed, position, kept ? &kept->lora_qkv : nullptr, workspace);
+  normed = at::Tensor();
+  qkv_rows = qkv_rows.view({images, tokens, -1});
+  const at::Tensor attended =
+      Attention(qkv_rows, heads, queries, kept ? &kept->probabilities : nullptr);
+  if (kept) {
+    kept->qkv = qkv_rows;
+    kept->attended = attended;
+  }
+  qkv_rows = at::Tensor();
+  const Position after = PositionAfterAttention(position, cls_only);
+  const at::Tensor below = cls_only ? ClsRows(x, tokens).contiguous() : x;
+  const at::Tensor stream = at::empty_like(below);
+  proj.ForwardAdd(attended.view({images * queries, -1}), after, below, stream,
+                  kept ? &kept->lora_proj : nullptr, workspace);
+
+  normed = norm2.Forward(stream, type, kept ? &kept->norm2 : nullptr);
+  const bool keeps_hidden = kept && checkpointing == Checkpointing::kNone;
+  *hidden = Hidden(normed, after, keeps_hidden ? kept : nullptr, workspace);
+  return stream;
+}
+
 at::Tensor Block::Forward(const at::Tensor& x, const Position& position,
                           Checkpointing checkpointing, BlockSaved* saved,
                           Workspace& workspace) const {
-  BlockSaved unused;
   const bool keeps = saved != nullptr && checkpointing != Checkpointing::kFull;
   if (saved != nullptr) {
     saved->checkpointing = checkpointing;
     saved->position = position;
     if (!keeps) saved->x = x;
   }
-  BlockSaved* kept = keeps ? saved : nullptr;
-  BlockSaved& out = keeps ? *saved : unused;
-  const int64_t tokens = position.rows_per_sample, images = x.size(0) / tokens;
-  const int64_t queries = cls_only ? 1 : tokens;
-  const at::ScalarType type = qkv.compute;
-
-  at::Tensor normed = norm1.Forward(x, type, kept ? &out.norm1 : nullptr);
-  at::Tensor qkv_rows = qkv.Forward(normed, position, &out.lora_qkv, workspace);
-  normed = at::Tensor();
-  qkv_rows = qkv_rows.view({images, tokens, -1});
-  const at::Tensor attended =
-      Attention(qkv_rows, heads, queries, kept ? &out.probabilities : nullptr);
-  if (kept) {
-    out.qkv = qkv_rows;
-    out.attended = attended;
-  }
-  qkv_rows = at::Tensor();
-  const Position after = PositionAfterAttention(position, cls_only);
-  const at::Tensor below = cls_only ? ClsRows(x, tokens).contiguous() : x;
-  const at::Tensor stream = at::empty_like(below);
-  proj.ForwardAdd(attended.view({images * queries, -1}), after, below, stream, &out.lora_proj,
-                  workspace);
-
-  normed = norm2.Forward(stream, type, kept ? &out.norm2 : nullptr);
-  const bool keeps_hidden = kept && checkpointing == Checkpointing::kNone;
-  const at::Tensor hidden = Hidden(normed, after, keeps_hidden ? kept : nullptr, workspace);
-  fc2.ForwardAdd(hidden, after, stream, stream, &out.lora_fc2, workspace);
+  at::Tensor hidden;
+  const at::Tensor stream =
+      ForwardToFc2(x, position, checkpointing, keeps ? saved : nullptr, &hidden, workspace);
+  fc2.ForwardAdd(hidden, PositionAfterAttention(position, cls_only), stream, stream,
+                 keeps ? &saved->lora_fc2 : nullptr, workspace);
   return stream;
+}
+
+// Not fc2's product: backward does not need its output.
+BlockSaved Block::Recompute(const BlockSaved& saved, Workspace& workspace) const {
+  BlockSaved again;
+  again.position = saved.position;
+  at::Tensor hidden;
+  ForwardToFc2(saved.x, saved.position, Checkpointing::kNone, &again, &hidden, workspace);
+  again.lora_fc2 = fc2.LoraHidden(hidden, PositionAfterAttention(saved.position, cls_only));
+  return again;
 }
 
 StreamGradient Block::Backward(const StreamGradient& dy, BlockSaved saved, bool wants_input,
                                Gradients& gradients, Workspace& workspace) const {
-  if (saved.checkpointing == Checkpointing::kFull) {
-    BlockSaved again;
-    Forward(saved.x, saved.position, Checkpointing::kNone, &again, workspace);
-    saved = std::move(again);
-  }
+  if (saved.checkpointing == Checkpointing::kFull) saved = Recompute(saved, workspace);
   const bool wants_attention = wants_input || norm1.trains() || qkv.trains() || proj.trains();
   const StreamGradient dx1 = BackwardMlp(dy, saved, wants_attention, gradients, workspace);
   if (!wants_attention) return {};

@@ -59,6 +59,13 @@ class Block {
                           Gradients& gradients, Workspace& workspace) const;
 
  private:
+  // All that comes before fc2: gives its input and returns the stream, to which its output is
+  // added.
+  at::Tensor ForwardToFc2(const at::Tensor& x, const Position& position,
+                          Checkpointing checkpointing, BlockSaved* kept, at::Tensor* hidden,
+                          Workspace& workspace) const;
+  // What Forward would have kept.
+  BlockSaved Recompute(const BlockSaved& saved, Workspace& workspace) const;
   at::Tensor Hidden(const at::Tensor& normed, const Position& position, BlockSaved* saved,
                     Workspace& workspace) const;
   StreamGradient BackwardMlp(const StreamGradient& dy, BlockSaved& saved, bool wants_input,

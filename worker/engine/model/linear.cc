@@ -64,6 +64,14 @@ DropoutMask Linear::Mask(const Position& position) const {
 
 at::Tensor Linear::ScaledB() const { return (lora->b.value * lora->scaling).to(compute); }
 
+at::Tensor Linear::LoraHidden(const at::Tensor& x, const Position& position) const {
+  if (!lora) return {};
+  const DropoutMask mask = Mask(position);
+  const at::Tensor hidden = at::empty({x.size(0), lora->a.value.size(0)}, x.options());
+  Matmul(mask.threshold > 0 ? Dropout(x, mask) : x, lora->a.value.to(compute).t(), hidden);
+  return hidden;
+}
+
 at::Tensor Linear::Forward(const at::Tensor& x, const Position& position, at::Tensor* lora_hidden,
                            Workspace& workspace) const {
   const at::Tensor y = at::empty({x.size(0), out_features()}, x.options());
@@ -73,14 +81,10 @@ at::Tensor Linear::Forward(const at::Tensor& x, const Position& position, at::Te
 
 void Linear::ForwardAdd(const at::Tensor& x, const Position& position, const at::Tensor& add,
                         const at::Tensor& y, at::Tensor* lora_hidden, Workspace& workspace) const {
+  const at::Tensor hidden = LoraHidden(x, position);
   Factors adapter;
-  if (lora) {
-    const DropoutMask mask = Mask(position);
-    const at::Tensor hidden = at::empty({x.size(0), lora->a.value.size(0)}, x.options());
-    Matmul(mask.threshold > 0 ? Dropout(x, mask) : x, lora->a.value.to(compute).t(), hidden);
-    if (!lora->requantized) adapter = {hidden, ScaledB().t()};
-    if (lora_hidden != nullptr) *lora_hidden = hidden;
-  }
+  if (hidden.defined() && !lora->requantized) adapter = {hidden, ScaledB().t()};
+  if (lora_hidden != nullptr) *lora_hidden = hidden;
   if (!int8_products) return Matmul(x, Weights(workspace).t(), y, {bias.value, add}, adapter);
   Int8Forward(x, *quantized, int8_threshold, {bias.value, add}, y);
   if (adapter.left.defined()) Matmul(adapter.left, adapter.right, y, {{}, y});

@@ -82,9 +82,12 @@ class Linear {
   at::Tensor Forward(const at::Tensor& x, const Position& position, at::Tensor* lora_hidden,
                      Workspace& workspace) const;
   // The same, with `add` added: fp32 [rows, out], as is y, which may be `add`. `lora_hidden` (may
-  // be null) gets dropout(x) Aᵀ, for backward.
+  // be null) gets LoraHidden's result.
   void ForwardAdd(const at::Tensor& x, const Position& position, const at::Tensor& add,
                   const at::Tensor& y, at::Tensor* lora_hidden, Workspace& workspace) const;
+
+  // dropout(x) Aᵀ, which backward needs; undefined without an adapter.
+  at::Tensor LoraHidden(const at::Tensor& x, const Position& position) const;
 
   // Adds the gradients of what trains here to `gradients`; x is only read when something does.
   // Returns dL/dx (times `multiply` where it is defined) in the compute type, or nothing unless
