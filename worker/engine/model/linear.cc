@@ -106,6 +106,16 @@ at::Tensor Linear::BackwardLora(const at::Tensor& dy, const at::Tensor& x, const
   return d_hidden;
 }
 
+// dx = (dy W + more) · multiply.
+void Linear::BackwardWeight(const at::Tensor& dy, const Factors& more, const at::Tensor& multiply,
+                            const at::Tensor& dx, Workspace& workspace) const {
+  const Epilogue epilogue = {{}, {}, multiply};
+  if (!int8_products) return Matmul(dy, Weights(workspace), dx, epilogue, more);
+  if (!more.left.defined()) return Int8Backward(dy, *quantized, epilogue, dx);
+  Int8Backward(dy, *quantized, {}, dx);
+  Matmul(more.left, more.right, dx, {{}, dx, multiply});
+}
+
 at::Tensor Linear::Backward(const at::Tensor& dy, const at::Tensor& x, const Position& position,
                             const at::Tensor& lora_hidden, bool wants_input,
                             const at::Tensor& multiply, Gradients& gradients,
@@ -118,25 +128,18 @@ at::Tensor Linear::Backward(const at::Tensor& dy, const at::Tensor& x, const Pos
   at::Tensor d_hidden;
   if (lora) d_hidden = BackwardLora(dy, x, position, lora_hidden, gradients);
   if (!wants_input) return {};
-  const bool beside = lora && !lora->requantized;
-  const DropoutMask mask = beside ? Mask(position) : DropoutMask();
-  const Factors adapter = beside ? Factors{d_hidden, lora->a.value.to(compute)} : Factors{};
   const at::Tensor dx = at::empty({dy.size(0), in_features()}, dy.options());
-  if (!int8_products && mask.threshold == 0) {
-    Matmul(dy, Weights(workspace), dx, {{}, {}, multiply}, adapter);
+  if (!lora || lora->requantized) {
+    BackwardWeight(dy, {}, multiply, dx, workspace);
     return dx;
   }
-  const Epilogue epilogue = {{}, {}, beside ? at::Tensor() : multiply};
-  if (int8_products) {
-    Int8Backward(dy, *quantized, epilogue, dx);
-  } else {
-    Matmul(dy, Weights(workspace), dx, epilogue);
-  }
-  if (!beside) return dx;
+  const Factors adapter = {d_hidden, lora->a.value.to(compute)};
+  const DropoutMask mask = Mask(position);
   if (mask.threshold == 0) {
-    Matmul(adapter.left, adapter.right, dx, {{}, dx, multiply});
+    BackwardWeight(dy, adapter, multiply, dx, workspace);
     return dx;
   }
+  BackwardWeight(dy, {}, {}, dx, workspace);
   const at::Tensor d_dropped = at::empty_like(dx);
   Matmul(adapter.left, adapter.right, d_dropped);
   DropoutAdd(d_dropped, mask, dx);

@@ -100,6 +100,8 @@ class Linear {
   at::Tensor Weights(Workspace& workspace) const;
   DropoutMask Mask(const Position& position) const;
   at::Tensor ScaledB() const;
+  void BackwardWeight(const at::Tensor& dy, const Factors& more, const at::Tensor& multiply,
+                      const at::Tensor& dx, Workspace& workspace) const;
   at::Tensor BackwardLora(const at::Tensor& dy, const at::Tensor& x, const Position& position,
                           const at::Tensor& lora_hidden, Gradients& gradients) const;
 };
