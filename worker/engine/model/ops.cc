@@ -2,9 +2,8 @@
 
 #include <algorithm>
 
-#include "worker/engine/base/allocator.h"
 #include "worker/engine/base/threads.h"
-#include "worker/engine/model/compute_type.h"
+#include "worker/engine/model/kernel_call.h"
 #include "worker/engine/model/kernels/kernels.h"
 #include "worker/engine/model/tensor_ops.h"
 
@@ -130,17 +129,9 @@ HeadShape ShapeOf(const at::Tensor& qkv, int64_t heads, int64_t queries) {
 // work(image, head, scratch) for every head, on all threads.
 template <typename T, typename Work>
 void ForHeads(const HeadShape& shape, int64_t images, int64_t heads, const Work& work) {
-  const int64_t floats =
-      (BestKernels<T>().attention_scratch(shape) + 15) / 16 * 16;  // whole cache lines
-  const int threads = ThreadsHere();
-  at::Tensor scratch;
-  {
-    AccountScope scope(Account::kWorkspace);
-    scratch = at::empty({threads, floats}, at::kFloat);
-  }
-  at::parallel_for(0, images * heads, 1, [&](int64_t begin, int64_t end) {
-    float* mine = Data<float>(scratch) + (threads == 1 ? 0 : at::get_thread_num()) * floats;
-    for (int64_t i = begin; i < end; ++i) work(i / heads, i % heads, mine);
+  const int64_t floats = BestKernels<T>().attention_scratch(shape);
+  ForParts(images * heads, floats, [&](int64_t begin, int64_t end, float* scratch) {
+    for (int64_t i = begin; i < end; ++i) work(i / heads, i % heads, scratch);
   });
 }
 

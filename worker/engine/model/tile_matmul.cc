@@ -2,10 +2,9 @@
 
 #include <algorithm>
 
-#include "worker/engine/base/allocator.h"
 #include "worker/engine/base/cpu.h"
 #include "worker/engine/base/threads.h"
-#include "worker/engine/model/compute_type.h"
+#include "worker/engine/model/kernel_call.h"
 
 namespace qsweep::engine {
 namespace {
@@ -63,16 +62,9 @@ void Run(const Kernel& kernel, const MatmulShape<T>& shape, const MatmulResult<C
   // A panel, or less when there would not be one for every thread.
   const int64_t fair = (n / kKernelMultiple + threads - 1) / threads * kKernelMultiple;
   const int64_t columns = std::min(kernels.matmul_columns(n, k), fair);
-  const int64_t floats = (kernels.matmul_scratch(n, k) + 15) / 16 * 16;  // whole cache lines
-  at::Tensor scratch;
-  {
-    AccountScope scope(Account::kWorkspace);
-    scratch = at::empty({threads, floats}, at::kFloat);
-  }
-  const int64_t parts = (n + columns - 1) / columns;
-  at::parallel_for(0, parts, 1, [&](int64_t first, int64_t last) {
-    float* mine = Data<float>(scratch) + (threads == 1 ? 0 : at::get_thread_num()) * floats;
-    kernel(shape, result, first * columns, std::min(n, last * columns), mine);
+  const int64_t parts = (n + columns - 1) / columns, floats = kernels.matmul_scratch(n, k);
+  ForParts(parts, floats, [&](int64_t first, int64_t last, float* scratch) {
+    kernel(shape, result, first * columns, std::min(n, last * columns), scratch);
   });
 }
 
