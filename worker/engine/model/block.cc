@@ -1,7 +1,5 @@
 #include "worker/engine/model/block.h"
 
-#include <utility>
-
 namespace qsweep::engine {
 
 at::Tensor Norm::Forward(const at::Tensor& x, at::ScalarType type, NormSaved* saved) const {

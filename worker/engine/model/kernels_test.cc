@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "worker/engine/base/random.h"
+#include "worker/engine/model/kernel_call.h"
 #include "worker/engine/model/ops.h"
 
 namespace qsweep::engine {
@@ -33,11 +34,6 @@ struct TypeFacts<Bf16> {
 
 double Distance(const at::Tensor& a, const at::Tensor& b) {
   return ((a.to(at::kDouble) - b).norm() / b.norm()).item<double>();
-}
-
-template <typename T>
-T* Data(const at::Tensor& t) {
-  return reinterpret_cast<T*>(t.data_ptr());
 }
 
 template <typename T>

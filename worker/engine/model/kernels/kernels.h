@@ -52,7 +52,7 @@ struct Int8Finish {
 };
 
 // a [m, k] · b [k, n], or b [n, k] transposed; rows lie `stride` elements apart. k and the strides
-// along which it does not run are even.
+// are even.
 template <typename T>
 struct MatmulOperands {
   int64_t k = 0;
