@@ -237,6 +237,8 @@ TEST_F(CliTest, AKilledSchedulerIsStartedAgainWhileWatched) {
   Write("sweep.yaml", kSweep);
   ASSERT_EQ(Qctl({"submit", "sweep.yaml"}).exit_code, 0);
   const Started watch = Begin({"watch", "little"});
+  // Else `status` could be the scheduler's only user and stop it.
+  Await([&] { return FileSize(watch.out_path).value_or(0) > 0; });
   pid_t killed = 0;
   // A third so soon after its start would be taken for a scheduler that cannot start.
   for (int i = 0; i < 2; ++i) {

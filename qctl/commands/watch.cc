@@ -14,7 +14,8 @@ namespace {
 absl::StatusOr<int> Watch(const GlobalOptions& options, const std::string& name) {
   ASSIGN_OR_RETURN(const auto connection, Connection::Open(options));
   // The number keeps meaning this sweep when a newer one takes the name.
-  ASSIGN_OR_RETURN(const v1::Sweep found, connection->client().GetSweep(name));
+  ASSIGN_OR_RETURN(const v1::Sweep found,
+                   WhileAway(*connection, [&] { return connection->client().GetSweep(name); }));
   const auto view = options.json ? MakeJsonView() : MakeSweepView(stdout);
   ASSIGN_OR_RETURN(const v1::Sweep sweep,
                    FollowSweep(*connection, absl::StrCat(found.id()), *view));
