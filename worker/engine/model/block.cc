@@ -34,18 +34,6 @@ at::Tensor ClsRows(const at::Tensor& x, int64_t tokens) {
 
 }  // namespace
 
-// gelu(fc1(normed)), keeping what backward needs.
-at::Tensor Block::Hidden(const at::Tensor& normed, const Position& position, BlockSaved* saved,
-                         Workspace& workspace) const {
-  const at::Tensor u = fc1.Forward(normed, position, saved ? &saved->lora_fc1 : nullptr, workspace);
-  const at::Tensor hidden = Gelu(u, saved != nullptr);
-  if (saved != nullptr) {
-    saved->gelu_derivative = u;
-    if (fc2.trains()) saved->hidden = hidden;
-  }
-  return hidden;
-}
-
 at::Tensor Block::ForwardToFc2(const at::Tensor& x, const Position& position,
                                Checkpointing checkpointing, BlockSaved* kept, at::Tensor* hidden,
                                Workspace& workspace) const {
@@ -57,8 +45,9 @@ at::Tensor Block::ForwardToFc2(const at::Tensor& x, const Position& position,
   at::Tensor qkv_rows = qkv.Forward(normed, position, kept ? &kept->lora_qkv : nullptr, workspace);
   normed = at::Tensor();
   qkv_rows = qkv_rows.view({images, tokens, -1});
+  const bool keeps_probabilities = kept && checkpointing == Checkpointing::kNone;
   const at::Tensor attended =
-      Attention(qkv_rows, heads, queries, kept ? &kept->probabilities : nullptr);
+      Attention(qkv_rows, heads, queries, keeps_probabilities ? &kept->probabilities : nullptr);
   if (kept) {
     kept->qkv = qkv_rows;
     kept->attended = attended;
@@ -71,8 +60,12 @@ at::Tensor Block::ForwardToFc2(const at::Tensor& x, const Position& position,
                   kept ? &kept->lora_proj : nullptr, workspace);
 
   normed = norm2.Forward(stream, type, kept ? &kept->norm2 : nullptr);
-  const bool keeps_hidden = kept && checkpointing == Checkpointing::kNone;
-  *hidden = Hidden(normed, after, keeps_hidden ? kept : nullptr, workspace);
+  const at::Tensor u = fc1.Forward(normed, after, kept ? &kept->lora_fc1 : nullptr, workspace);
+  *hidden = Gelu(u, kept != nullptr);
+  if (kept) {
+    kept->gelu_derivative = u;
+    if (fc2.trains()) kept->hidden = *hidden;
+  }
   return stream;
 }
 
@@ -118,10 +111,7 @@ StreamGradient Block::BackwardMlp(const StreamGradient& dy, BlockSaved& saved, b
   const bool wants_norm = wants_input || norm2.trains();
   const bool wants_fc1 = wants_norm || fc1.trains();
   at::Tensor normed;
-  if (fc1.trains() || !saved.gelu_derivative.defined()) {
-    normed = LayerNormOutput(saved.norm2, norm2.gamma.value, norm2.beta.value);
-  }
-  if (!saved.gelu_derivative.defined()) Hidden(normed, position, &saved, workspace);
+  if (fc1.trains()) normed = LayerNormOutput(saved.norm2, norm2.gamma.value, norm2.beta.value);
   const at::Tensor du = fc2.Backward(dy.narrow, saved.hidden, position, saved.lora_fc2, wants_fc1,
                                      saved.gelu_derivative, gradients, workspace);
   saved.hidden = saved.gelu_derivative = at::Tensor();

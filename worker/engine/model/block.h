@@ -25,15 +25,15 @@ struct Norm {
 };
 
 // What a forward pass leaves for the backward pass of one block: bytes per token in terms of the
-// width D, in bf16: 20 D (kNone) or 12 D (kSelective) and the probabilities, two a head and token;
-// 4 D (kFull).
+// width D, in bf16: 20 D and (kNone) the probabilities, two a head and token; 4 D (kFull).
 struct BlockSaved {
   Checkpointing checkpointing = Checkpointing::kNone;
   Position position;
   at::Tensor x;  // kFull only
   NormSaved norm1, norm2;
-  at::Tensor qkv, attended, probabilities;
-  at::Tensor hidden, gelu_derivative;  // kNone only; `hidden` only when fc2 trains
+  at::Tensor qkv, attended;
+  at::Tensor probabilities;            // kNone only
+  at::Tensor hidden, gelu_derivative;  // `hidden` only when fc2 trains
   at::Tensor lora_qkv, lora_proj, lora_fc1, lora_fc2;
 };
 
@@ -66,8 +66,6 @@ class Block {
                           Workspace& workspace) const;
   // What Forward would have kept.
   BlockSaved Recompute(const BlockSaved& saved, Workspace& workspace) const;
-  at::Tensor Hidden(const at::Tensor& normed, const Position& position, BlockSaved* saved,
-                    Workspace& workspace) const;
   StreamGradient BackwardMlp(const StreamGradient& dy, BlockSaved& saved, bool wants_input,
                              Gradients& gradients, Workspace& workspace) const;
   StreamGradient BackwardAttention(const StreamGradient& dy, BlockSaved& saved, bool wants_input,

@@ -165,6 +165,7 @@ at::Tensor AttentionBackward(const at::Tensor& qkv, int64_t heads, const at::Ten
   const at::Tensor d_qkv = at::empty_like(qkv);
   WithType(qkv.scalar_type(), [&](auto t) {
     using T = decltype(t);
+    const float* kept = Data<float>(saved);
     ForHeads<T>(shape, images, heads, [&](int64_t image, int64_t head, float* scratch) {
       const int64_t at = image * shape.tokens * shape.qkv_stride + head * shape.d;
       const int64_t o_at = image * queries * dim + head * shape.d;
@@ -172,7 +173,7 @@ at::Tensor AttentionBackward(const at::Tensor& qkv, int64_t heads, const at::Ten
       T* dq = Data<T>(d_qkv) + at;
       BestKernels<T>().attention_backward(
           shape, q, q + dim, q + 2 * dim, Data<T>(o) + o_at,
-          Data<float>(saved) + (image * heads + head) * saved.size(1), Data<T>(d_o) + o_at,
+          kept ? kept + (image * heads + head) * saved.size(1) : nullptr, Data<T>(d_o) + o_at,
           {dq, dq + dim, dq + 2 * dim}, scratch);
     });
   });

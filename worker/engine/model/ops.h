@@ -61,7 +61,8 @@ at::Tensor Gelu(const at::Tensor& u, bool keep_derivative);
 // queries, dim]: of the first `queries` tokens only. `saved` (may be null) gets the probabilities,
 // in a layout for backward.
 at::Tensor Attention(const at::Tensor& qkv, int64_t heads, int64_t queries, at::Tensor* saved);
-// dqkv, of qkv's shape; zero for the q of tokens past `queries`.
+// dqkv, of qkv's shape; zero for the q of tokens past `queries`. Undefined `saved`: the
+// probabilities are computed again, to the same bits.
 at::Tensor AttentionBackward(const at::Tensor& qkv, int64_t heads, const at::Tensor& o,
                              const at::Tensor& saved, const at::Tensor& d_o);
 

@@ -72,15 +72,21 @@ at::Tensor ByHead(const at::Tensor& x, int64_t heads) {
 
 }  // namespace
 
-at::Tensor Attention(const at::Tensor& qkv, int64_t heads, int64_t queries, at::Tensor* saved) {
-  const std::vector<at::Tensor> parts = Heads(qkv, heads, queries);
-  const at::Tensor &q = parts[0], &k = parts[1], &v = parts[2];
+namespace {
+
+at::Tensor Probabilities(const at::Tensor& q, const at::Tensor& k) {
   // Scaled before the product, or fp16 may overflow.
   const double scale = 1 / std::sqrt(static_cast<double>(q.size(3)));
-  const at::Tensor scores = at::matmul(q * scale, k.transpose(2, 3));
-  const at::Tensor p = at::softmax(scores, 3, at::kFloat).to(qkv.scalar_type());
+  return at::softmax(at::matmul(q * scale, k.transpose(2, 3)), 3, at::kFloat).to(q.scalar_type());
+}
+
+}  // namespace
+
+at::Tensor Attention(const at::Tensor& qkv, int64_t heads, int64_t queries, at::Tensor* saved) {
+  const std::vector<at::Tensor> parts = Heads(qkv, heads, queries);
+  const at::Tensor p = Probabilities(parts[0], parts[1]);
   if (saved != nullptr) *saved = p;
-  return at::matmul(p, v).transpose(1, 2).reshape({qkv.size(0), queries, -1});
+  return at::matmul(p, parts[2]).transpose(1, 2).reshape({qkv.size(0), queries, -1});
 }
 
 // dS = P · (dP − Σ dO · O) / sqrt(d), with the sum over d: Dao et al., arXiv 2205.14135, appendix
@@ -90,18 +96,19 @@ at::Tensor AttentionBackward(const at::Tensor& qkv, int64_t heads, const at::Ten
   const int64_t queries = o.size(1);
   const std::vector<at::Tensor> parts = Heads(qkv, heads, queries);
   const at::Tensor &q = parts[0], &k = parts[1], &v = parts[2];
+  const at::Tensor p = saved.defined() ? saved : Probabilities(q, k);
   const at::Tensor by_head = ByHead(d_o, heads);
   const at::Tensor delta = (Wide(by_head) * ByHead(o, heads)).sum(3, true);
   const at::Tensor dp = at::matmul(by_head, v.transpose(2, 3));
   const double scale = 1 / std::sqrt(static_cast<double>(q.size(3)));
-  const at::Tensor ds = (saved * (Wide(dp) - delta) * scale).to(qkv.scalar_type());
+  const at::Tensor ds = (p * (Wide(dp) - delta) * scale).to(qkv.scalar_type());
 
   const at::Tensor d_qkv = at::empty_like(qkv);
   const std::vector<at::Tensor> to = Heads(d_qkv, heads, qkv.size(1));
   to[0].slice(2, 0, queries).copy_(at::matmul(ds, k));
   to[0].slice(2, queries).zero_();
   to[1].copy_(at::matmul(ds.transpose(2, 3), q));
-  to[2].copy_(at::matmul(saved.transpose(2, 3), by_head));
+  to[2].copy_(at::matmul(p.transpose(2, 3), by_head));
   return d_qkv;
 }
 

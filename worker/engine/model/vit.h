@@ -24,8 +24,9 @@
 namespace qsweep::engine {
 
 // What backward recomputes, beside the norms' outputs, which it always does. kNone: nothing more;
-// kSelective: the MLP's hidden layer (one product of the block's four); kFull: the block, of which
-// only the input is kept. All three give the same gradients, to the bit.
+// kSelective: attention's probabilities (arXiv 2205.05198, section 5, where they are the most
+// memory for the least work); kFull: the block, of which only the input is kept. All three give the
+// same gradients, to the bit.
 enum class Checkpointing { kNone, kSelective, kFull };
 
 struct ForwardContext {

@@ -1,8 +1,7 @@
 // Attention of one head, o = P v with P = softmax(q kᵀ · c), c = 1 / sqrt(d). Forward can keep P,
-// in the layout backward wants it. With δ = Σ_d dO · o:
+// in the layout backward wants it; else backward makes it again. With δ = Σ_d dO · o:
 //   dV = Pᵀ dO,  dS = P · (dO vᵀ − δ),  dQ = dS k · c,  dK = dSᵀ q · c
-// (FlashAttention, arXiv 2205.14135, section B.4; that P is computed again there pays where memory
-// is slow, and not for images few enough for a cache). A head's matrices fit a core's cache at the
+// (FlashAttention, arXiv 2205.14135, section B.4). A head's matrices fit a core's cache at the
 // sizes of a ViT, so there is no blocking over keys: scores of a few rows at a time, everything
 // else on the way.
 #ifndef QSWEEP_WORKER_ENGINE_MODEL_KERNELS_ATTENTION_H_
@@ -57,8 +56,9 @@ template <typename T>
 int64_t AttentionScratch(const HeadShape& s) {
   const HeadPlan<T> plan(s);
   const int64_t keys = plan.packed_keys(s.d), rows = plan.packed_rows(s.d);
-  // Of the backward pass, which needs more. 16: a tile may read past the last row of dS.
-  return 3 * keys + 4 * rows + (2 * kTileRows + plan.row_units + 1) * plan.keys + 16 + 10 * 16;
+  // Of the backward pass, which needs more. 16: a tile may read past the last row of P or dS.
+  return 3 * keys + 4 * rows + (2 * kTileRows + 1) * plan.keys +
+         2 * (plan.row_units * plan.keys + 16) + 11 * 16;
 }
 
 // Units of P as pairs, and what a tile may read past its last row.
@@ -95,6 +95,32 @@ inline F LoadFromPairs(const float* pairs, int r, int64_t keys, int64_t column) 
   return reinterpret_cast<F>(r % 2 == 0 ? bits << 16 : bits & 0xffff0000);
 }
 
+// A tile's rows of P, each still times its sum: `scores` [kTileRows][keys], and
+// use(row, column, F); over_sum: 1 / sums.
+template <typename T, typename Use>
+inline void ExpScores(const HeadShape& s, const HeadPlan<T>& plan, const float* queries,
+                      const float* keys, float* scores, float* over_sum, const Use& use) {
+  Product<T>({queries, plan.units, 1}, keys, plan.keys, plan.units, plan.keys / kWidth,
+             [&](int r, int64_t column, F x) {
+               Store(scores + r * plan.keys + column, x * (plan.scale * kLog2E));
+             });
+  for (int r = 0; r < kTileRows; ++r) {
+    float* score = scores + r * plan.keys;
+    for (int64_t i = s.tokens; i < plan.keys; ++i) score[i] = -1e30f;
+    F most = Load(score);
+    for (int64_t i = kWidth; i < plan.keys; i += kWidth) most = Max(most, Load(score + i));
+    const float top = MaxOf(most);
+    F sum = {};
+    for (int64_t i = 0; i < plan.keys; i += kWidth) {
+      const F x = Exp2<T>(Load(score + i) - top);
+      sum += x;
+      Store(score + i, x);
+      use(r, i, x);
+    }
+    over_sum[r] = 1.0f / Sum(sum);
+  }
+}
+
 // `saved` (may be null): P, AttentionSaved floats.
 template <typename T>
 void Attention(const HeadShape& s, const T* q, const T* k, const T* v, T* o, float* saved,
@@ -115,27 +141,11 @@ void Attention(const HeadShape& s, const T* q, const T* k, const T* v, T* o, flo
   PackPairs(plan.Elements(packed), s.d, plan.keys, s.d, values);
 
   for (int64_t row = 0; row < plan.rows; row += kTileRows) {
-    Product<T>({queries + row * plan.units, plan.units, 1}, keys, plan.keys, plan.units,
-               plan.keys / kWidth, [&](int r, int64_t column, F x) {
-                 Store(scores + r * plan.keys + column, x * (plan.scale * kLog2E));
-               });
     float over_sum[kTileRows];
-    for (int r = 0; r < kTileRows; ++r) {
-      float* score = scores + r * plan.keys;
-      for (int64_t i = s.tokens; i < plan.keys; ++i) score[i] = -1e30f;
-      F most = Load(score);
-      for (int64_t i = kWidth; i < plan.keys; i += kWidth) most = Max(most, Load(score + i));
-      const float top = MaxOf(most);
-      Element* to = reinterpret_cast<Element*>(p + r * plan.key_units);
-      F sum = {};
-      for (int64_t i = 0; i < plan.keys; i += kWidth) {
-        const F x = Exp2<T>(Load(score + i) - top);
-        sum += x;
-        Store(score + i, x);
-        Store(to + i, x);
-      }
-      over_sum[r] = 1.0f / Sum(sum);
-    }
+    ExpScores(s, plan, queries + row * plan.units, keys, scores, over_sum,
+              [&](int r, int64_t column, F x) {
+                Store(reinterpret_cast<Element*>(p + r * plan.key_units) + column, x);
+              });
     if (saved != nullptr) {
       StorePairs<T>(scores, over_sum, plan.keys, saved + row / plan.kElements * plan.keys);
     }
@@ -147,7 +157,18 @@ void Attention(const HeadShape& s, const T* q, const T* k, const T* v, T* o, flo
   }
 }
 
-// `saved`: P, as forward left it.
+// What forward would have saved, of packed queries and keys. `scores`: kTileRows * keys floats.
+template <typename T>
+void Probabilities(const HeadShape& s, const HeadPlan<T>& plan, const float* queries,
+                   const float* keys, float* scores, float* saved) {
+  for (int64_t row = 0; row < plan.rows; row += kTileRows) {
+    float over_sum[kTileRows];
+    ExpScores(s, plan, queries + row * plan.units, keys, scores, over_sum, [](int, int64_t, F) {});
+    StorePairs<T>(scores, over_sum, plan.keys, saved + row / plan.kElements * plan.keys);
+  }
+}
+
+// `saved`: P, as forward left it, or null.
 template <typename T>
 void AttentionBackward(const HeadShape& s, const T* q, const T* k, const T* v, const T* o,
                        const float* saved, const T* d_o, const HeadGradients<T>& gradients,
@@ -166,12 +187,19 @@ void AttentionBackward(const HeadShape& s, const T* q, const T* k, const T* v, c
   float* ds_rows = arena.Take(kTileRows * plan.key_units);
   float* ds_pairs = arena.Take(plan.row_units * plan.keys + 16);
 
-  PackRows<T>(k, s.qkv_stride, s.tokens, plan.keys, s.d, packed);
-  PackPairs(plan.Elements(packed), s.d, plan.keys, s.d, key_pairs);
-  PackRows<T>(v, s.qkv_stride, s.tokens, plan.keys, s.d, packed);
-  PackTransposed(packed, plan.units, plan.keys, plan.units, values, plan.keys);
   PackRows<T>(q, s.qkv_stride, s.queries, plan.rows, s.d, queries);
   PackPairs(plan.Elements(queries), s.d, plan.rows, s.d, query_pairs);
+  PackRows<T>(k, s.qkv_stride, s.tokens, plan.keys, s.d, packed);
+  PackPairs(plan.Elements(packed), s.d, plan.keys, s.d, key_pairs);
+  if (saved == nullptr) {
+    float* keys = values;  // before the values are
+    PackTransposed(packed, plan.units, plan.keys, plan.units, keys, plan.keys);
+    float* again = arena.Take(AttentionSaved<T>(s));
+    Probabilities(s, plan, queries, keys, ds, again);
+    saved = again;
+  }
+  PackRows<T>(v, s.qkv_stride, s.tokens, plan.keys, s.d, packed);
+  PackTransposed(packed, plan.units, plan.keys, plan.units, values, plan.keys);
   PackRows<T>(d_o, s.o_stride, s.queries, plan.rows, s.d, d_out);
   PackPairs(plan.Elements(d_out), s.d, plan.rows, s.d, d_out_pairs);
 
