@@ -2,6 +2,7 @@
 
 #include "common/status.h"
 #include "worker/engine/model/ops.h"
+#include "worker/engine/model/tile_matmul.h"
 
 namespace qsweep::engine {
 namespace {
@@ -9,13 +10,17 @@ namespace {
 constexpr float kCodes = 127;
 constexpr int64_t kColumnGroup = 32;
 
-// sums · scales, to y.
-void Multiply(const QuantizedRows& rows, const at::Tensor& codes, const at::Tensor& columns,
-              const Epilogue& e, const at::Tensor& y) {
+// y = epilogue(rows · codes · columns + more): by our own kernel, or, on AMX and other devices, in
+// steps.
+void Int8Matmul(const QuantizedRows& rows, const at::Tensor& codes, const at::Tensor& columns,
+                const Epilogue& e, const Factors& more, const at::Tensor& y) {
+  if (TileInt8Matmul(rows, codes, columns, y, e, more)) return;
   const at::Tensor sums =
       at::empty({rows.codes.size(0), codes.size(1)}, codes.options().dtype(at::kInt));
   Matmul(rows.codes, codes, sums);
-  FinishInt8(sums, rows.scales, columns, e, y);
+  if (!more.left.defined()) return FinishInt8(sums, rows.scales, columns, e, y);
+  FinishInt8(sums, rows.scales, columns, {e.bias, e.add, {}}, y);
+  Matmul(more.left, more.right, y, {{}, y, e.multiply});
 }
 
 // What the threshold kept out of the codes: a few columns, and in them a few elements.
@@ -38,15 +43,16 @@ void AddOutliers(const at::Tensor& x, const QuantizedWeight& weight, double thre
 }  // namespace
 
 void Int8Forward(const at::Tensor& x, const QuantizedWeight& weight, double threshold,
-                 const Epilogue& e, const at::Tensor& y) {
+                 const Epilogue& e, const Factors& more, const at::Tensor& y) {
   QSWEEP_CHECK(!e.multiply.defined());
-  Multiply(QuantizeRows(x, {}, threshold), weight.codes().t(), weight.row_absmax() / kCodes, e, y);
+  Int8Matmul(QuantizeRows(x, {}, threshold), weight.codes().t(), weight.row_absmax() / kCodes, e,
+             more, y);
   if (threshold > 0) AddOutliers(x, weight, threshold, y);
 }
 
 void Int8Backward(const at::Tensor& dy, const QuantizedWeight& weight, const Epilogue& e,
-                  const at::Tensor& dx) {
-  Multiply(QuantizeRows(dy, weight.row_absmax() / kCodes, 0), weight.codes(), {}, e, dx);
+                  const Factors& more, const at::Tensor& dx) {
+  Int8Matmul(QuantizeRows(dy, weight.row_absmax() / kCodes, 0), weight.codes(), {}, e, more, dx);
 }
 
 }  // namespace qsweep::engine

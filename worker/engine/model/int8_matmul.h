@@ -12,16 +12,16 @@
 
 namespace qsweep::engine {
 
-// y = epilogue(x Wᵀ), x [rows, in] fp32 or bf16, y [rows, out] of x's dtype or fp32; e.add is fp32,
-// e.multiply undefined. A row with a number that is not finite gives NaN.
+// y = epilogue(x Wᵀ + more), x [rows, in] fp32 or bf16, y [rows, out] of x's dtype or fp32, with
+// fp32 only an e.add; e.multiply undefined. A row with a number that is not finite gives NaN.
 // Elements of x of at least `threshold` (0: none) in magnitude are multiplied in x's dtype, for one
 // of them would coarsen its whole row. LLM.int8 so treats whole columns.
 void Int8Forward(const at::Tensor& x, const QuantizedWeight& weight, double threshold,
-                 const Epilogue& e, const at::Tensor& y);
+                 const Epilogue& e, const Factors& more, const at::Tensor& y);
 
-// dx = epilogue(dy W). The rows' scales of W go into dy before that is quantized.
+// dx = epilogue(dy W + more). The rows' scales of W go into dy before that is quantized.
 void Int8Backward(const at::Tensor& dy, const QuantizedWeight& weight, const Epilogue& e,
-                  const at::Tensor& dx);
+                  const Factors& more, const at::Tensor& dx);
 
 }  // namespace qsweep::engine
 

@@ -41,10 +41,10 @@ TEST_P(Int8MatmulTest, ForwardIsTheProductOfTheRoundedRows) {
   const at::Tensor x = Random(96), bias = at::randn({48}), add = at::randn({35, 48});
   at::Tensor expected = at::mm(Rounded(x.to(at::kDouble)), dense_.t()) + bias;
   const at::Tensor y = at::empty({35, 48}, GetParam());
-  Int8Forward(x, *weight_, 0, {bias}, y);
+  Int8Forward(x, *weight_, 0, {bias}, {}, y);
   EXPECT_LT(Distance(y, expected), tolerance());
   const at::Tensor wide = add.clone();
-  Int8Forward(x, *weight_, 0, {bias, wide}, wide);
+  Int8Forward(x, *weight_, 0, {bias, wide}, {}, wide);
   EXPECT_LT(Distance(wide, expected + add), ties());
   // And near the product itself: a step of 127 leaves about 0.7 % of a row of random numbers.
   EXPECT_LT(Distance(y, at::mm(x.to(at::kDouble), dense_.t()) + bias), 0.015);
@@ -56,7 +56,7 @@ TEST_P(Int8MatmulTest, BackwardRoundsTheScaledRows) {
   const at::Tensor expected =
       at::mm(Rounded(dy.to(at::kDouble) * scales), weight_->codes().to(at::kDouble)) * multiply;
   const at::Tensor dx = at::empty({35, 96}, GetParam());
-  Int8Backward(dy, *weight_, {{}, {}, multiply}, dx);
+  Int8Backward(dy, *weight_, {{}, {}, multiply}, {}, dx);
   EXPECT_LT(Distance(dx, expected), tolerance());
   EXPECT_LT(Distance(dx, at::mm(dy.to(at::kDouble), dense_) * multiply), 0.015);
 }
@@ -72,7 +72,7 @@ TEST_P(Int8MatmulTest, OutliersAboveTheThresholdDoNotCoarsenTheRest) {
   rest.masked_fill_(x.to(at::kFloat).abs() >= 6, 0);
   const double scale = at::mm(rest.to(at::kDouble), dense_.t()).norm().item<double>();
   const auto error = [&](double threshold) {
-    Int8Forward(x, *weight_, threshold, {}, y);
+    Int8Forward(x, *weight_, threshold, {}, {}, y);
     return (y - exact).norm().item<double>() / scale;
   };
   EXPECT_GT(error(0), 0.1);
@@ -83,10 +83,31 @@ TEST_P(Int8MatmulTest, ARowDoesNotDependOnTheOthers) {
   const at::Tensor x = Random(96);
   x[3][7] = 50;
   const at::Tensor all = at::empty({35, 48}, at::kFloat), one = at::empty({1, 48}, at::kFloat);
-  Int8Forward(x, *weight_, 6, {}, all);
+  Int8Forward(x, *weight_, 6, {}, {}, all);
   for (int64_t row : {0, 3}) {
-    Int8Forward(x.slice(0, row, row + 1), *weight_, 6, {}, one);
+    Int8Forward(x.slice(0, row, row + 1), *weight_, 6, {}, {}, one);
     EXPECT_LT(Distance(one[0], all[row].to(at::kDouble)), 1e-6);
+  }
+}
+
+// Of an even rank, whose product joins the sums of codes, and of an odd one.
+TEST_P(Int8MatmulTest, TheAdaptersProductIsAdded) {
+  const at::Tensor x = Random(96), dy = Random(48), multiply = Random(96);
+  const at::Tensor y = at::empty({35, 48}, at::kFloat), dx = at::empty({35, 96}, GetParam());
+  for (const int64_t rank : {8, 5}) {
+    const Factors up = {Random(rank), at::randn({rank, 48}).to(GetParam())};
+    const Factors down = {Random(rank), at::randn({96, rank}).to(GetParam()).t()};
+    const auto product = [](const Factors& f) {
+      return at::mm(f.left.to(at::kDouble), f.right.to(at::kDouble));
+    };
+    Int8Forward(x, *weight_, 0, {}, {}, y);
+    const at::Tensor expected = y.to(at::kDouble) + product(up);
+    Int8Forward(x, *weight_, 0, {}, up, y);
+    EXPECT_LT(Distance(y, expected), 1e-6);
+    Int8Backward(dy, *weight_, {}, {}, dx);
+    const at::Tensor sum = (dx.to(at::kDouble) + product(down)) * multiply;
+    Int8Backward(dy, *weight_, {{}, {}, multiply}, down, dx);
+    EXPECT_LT(Distance(dx, sum), GetParam() == at::kFloat ? 1e-6 : 8e-3);  // as three roundings
   }
 }
 
@@ -98,11 +119,11 @@ TEST_P(Int8MatmulTest, WhatIsNotFiniteIsNotLost) {
     x[3][7] = bad;
     dy[4][9] = bad;
     for (const double threshold : {0.0, 6.0}) {
-      Int8Forward(x, *weight_, threshold, {}, y);
+      Int8Forward(x, *weight_, threshold, {}, {}, y);
       EXPECT_FALSE(y[3].isfinite().any().item<bool>()) << bad << ", threshold " << threshold;
       EXPECT_TRUE(y[2].isfinite().all().item<bool>());
     }
-    Int8Backward(dy, *weight_, {}, dx);
+    Int8Backward(dy, *weight_, {}, {}, dx);
     EXPECT_FALSE(dx[4].isfinite().any().item<bool>()) << bad;
     EXPECT_TRUE(dx[5].isfinite().all().item<bool>());
   }
@@ -110,7 +131,7 @@ TEST_P(Int8MatmulTest, WhatIsNotFiniteIsNotLost) {
 
 TEST_P(Int8MatmulTest, ARowOfZerosGivesTheBias) {
   const at::Tensor y = at::empty({2, 48}, at::kFloat), bias = at::randn({48});
-  Int8Forward(at::zeros({2, 96}).to(GetParam()), *weight_, 0, {bias}, y);
+  Int8Forward(at::zeros({2, 96}).to(GetParam()), *weight_, 0, {bias}, {}, y);
   EXPECT_TRUE(y.equal(bias.expand({2, 48})));
 }
 

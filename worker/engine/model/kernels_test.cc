@@ -74,9 +74,9 @@ TYPED_TEST(KernelTest, Matmul) {
   const at::Tensor sum = product(a.slice(1, 0, k), b) + bias.to(at::kDouble);
   const at::Tensor expected = (sum + product(hidden, up.t()) + add.slice(1, 0, n)) * multiply;
   this->ForEachSet([&](const Kernels<T>& kernels) {
-    const at::Tensor scratch = at::empty({kernels.matmul_scratch(n, k + r)});
     MatmulShape<T> shape{m, n, {k, Data<T>(a), stride, Data<T>(b), n, false}, {}};
     shape.second = {r, Data<T>(hidden), r, Data<T>(up), r, true};
+    const at::Tensor scratch = at::empty({kernels.matmul_division(shape).floats});
     const at::Tensor c = add.clone();
     const MatmulResult<float> in_place{
         Data<float>(c), n + 8, Data<float>(bias), Data<float>(c), n + 8, Data<float>(multiply), n};
@@ -91,6 +91,54 @@ TYPED_TEST(KernelTest, Matmul) {
     const at::Tensor narrow = at::empty({m, n}, this->kType);
     kernels.matmul(shape, {Data<T>(narrow), n, Data<float>(bias)}, 0, n, Data<float>(scratch));
     EXPECT_LT(Distance(narrow, sum), this->kTolerance);
+  });
+}
+
+// Likewise, of codes; among them the largest, whose pairs do not fit 16 bits.
+TYPED_TEST(KernelTest, Int8Matmul) {
+  using T = TypeParam;
+  const int64_t m = 29, n = 336, k = 3120, r = 10;
+  const at::Tensor a = at::randint(-127, 128, {m, k}, at::kChar);
+  const at::Tensor b = at::randint(-127, 128, {k, n}, at::kChar);
+  a[0].fill_(127);
+  a[28].fill_(-127);
+  b.select(1, 3).fill_(-128);
+  b.select(1, 335).fill_(127);
+  const at::Tensor bt = b.t().contiguous(), rows = at::rand({m}) / 1000, columns = at::rand({n});
+  const at::Tensor hidden = at::randn({m, r}).to(this->kType),
+                   up = at::randn({n, r}).to(this->kType), add = at::randn({m, n + 8});
+  const auto product = [](const at::Tensor& x, const at::Tensor& y) {
+    return at::mm(x.to(at::kDouble), y.to(at::kDouble));
+  };
+  const at::Tensor sum = product(a, b);
+  const at::Tensor scaled = sum * rows.unsqueeze(1) * columns;
+  this->ForEachSet([&](const Kernels<T>& kernels) {
+    MatmulShape<T, int8_t> shape{m,
+                                 n,
+                                 {k, Data<int8_t>(a), k, Data<int8_t>(bt), k, true},
+                                 {},
+                                 Data<float>(rows),
+                                 Data<float>(columns)};
+    shape.second = {r, Data<T>(hidden), r, Data<T>(up), r, true};
+    const at::Tensor scratch = at::empty({kernels.int8_matmul_division(shape).floats});
+    const at::Tensor c = add.clone();
+    const MatmulResult<float> in_place{Data<float>(c), n + 8, nullptr, Data<float>(c), n + 8};
+    kernels.int8_matmul_to_float(shape, in_place, 0, 208, Data<float>(scratch));
+    kernels.int8_matmul_to_float(shape, in_place, 208, n, Data<float>(scratch));
+    EXPECT_LT(Distance(c.slice(1, 0, n), scaled + product(hidden, up.t()) + add.slice(1, 0, n)),
+              5e-7);  // five roundings of fp32
+    EXPECT_TRUE(c.slice(1, n).equal(add.slice(1, n)));
+
+    const at::Tensor ones = at::ones({m}), exact = at::empty({m, n});
+    shape.first = {k, Data<int8_t>(a), k, Data<int8_t>(b), n, false};
+    shape.second = {};
+    shape.row_scales = Data<float>(ones);
+    shape.column_scales = nullptr;
+    kernels.int8_matmul_to_float(shape, {Data<float>(exact), n}, 0, n, Data<float>(scratch));
+    EXPECT_TRUE(exact.equal(sum.to(at::kFloat)));
+    const at::Tensor narrow = at::empty({m, n}, this->kType);
+    kernels.int8_matmul(shape, {Data<T>(narrow), n}, 0, n, Data<float>(scratch));
+    EXPECT_TRUE(narrow.equal(exact.to(this->kType)));
   });
 }
 

@@ -86,8 +86,7 @@ void Linear::ForwardAdd(const at::Tensor& x, const Position& position, const at:
   if (hidden.defined() && !lora->requantized) adapter = {hidden, ScaledB().t()};
   if (lora_hidden != nullptr) *lora_hidden = hidden;
   if (!int8_products) return Matmul(x, Weights(workspace).t(), y, {bias.value, add}, adapter);
-  Int8Forward(x, *quantized, int8_threshold, {bias.value, add}, y);
-  if (adapter.left.defined()) Matmul(adapter.left, adapter.right, y, {{}, y});
+  Int8Forward(x, *quantized, int8_threshold, {bias.value, add}, adapter, y);
 }
 
 // Adds the gradients of A and B and returns that of dropout(x) Aᵀ, s · dy B.
@@ -111,9 +110,7 @@ void Linear::BackwardWeight(const at::Tensor& dy, const Factors& more, const at:
                             const at::Tensor& dx, Workspace& workspace) const {
   const Epilogue epilogue = {{}, {}, multiply};
   if (!int8_products) return Matmul(dy, Weights(workspace), dx, epilogue, more);
-  if (!more.left.defined()) return Int8Backward(dy, *quantized, epilogue, dx);
-  Int8Backward(dy, *quantized, {}, dx);
-  Matmul(more.left, more.right, dx, {{}, dx, multiply});
+  Int8Backward(dy, *quantized, epilogue, more, dx);
 }
 
 at::Tensor Linear::Backward(const at::Tensor& dy, const at::Tensor& x, const Position& position,

@@ -126,12 +126,7 @@ const Product* FindProduct(const at::Tensor& a, const at::Tensor& b, const at::T
   return found->second ? &*found->second : nullptr;
 }
 
-// Whether oneDNN's product is right. Without VNNI it adds pairs of int8 products in 16 bits, which
-// saturate: 2 · 127² already leaves them.
-bool IsExact(const at::Tensor& a) { return a.scalar_type() != at::kChar || CpuHas("avx512_vnni"); }
-
-// For processors that lack the product asked for: to or from bf16 without AVX-512, int8 without
-// VNNI. The sums of codes are exact up to 2^24 and off by 2^-24 of themselves above.
+// For processors that lack the product asked for: to or from bf16 without AVX-512.
 void MatmulInFloat(const at::Tensor& a, const at::Tensor& b, const at::Tensor& c,
                    const Epilogue& e) {
   QSWEEP_CHECK(a.scalar_type() != at::kFloat || c.scalar_type() != at::kFloat);
@@ -152,7 +147,7 @@ void Matmul(const at::Tensor& a, const at::Tensor& b, const at::Tensor& c, const
     Matmul(a, b, c, {epilogue.bias, epilogue.add, {}});
     return Matmul(more.left, more.right, c, {{}, c, epilogue.multiply});
   }
-  const Product* product = IsExact(a) ? FindProduct(a, b, c, epilogue) : nullptr;
+  const Product* product = FindProduct(a, b, c, epilogue);
   if (product == nullptr) return MatmulInFloat(a, b, c, epilogue);
 
   std::unordered_map<int, dn::memory> arguments = {{DNNL_ARG_SRC, Wrap(Describe(a), a)},

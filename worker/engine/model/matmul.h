@@ -23,9 +23,9 @@ struct Factors {
 };
 
 // c = epilogue(a · b + more), a [m, k], b [k, n], c [m, n]. a and b share a dtype, fp32 or bf16,
-// and c is either; or they are int8 and c int32, without an epilogue. Each is a view with unit
-// stride in one of its dimensions (c in the last), so a transposed operand costs nothing to name.
-// Deterministic for a number of threads.
+// and c is either; or they are int8 and c int32, without an epilogue: on a processor with VNNI
+// (others saturate in oneDNN). Each is a view with unit stride in one of its dimensions (c in the
+// last), so a transposed operand costs nothing to name. Deterministic for a number of threads.
 void Matmul(const at::Tensor& a, const at::Tensor& b, const at::Tensor& c,
             const Epilogue& epilogue = {}, const Factors& more = {});
 

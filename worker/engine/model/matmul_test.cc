@@ -4,6 +4,8 @@
 
 #include <string>
 
+#include "worker/engine/base/cpu.h"
+
 namespace qsweep::engine {
 namespace {
 
@@ -64,6 +66,7 @@ TEST(Matmul, LargeProductsDoNotDependOnTheRowsBeside) {
 
 // Of the largest codes, too, whose pairs do not fit 16 bits.
 TEST(Matmul, SumsCodesExactly) {
+  if (!CpuHas("avx512_vnni")) GTEST_SKIP() << "this processor has no VNNI";
   const at::Tensor a = at::randint(-127, 128, {34, 768}, at::kChar);
   const at::Tensor b = at::randint(-127, 128, {40, 768}, at::kChar);
   a[0].fill_(127);

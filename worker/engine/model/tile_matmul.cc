@@ -29,15 +29,16 @@ bool AreOperands(const at::Tensor& a, const at::Tensor& b) {
          (has_even_rows(b, false) || has_even_rows(b, true));
 }
 
+bool IsLikeC(const at::Tensor& t, const at::Tensor& c) {
+  return !t.defined() || (t.scalar_type() == c.scalar_type() && t.stride(1) == 1);
+}
+
 bool IsOurs(const at::Tensor& a, const at::Tensor& b, const at::Tensor& c, const Epilogue& e,
             const Factors& more) {
-  const auto is_like_c = [&c](const at::Tensor& t) {
-    return !t.defined() || (t.scalar_type() == c.scalar_type() && t.stride(1) == 1);
-  };
   return HasOurType(a) && a.size(0) >= kLeastRows && IsLarge(a.size(1)) && IsLarge(b.size(1)) &&
          AreOperands(a, b) && (!more.left.defined() || AreOperands(more.left, more.right)) &&
          (c.scalar_type() == at::kFloat || c.scalar_type() == a.scalar_type()) &&
-         is_like_c(e.add) && is_like_c(e.multiply);
+         IsLikeC(e.add, c) && IsLikeC(e.multiply, c);
 }
 
 template <typename T>
@@ -55,17 +56,17 @@ MatmulResult<C> Result(const at::Tensor& c, const Epilogue& e) {
 }
 
 // kernel(shape, result, begin, end, scratch), the columns shared out among threads.
-template <typename T, typename Kernel, typename C>
-void Run(const Kernel& kernel, const MatmulShape<T>& shape, const MatmulResult<C>& result) {
-  const Kernels<T>& kernels = BestKernels<T>();
-  const int64_t n = shape.n, k = shape.k(), threads = ThreadsHere();
+template <typename Kernel, typename Shape, typename Result>
+void Run(const MatmulDivision& division, const Kernel& kernel, const Shape& shape,
+         const Result& result) {
+  const int64_t n = shape.n, threads = ThreadsHere();
   // A panel, or less when there would not be one for every thread.
   const int64_t fair = (n / kKernelMultiple + threads - 1) / threads * kKernelMultiple;
-  const int64_t columns = std::min(kernels.matmul_columns(n, k), fair);
-  const int64_t parts = (n + columns - 1) / columns, floats = kernels.matmul_scratch(n, k);
-  ForParts(parts, floats, [&](int64_t first, int64_t last, float* scratch) {
-    kernel(shape, result, first * columns, std::min(n, last * columns), scratch);
-  });
+  const int64_t columns = std::min(division.columns, fair);
+  ForParts((n + columns - 1) / columns, division.floats,
+           [&](int64_t first, int64_t last, float* scratch) {
+             kernel(shape, result, first * columns, std::min(n, last * columns), scratch);
+           });
 }
 
 }  // namespace
@@ -78,10 +79,41 @@ bool TileMatmul(const at::Tensor& a, const at::Tensor& b, const at::Tensor& c, c
     const Kernels<T>& kernels = BestKernels<T>();
     const MatmulShape<T> shape{a.size(0), b.size(1), Operands<T>(a, b),
                                Operands<T>(more.left, more.right)};
+    const MatmulDivision division = kernels.matmul_division(shape);
     if (c.scalar_type() == at::kFloat) {
-      Run<T>(kernels.matmul_to_float, shape, Result<float>(c, e));
+      Run(division, kernels.matmul_to_float, shape, Result<float>(c, e));
     } else {
-      Run<T>(kernels.matmul, shape, Result<T>(c, e));
+      Run(division, kernels.matmul, shape, Result<T>(c, e));
+    }
+  });
+  return true;
+}
+
+bool TileInt8Matmul(const QuantizedRows& rows, const at::Tensor& codes, const at::Tensor& columns,
+                    const at::Tensor& c, const Epilogue& e, const Factors& more) {
+  static const bool has_amx = CpuHas("amx_int8");
+  if (!c.is_cpu() || has_amx) return false;
+  QSWEEP_CHECK(IsLikeC(e.add, c) && IsLikeC(e.multiply, c));
+  const bool has_more = more.left.defined();
+  if (has_more && !AreOperands(more.left, more.right)) {
+    TileInt8Matmul(rows, codes, columns, c, {e.bias, e.add, {}}, {});
+    Matmul(more.left, more.right, c, {{}, c, e.multiply});
+    return true;
+  }
+  WithType(has_more ? more.left.scalar_type() : c.scalar_type(), [&](auto t) {
+    using T = decltype(t);
+    const Kernels<T>& kernels = BestKernels<T>();
+    const MatmulShape<T, int8_t> shape{rows.codes.size(0),
+                                       codes.size(1),
+                                       Operands<int8_t>(rows.codes, codes),
+                                       Operands<T>(more.left, more.right),
+                                       Data<float>(rows.scales),
+                                       Data<float>(columns)};
+    const MatmulDivision division = kernels.int8_matmul_division(shape);
+    if (c.scalar_type() == at::kFloat) {
+      Run(division, kernels.int8_matmul_to_float, shape, Result<float>(c, e));
+    } else {
+      Run(division, kernels.int8_matmul, shape, Result<T>(c, e));
     }
   });
   return true;

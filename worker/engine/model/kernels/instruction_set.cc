@@ -19,8 +19,9 @@ constexpr Kernels<T> Table() {
           LayerNormBackward<T>,      LayerNormParameters<T>, Gelu<T>,
           AttentionScratch<T>,       AttentionSaved<T>,      Attention<T>,
           AttentionBackward<T>,      Dropout<T, false>,      Dropout<T, true>,
-          QuantizeRows<T>,           FinishInt8<T>,          MatmulColumns<T>,
-          MatmulScratch<T>,          Matmul<T, float>,       Matmul<T, T>};
+          QuantizeRows<T>,           FinishInt8<T>,          Division<T, T>,
+          Matmul<T, T, float>,       Matmul<T, T, T>,        Division<T, int8_t>,
+          Matmul<T, int8_t, float>,  Matmul<T, int8_t, T>};
 }
 
 extern const Kernels<float> kFloatKernels;

@@ -9,10 +9,6 @@
 
 namespace qsweep::engine::QSWEEP_ISA {
 
-typedef int8_t C __attribute__((vector_size(kWidth)));
-
-inline F AsFloat(I x) { return __builtin_convertvector(x, F); }
-
 // To the nearest, ties to even, for |x| < 2^22.
 inline I Nearest(F x) {
   const F magic = Splat(12582912.0f);  // 1.5 * 2^23

@@ -12,13 +12,20 @@ namespace qsweep::engine {
 QSWEEP_DECLARE(sse2)
 QSWEEP_DECLARE(avx2)
 QSWEEP_DECLARE(avx512)
+QSWEEP_DECLARE(avx512_vnni)
 QSWEEP_DECLARE(avx512_bf16)
 #undef QSWEEP_DECLARE
 
 namespace {
 
+// Each has what those before it have.
 int SetsOfThisProcessor() {
-  return !CpuHas("avx2") ? 1 : !CpuHas("avx512") ? 2 : !CpuHas("avx512_bf16") ? 3 : 4;
+  int sets = 1;
+  for (const char* needs : {"avx2", "avx512", "avx512_vnni", "avx512_bf16"}) {
+    if (!CpuHas(needs)) break;
+    ++sets;
+  }
+  return sets;
 }
 
 }  // namespace
@@ -26,7 +33,8 @@ int SetsOfThisProcessor() {
 template <>
 const Kernels<float>* const* AllKernels<float>(int* count) {
   static const Kernels<float>* const all[] = {&sse2::kFloatKernels, &avx2::kFloatKernels,
-                                              &avx512::kFloatKernels, &avx512_bf16::kFloatKernels};
+                                              &avx512::kFloatKernels, &avx512_vnni::kFloatKernels,
+                                              &avx512_bf16::kFloatKernels};
   *count = SetsOfThisProcessor();
   return all;
 }
@@ -34,7 +42,8 @@ const Kernels<float>* const* AllKernels<float>(int* count) {
 template <>
 const Kernels<Bf16>* const* AllKernels<Bf16>(int* count) {
   static const Kernels<Bf16>* const all[] = {&sse2::kBf16Kernels, &avx2::kBf16Kernels,
-                                             &avx512::kBf16Kernels, &avx512_bf16::kBf16Kernels};
+                                             &avx512::kBf16Kernels, &avx512_vnni::kBf16Kernels,
+                                             &avx512_bf16::kBf16Kernels};
   *count = SetsOfThisProcessor();
   return all;
 }

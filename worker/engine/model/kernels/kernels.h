@@ -52,7 +52,7 @@ struct Int8Finish {
 };
 
 // a [m, k] · b [k, n], or b [n, k] transposed; rows lie `stride` elements apart. k and the strides
-// are even.
+// are even, of int8 multiples of 4.
 template <typename T>
 struct MatmulOperands {
   int64_t k = 0;
@@ -64,11 +64,19 @@ struct MatmulOperands {
 };
 
 // The sum of one product or two. n is a multiple of kKernelMultiple.
-template <typename T>
+template <typename T, typename A = T>
 struct MatmulShape {
   int64_t m = 0, n = 0;
-  MatmulOperands<T> first, second;  // second.k may be 0
-  int64_t k() const { return first.k + second.k; }
+  MatmulOperands<A> first;
+  MatmulOperands<T> second;  // its k may be 0
+  // Of int8 codes: the first product is times row_scales[m] and column_scales[n] (null: 1).
+  const float* row_scales = nullptr;
+  const float* column_scales = nullptr;
+};
+
+// How a product is best divided, and the scratch memory for a part.
+struct MatmulDivision {
+  int64_t columns, floats;
 };
 
 // c [m, n] = (sum + bias + add) · multiply. Null pointers: nothing. `add` may be `c`.
@@ -128,14 +136,19 @@ struct Kernels {
                       const Int8Finish<T>& finish);
 
   // matmul.h. Columns begin .. end, multiples of kKernelMultiple: a thread's part, best a multiple
-  // of matmul_columns(n, k). `scratch`: matmul_scratch(n, k) floats, aligned to 64 bytes. Sums are
-  // fp32, in the order of k.
-  int64_t (*matmul_columns)(int64_t n, int64_t k);
-  int64_t (*matmul_scratch)(int64_t n, int64_t k);
+  // of the division's. `scratch` is aligned to 64 bytes. Sums are fp32, in the order of k; of codes
+  // int32.
+  MatmulDivision (*matmul_division)(const MatmulShape<T>& shape);
   void (*matmul_to_float)(const MatmulShape<T>& shape, const MatmulResult<float>& result,
                           int64_t begin, int64_t end, float* scratch);
   void (*matmul)(const MatmulShape<T>& shape, const MatmulResult<T>& result, int64_t begin,
                  int64_t end, float* scratch);
+  MatmulDivision (*int8_matmul_division)(const MatmulShape<T, int8_t>& shape);
+  void (*int8_matmul_to_float)(const MatmulShape<T, int8_t>& shape,
+                               const MatmulResult<float>& result, int64_t begin, int64_t end,
+                               float* scratch);
+  void (*int8_matmul)(const MatmulShape<T, int8_t>& shape, const MatmulResult<T>& result,
+                      int64_t begin, int64_t end, float* scratch);
 };
 
 // The best set this processor has.

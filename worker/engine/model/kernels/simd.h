@@ -24,6 +24,7 @@ typedef float F __attribute__((vector_size(4 * kWidth)));
 typedef int32_t I __attribute__((vector_size(4 * kWidth)));
 typedef uint32_t U __attribute__((vector_size(4 * kWidth)));
 typedef uint16_t H __attribute__((vector_size(2 * kWidth)));
+typedef int8_t C __attribute__((vector_size(kWidth)));
 
 template <typename V, typename P>
 inline V LoadBits(const P* p) {
@@ -52,6 +53,7 @@ inline F SplatAt(const float* p) {
   return Splat(*p);
 #endif
 }
+inline F AsFloat(I x) { return __builtin_convertvector(x, F); }
 inline U SplatBits(uint32_t x) { return reinterpret_cast<U>(I{} + static_cast<int32_t>(x)); }
 
 inline F Load(const float* p) { return LoadBits<F>(p); }

@@ -1,10 +1,11 @@
 // Products of a tile, as many sums as there are registers for, from which attention and the
 // products with weights are made. All of them run on 32-bit units along the summed dimension: one
-// float, or, where the processor has the dot product for it, a pair of bf16. An operand is laid out
-// in one of three ways:
+// float, or, where the processor has the dot product for it, a pair of bf16; of int8 codes four, or
+// two as int16. An operand is laid out in one of three ways:
 //   rows        [row][k unit]   broadcast, one unit at a time
 //   transposed  [k unit][row]   vectors of rows, where the summed dimension is d
-//   pairs       [row unit][d]   vectors of d, where the summed dimension is the row
+//   pairs       [row unit][d]   vectors of d, where the summed dimension is the row (a unit may be
+//                               one row or four)
 #ifndef QSWEEP_WORKER_ENGINE_MODEL_KERNELS_TILE_H_
 #define QSWEEP_WORKER_ENGINE_MODEL_KERNELS_TILE_H_
 
@@ -30,6 +31,36 @@ struct UnitOf<Bf16> {
 };
 #endif
 
+// Sums of codes are int32 and exact.
+template <>
+struct UnitOf<int8_t> {
+#if defined(__AVX512VNNI__)
+  using Element = int8_t;
+  static constexpr int kElements = 4;
+  // b's codes plus 128, as the instruction multiplies signed numbers by unsigned ones.
+  static I Dot(I sum, F a, F b) {
+    return reinterpret_cast<I>(_mm512_dpbusd_epi32(reinterpret_cast<__m512i>(sum),
+                                                   reinterpret_cast<__m512i>(b),
+                                                   reinterpret_cast<__m512i>(a)));
+  }
+#else
+  using Element = int16_t;
+  static constexpr int kElements = 2;
+  static I Dot(I sum, F a, F b) {
+#if defined(__AVX512F__)
+    return sum + reinterpret_cast<I>(
+                     _mm512_madd_epi16(reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b)));
+#elif defined(__AVX2__)
+    return sum + reinterpret_cast<I>(
+                     _mm256_madd_epi16(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
+#else
+    return sum + reinterpret_cast<I>(
+                     _mm_madd_epi16(reinterpret_cast<__m128i>(a), reinterpret_cast<__m128i>(b)));
+#endif
+  }
+#endif
+};
+
 // Accumulators of a tile: kTileRows x kTileVectors, as many as leave registers for the operands.
 inline constexpr int kTileRows = kWidth == 16 ? 6 : kWidth == 8 ? 3 : 2;
 inline constexpr int kTileVectors = 4;
@@ -45,6 +76,9 @@ inline void Convert(const Bf16* from, float* to, int64_t n) {
   int64_t i = 0;
   for (; i + kWidth <= n; i += kWidth) Store(to + i, Load(from + i));
   for (; i < n; ++i) to[i] = __builtin_bit_cast(float, static_cast<uint32_t>(from[i].bits) << 16);
+}
+inline void Convert(const int8_t* from, int16_t* to, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) to[i] = from[i];
 }
 template <typename T>
 inline void Convert(const T* from, T* to, int64_t n) {
@@ -104,20 +138,32 @@ inline void PackTransposed(const float* rows, int64_t stride, int64_t n, int64_t
   }
 }
 
-// A vector of units, each an element of `low` and one of `high`.
-inline void StorePair(const Bf16* low, const Bf16* high, float* out) {
-  const U bits = __builtin_convertvector(LoadBits<H>(low), U);
-  Store(out, reinterpret_cast<F>(bits | __builtin_convertvector(LoadBits<H>(high), U) << 16));
+// A vector of units, of as many rows as a unit holds.
+inline void StoreUnits(const Bf16* rows, int64_t stride, float* out) {
+  const U low = __builtin_convertvector(LoadBits<H>(rows), U);
+  const U high = __builtin_convertvector(LoadBits<H>(rows + stride), U);
+  Store(out, reinterpret_cast<F>(low | high << 16));
+}
+inline void StoreUnits(const int8_t* rows, int64_t stride, float* out) {
+  constexpr int kElements = UnitOf<int8_t>::kElements, kBits = 32 / kElements;
+  U units = {};
+#pragma GCC unroll 4
+  for (int i = 0; i < kElements; ++i, rows += stride) {
+    const U codes = reinterpret_cast<U>(__builtin_convertvector(LoadBits<C>(rows), I));
+    units |= (codes & (~0u >> (32 - kBits))) << (i * kBits);
+  }
+  Store(out, reinterpret_cast<F>(units));
 }
 
 // [n / elements][d] units from n rows of d elements, `stride` elements apart.
 template <typename T>
 void PackPairs(const T* rows, int64_t stride, int64_t n, int64_t d, float* out) {
-  if constexpr (UnitOf<T>::kElements == 1) {
+  constexpr int kElements = UnitOf<T>::kElements;
+  if constexpr (kElements == 1) {
     PackRows<T>(rows, stride, n, n, d, out);
   } else {
-    for (int64_t row = 0; row < n; row += 2, rows += 2 * stride, out += d) {
-      for (int64_t i = 0; i < d; i += kWidth) StorePair(rows + i, rows + stride + i, out + i);
+    for (int64_t row = 0; row < n; row += kElements, rows += kElements * stride, out += d) {
+      for (int64_t i = 0; i < d; i += kWidth) StoreUnits(rows + i, stride, out + i);
     }
   }
 }
@@ -132,8 +178,8 @@ struct Broadcast {
 };
 
 // sum += kTileRows rows of a · b, b being [k units][b_stride].
-template <typename T, int kVectors>
-__attribute__((always_inline)) inline void AddProduct(F (&sum)[kTileRows][kVectors], Broadcast a,
+template <typename T, typename V, int kVectors>
+__attribute__((always_inline)) inline void AddProduct(V (&sum)[kTileRows][kVectors], Broadcast a,
                                                       const float* b, int64_t b_stride, int64_t k) {
   // Row r is reached as thirds[r / 3] + (r % 3) * step, which an address can hold: with a register
   // for each row there are too few, and every step reloads them.
@@ -158,8 +204,8 @@ __attribute__((always_inline)) inline void AddProduct(F (&sum)[kTileRows][kVecto
 }
 
 // use(row, vector, sum) for every vector of a tile.
-template <int kVectors, typename Use>
-__attribute__((always_inline)) inline void ForTile(F (&sum)[kTileRows][kVectors], const Use& use) {
+template <typename V, int kVectors, typename Use>
+__attribute__((always_inline)) inline void ForTile(V (&sum)[kTileRows][kVectors], const Use& use) {
 #pragma GCC unroll 8
   for (int r = 0; r < kTileRows; ++r) {
 #pragma GCC unroll 8
