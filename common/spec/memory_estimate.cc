@@ -98,21 +98,19 @@ Parameters CountParameters(const v1::ExperimentSpec& spec, const ModelShape& m, 
 
 // What a step holds of one image. For backward a block keeps (worker/engine/model/block.h) its two
 // normalised inputs, q, k, v, the attention's output, GELU's derivative and, when fc2 trains, its
-// input: 14 T D e, and the attention's probabilities, H T^2 e for H heads; selective keeps 6 T D e
-// and the probabilities; full keeps the block's input in fp32, 4 T D. The latter two make one
-// block's 14 T D e again in backward. A linear probe keeps none. Beside that live the values and
-// gradients that pass through one block: 32 T D. Measured with DeiT-tiny (libtorch 1.13, 2 images):
-// 3.4, 8.7 and 11.8 MB an image under full, selective and none; this gives 4.3, 10.7 and 16.7.
+// input: 14 T D e; selective keeps 11 T D e and makes q, k, v of one block again; full keeps the
+// block's input in fp32, 4 T D, and the attention's output, T D e, and makes one block's 14 T D e
+// again. A linear probe keeps none. Beside that live the values and gradients that pass through one
+// block: 32 T D. Measured with DeiT-tiny (libtorch 1.13, 2 images): 4.0, 6.8 and 9.1 MB an image
+// under full, selective and none; this gives 5.0, 11.4 and 13.9.
 int64_t ActivationBytesPerImage(const v1::ExperimentSpec& spec, const ModelShape& m,
                                 int64_t tokens) {
   const int64_t e = spec.training().use_mixed_precision() ? 2 : 4;
   const int64_t width = tokens * m.dim;
-  const int64_t probabilities = m.heads * tokens * tokens * e;
-  const int64_t block = 14 * width * e + probabilities;
   const std::string& mode = spec.training().gradient_checkpointing();
-  int64_t kept = m.depth * kFloat * width + block;
-  if (mode == "none") kept = m.depth * block;
-  if (mode == "selective") kept = m.depth * (6 * width * e + probabilities) + block;
+  int64_t kept = (m.depth * (kFloat + e) + 14 * e) * width;
+  if (mode == "none") kept = m.depth * 14 * e * width;
+  if (mode == "selective") kept = (m.depth * 11 + 3) * e * width;
   if (spec.training().method() == "linear_probe") kept = 0;
   return kept + 32 * width;
 }

@@ -1,5 +1,7 @@
 #include "worker/engine/model/block.h"
 
+#include <utility>
+
 namespace qsweep::engine {
 
 at::Tensor Norm::Forward(const at::Tensor& x, at::ScalarType type, NormSaved* saved) const {
@@ -34,33 +36,35 @@ at::Tensor ClsRows(const at::Tensor& x, int64_t tokens) {
 
 }  // namespace
 
-at::Tensor Block::ForwardToFc2(const at::Tensor& x, const Position& position,
-                               Checkpointing checkpointing, BlockSaved* kept, at::Tensor* hidden,
-                               Workspace& workspace) const {
+at::Tensor Block::ForwardToFc2(const at::Tensor& x, const Position& position, BlockSaved* saved,
+                               at::Tensor* hidden, Workspace& workspace) const {
+  BlockSaved* const kept =
+      saved != nullptr && saved->checkpointing != Checkpointing::kFull ? saved : nullptr;
   const int64_t tokens = position.rows_per_sample, images = x.size(0) / tokens;
   const int64_t queries = cls_only ? 1 : tokens;
   const at::ScalarType type = qkv.compute;
 
   at::Tensor normed = norm1.Forward(x, type, kept ? &kept->norm1 : nullptr);
-  at::Tensor qkv_rows = qkv.Forward(normed, position, kept ? &kept->lora_qkv : nullptr, workspace);
+  at::Tensor qkv_rows =
+      qkv.Forward(normed, position, saved ? &saved->lora_qkv : nullptr, workspace);
   normed = at::Tensor();
   qkv_rows = qkv_rows.view({images, tokens, -1});
-  const bool keeps_probabilities = kept && checkpointing == Checkpointing::kNone;
-  const at::Tensor attended =
-      Attention(qkv_rows, heads, queries, keeps_probabilities ? &kept->probabilities : nullptr);
-  if (kept) {
-    kept->qkv = qkv_rows;
-    kept->attended = attended;
+  at::Tensor attended;
+  if (saved != nullptr) attended = saved->attended;
+  if (!attended.defined()) {
+    attended = Attention(qkv_rows, heads, queries, saved ? &saved->softmax : nullptr);
   }
+  if (saved != nullptr) saved->attended = attended;
+  if (kept && kept->checkpointing == Checkpointing::kNone) kept->qkv = qkv_rows;
   qkv_rows = at::Tensor();
   const Position after = PositionAfterAttention(position, cls_only);
   const at::Tensor below = cls_only ? ClsRows(x, tokens).contiguous() : x;
   const at::Tensor stream = at::empty_like(below);
   proj.ForwardAdd(attended.view({images * queries, -1}), after, below, stream,
-                  kept ? &kept->lora_proj : nullptr, workspace);
+                  saved ? &saved->lora_proj : nullptr, workspace);
 
   normed = norm2.Forward(stream, type, kept ? &kept->norm2 : nullptr);
-  const at::Tensor u = fc1.Forward(normed, after, kept ? &kept->lora_fc1 : nullptr, workspace);
+  const at::Tensor u = fc1.Forward(normed, after, saved ? &saved->lora_fc1 : nullptr, workspace);
   *hidden = Gelu(u, kept != nullptr);
   if (kept) {
     kept->gelu_derivative = u;
@@ -72,33 +76,31 @@ at::Tensor Block::ForwardToFc2(const at::Tensor& x, const Position& position,
 at::Tensor Block::Forward(const at::Tensor& x, const Position& position,
                           Checkpointing checkpointing, BlockSaved* saved,
                           Workspace& workspace) const {
-  const bool keeps = saved != nullptr && checkpointing != Checkpointing::kFull;
   if (saved != nullptr) {
     saved->checkpointing = checkpointing;
     saved->position = position;
-    if (!keeps) saved->x = x;
+    if (checkpointing == Checkpointing::kFull) saved->x = x;
   }
   at::Tensor hidden;
-  const at::Tensor stream =
-      ForwardToFc2(x, position, checkpointing, keeps ? saved : nullptr, &hidden, workspace);
+  const at::Tensor stream = ForwardToFc2(x, position, saved, &hidden, workspace);
   fc2.ForwardAdd(hidden, PositionAfterAttention(position, cls_only), stream, stream,
-                 keeps ? &saved->lora_fc2 : nullptr, workspace);
+                 saved ? &saved->lora_fc2 : nullptr, workspace);
   return stream;
 }
 
-// Not fc2's product: backward does not need its output.
-BlockSaved Block::Recompute(const BlockSaved& saved, Workspace& workspace) const {
-  BlockSaved again;
-  again.position = saved.position;
+// Not attention and the adapters' hidden rows, which are kept, nor fc2's product, whose output
+// backward does not need.
+BlockSaved Block::Recompute(BlockSaved saved, Workspace& workspace) const {
+  const at::Tensor x = std::exchange(saved.x, {});
+  saved.checkpointing = Checkpointing::kNone;
   at::Tensor hidden;
-  ForwardToFc2(saved.x, saved.position, Checkpointing::kNone, &again, &hidden, workspace);
-  again.lora_fc2 = fc2.LoraHidden(hidden, PositionAfterAttention(saved.position, cls_only));
-  return again;
+  ForwardToFc2(x, saved.position, &saved, &hidden, workspace);
+  return saved;
 }
 
 StreamGradient Block::Backward(const StreamGradient& dy, BlockSaved saved, bool wants_input,
                                Gradients& gradients, Workspace& workspace) const {
-  if (saved.checkpointing == Checkpointing::kFull) saved = Recompute(saved, workspace);
+  if (saved.checkpointing == Checkpointing::kFull) saved = Recompute(std::move(saved), workspace);
   const bool wants_attention = wants_input || norm1.trains() || qkv.trains() || proj.trains();
   const StreamGradient dx1 = BackwardMlp(dy, saved, wants_attention, gradients, workspace);
   if (!wants_attention) return {};
@@ -133,11 +135,17 @@ StreamGradient Block::BackwardAttention(const StreamGradient& dy, BlockSaved& sa
       proj.Backward(dy.narrow, attended_rows, PositionAfterAttention(position, cls_only),
                     saved.lora_proj, wants_qkv, {}, gradients, workspace);
   if (!wants_qkv) return {};
-  at::Tensor d_qkv = AttentionBackward(saved.qkv, heads, saved.attended, saved.probabilities,
-                                       d_attended.view(saved.attended.sizes()));
-  saved.qkv = saved.attended = saved.probabilities = at::Tensor();
   at::Tensor normed;
-  if (qkv.trains()) normed = LayerNormOutput(saved.norm1, norm1.gamma.value, norm1.beta.value);
+  if (qkv.trains() || !saved.qkv.defined()) {
+    normed = LayerNormOutput(saved.norm1, norm1.gamma.value, norm1.beta.value);
+  }
+  if (!saved.qkv.defined()) {
+    saved.qkv = qkv.Forward(normed, position, &saved.lora_qkv, workspace)
+                    .view({-1, position.rows_per_sample, 3 * saved.attended.size(2)});
+  }
+  at::Tensor d_qkv = AttentionBackward(saved.qkv, heads, saved.attended, saved.softmax,
+                                       d_attended.view(saved.attended.sizes()));
+  saved.qkv = saved.attended = saved.softmax = at::Tensor();
   const at::Tensor d_normed = qkv.Backward(d_qkv.view({-1, d_qkv.size(2)}), normed, position,
                                            saved.lora_qkv, wants_norm, {}, gradients, workspace);
   if (!wants_norm) return {};

@@ -25,15 +25,15 @@ struct Norm {
 };
 
 // What a forward pass leaves for the backward pass of one block: bytes per token in terms of the
-// width D, in bf16: 20 D and (kNone) the probabilities, two a head and token; 4 D (kFull).
+// width D, in bf16: 20 D (kNone), 14 D (kSelective) or 6 D (kFull), and the adapters' hidden rows.
 struct BlockSaved {
   Checkpointing checkpointing = Checkpointing::kNone;
   Position position;
   at::Tensor x;  // kFull only
   NormSaved norm1, norm2;
-  at::Tensor qkv, attended;
-  at::Tensor probabilities;            // kNone only
-  at::Tensor hidden, gelu_derivative;  // `hidden` only when fc2 trains
+  at::Tensor qkv;                      // kNone only
+  at::Tensor hidden, gelu_derivative;  // not kFull; `hidden` only when fc2 trains
+  at::Tensor attended, softmax;
   at::Tensor lora_qkv, lora_proj, lora_fc1, lora_fc2;
 };
 
@@ -60,12 +60,12 @@ class Block {
 
  private:
   // All that comes before fc2: gives its input and returns the stream, to which its output is
-  // added.
-  at::Tensor ForwardToFc2(const at::Tensor& x, const Position& position,
-                          Checkpointing checkpointing, BlockSaved* kept, at::Tensor* hidden,
-                          Workspace& workspace) const;
+  // added. `saved` (may be null) gets what its checkpointing keeps; attention's output, if it is
+  // there already, is not computed.
+  at::Tensor ForwardToFc2(const at::Tensor& x, const Position& position, BlockSaved* saved,
+                          at::Tensor* hidden, Workspace& workspace) const;
   // What Forward would have kept.
-  BlockSaved Recompute(const BlockSaved& saved, Workspace& workspace) const;
+  BlockSaved Recompute(BlockSaved saved, Workspace& workspace) const;
   StreamGradient BackwardMlp(const StreamGradient& dy, BlockSaved& saved, bool wants_input,
                              Gradients& gradients, Workspace& workspace) const;
   StreamGradient BackwardAttention(const StreamGradient& dy, BlockSaved& saved, bool wants_input,

@@ -81,7 +81,9 @@ at::Tensor Linear::Forward(const at::Tensor& x, const Position& position, at::Te
 
 void Linear::ForwardAdd(const at::Tensor& x, const Position& position, const at::Tensor& add,
                         const at::Tensor& y, at::Tensor* lora_hidden, Workspace& workspace) const {
-  const at::Tensor hidden = LoraHidden(x, position);
+  at::Tensor hidden;
+  if (lora_hidden != nullptr) hidden = *lora_hidden;
+  if (!hidden.defined()) hidden = LoraHidden(x, position);
   Factors adapter;
   if (hidden.defined() && !lora->requantized) adapter = {hidden, ScaledB().t()};
   if (lora_hidden != nullptr) *lora_hidden = hidden;

@@ -82,12 +82,10 @@ class Linear {
   at::Tensor Forward(const at::Tensor& x, const Position& position, at::Tensor* lora_hidden,
                      Workspace& workspace) const;
   // The same, with `add` added: fp32 [rows, out], as is y, which may be `add`. `lora_hidden` (may
-  // be null) gets LoraHidden's result.
+  // be null) gets dropout(x) Aᵀ, which backward needs, or has it already; it stays undefined
+  // without an adapter.
   void ForwardAdd(const at::Tensor& x, const Position& position, const at::Tensor& add,
                   const at::Tensor& y, at::Tensor* lora_hidden, Workspace& workspace) const;
-
-  // dropout(x) Aᵀ, which backward needs; undefined without an adapter.
-  at::Tensor LoraHidden(const at::Tensor& x, const Position& position) const;
 
   // Adds the gradients of what trains here to `gradients`; x is only read when something does.
   // Returns dL/dx (times `multiply` where it is defined) in the compute type, or nothing unless
@@ -100,6 +98,7 @@ class Linear {
   at::Tensor Weights(Workspace& workspace) const;
   DropoutMask Mask(const Position& position) const;
   at::Tensor ScaledB() const;
+  at::Tensor LoraHidden(const at::Tensor& x, const Position& position) const;
   void BackwardWeight(const at::Tensor& dy, const Factors& more, const at::Tensor& multiply,
                       const at::Tensor& dx, Workspace& workspace) const;
   at::Tensor BackwardLora(const at::Tensor& dy, const at::Tensor& x, const Position& position,

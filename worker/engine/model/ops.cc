@@ -144,7 +144,7 @@ at::Tensor Attention(const at::Tensor& qkv, int64_t heads, int64_t queries, at::
   const at::Tensor o = at::empty({images, queries, dim}, qkv.scalar_type());
   WithType(qkv.scalar_type(), [&](auto t) {
     using T = decltype(t);
-    const int64_t floats = (BestKernels<T>().attention_saved(shape) + 15) / 16 * 16;
+    const int64_t floats = BestKernels<T>().attention_saved(shape);
     if (saved != nullptr) *saved = at::empty({images * heads, floats}, at::kFloat);
     float* kept = saved != nullptr ? Data<float>(*saved) : nullptr;
     ForHeads<T>(shape, images, heads, [&](int64_t image, int64_t head, float* scratch) {
@@ -165,7 +165,6 @@ at::Tensor AttentionBackward(const at::Tensor& qkv, int64_t heads, const at::Ten
   const at::Tensor d_qkv = at::empty_like(qkv);
   WithType(qkv.scalar_type(), [&](auto t) {
     using T = decltype(t);
-    const float* kept = Data<float>(saved);
     ForHeads<T>(shape, images, heads, [&](int64_t image, int64_t head, float* scratch) {
       const int64_t at = image * shape.tokens * shape.qkv_stride + head * shape.d;
       const int64_t o_at = image * queries * dim + head * shape.d;
@@ -173,7 +172,7 @@ at::Tensor AttentionBackward(const at::Tensor& qkv, int64_t heads, const at::Ten
       T* dq = Data<T>(d_qkv) + at;
       BestKernels<T>().attention_backward(
           shape, q, q + dim, q + 2 * dim, Data<T>(o) + o_at,
-          kept ? kept + (image * heads + head) * saved.size(1) : nullptr, Data<T>(d_o) + o_at,
+          Data<float>(saved) + (image * heads + head) * saved.size(1), Data<T>(d_o) + o_at,
           {dq, dq + dim, dq + 2 * dim}, scratch);
     });
   });

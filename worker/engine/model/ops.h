@@ -58,11 +58,10 @@ at::Tensor Gelu(const at::Tensor& u, bool keep_derivative);
 // -----------------------------------
 
 // qkv [images, tokens, 3 * dim], as timm lays it out (q, k, v, then head, then d) -> o [images,
-// queries, dim]: of the first `queries` tokens only. `saved` (may be null) gets the probabilities,
-// in a layout for backward.
+// queries, dim]: of the first `queries` tokens only. `saved` (may be null) gets what backward needs
+// beside it, two numbers a row of scores; not the probabilities, which backward makes again.
 at::Tensor Attention(const at::Tensor& qkv, int64_t heads, int64_t queries, at::Tensor* saved);
-// dqkv, of qkv's shape; zero for the q of tokens past `queries`. Undefined `saved`: the
-// probabilities are computed again, to the same bits.
+// dqkv, of qkv's shape; zero for the q of tokens past `queries`.
 at::Tensor AttentionBackward(const at::Tensor& qkv, int64_t heads, const at::Tensor& o,
                              const at::Tensor& saved, const at::Tensor& d_o);
 

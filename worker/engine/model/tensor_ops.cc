@@ -82,21 +82,21 @@ at::Tensor Probabilities(const at::Tensor& q, const at::Tensor& k) {
 
 }  // namespace
 
-at::Tensor Attention(const at::Tensor& qkv, int64_t heads, int64_t queries, at::Tensor* saved) {
+// Saves nothing: backward computes the probabilities from q and k.
+at::Tensor Attention(const at::Tensor& qkv, int64_t heads, int64_t queries, at::Tensor*) {
   const std::vector<at::Tensor> parts = Heads(qkv, heads, queries);
   const at::Tensor p = Probabilities(parts[0], parts[1]);
-  if (saved != nullptr) *saved = p;
   return at::matmul(p, parts[2]).transpose(1, 2).reshape({qkv.size(0), queries, -1});
 }
 
 // dS = P · (dP − Σ dO · O) / sqrt(d), with the sum over d: Dao et al., arXiv 2205.14135, appendix
 // B.
 at::Tensor AttentionBackward(const at::Tensor& qkv, int64_t heads, const at::Tensor& o,
-                             const at::Tensor& saved, const at::Tensor& d_o) {
+                             const at::Tensor&, const at::Tensor& d_o) {
   const int64_t queries = o.size(1);
   const std::vector<at::Tensor> parts = Heads(qkv, heads, queries);
   const at::Tensor &q = parts[0], &k = parts[1], &v = parts[2];
-  const at::Tensor p = saved.defined() ? saved : Probabilities(q, k);
+  const at::Tensor p = Probabilities(q, k);
   const at::Tensor by_head = ByHead(d_o, heads);
   const at::Tensor delta = (Wide(by_head) * ByHead(o, heads)).sum(3, true);
   const at::Tensor dp = at::matmul(by_head, v.transpose(2, 3));

@@ -1,8 +1,7 @@
 // ops.h and matmul.h for devices whose memory our kernels do not reach (CUDA): the same functions,
 // to rounding, in libtorch's own operations, which ops.cc and matmul.cc call for such tensors.
 // Dropout masks are the same to the bit. fp16 is a compute type here as well; attention's `saved`
-// holds the probabilities. Products round to their operands' type before an epilogue that adds in
-// fp32.
+// stays undefined. Products round to their operands' type before an epilogue that adds in fp32.
 #ifndef QSWEEP_WORKER_ENGINE_MODEL_TENSOR_OPS_H_
 #define QSWEEP_WORKER_ENGINE_MODEL_TENSOR_OPS_H_
 

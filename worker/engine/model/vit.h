@@ -23,10 +23,10 @@
 
 namespace qsweep::engine {
 
-// What backward recomputes, beside the norms' outputs, which it always does. kNone: nothing more;
-// kSelective: attention's probabilities (arXiv 2205.05198, section 5, where they are the most
-// memory for the least work); kFull: the block, of which only the input is kept. All three give the
-// same gradients, to the bit.
+// What backward recomputes, beside the norms' outputs and attention's probabilities, which it
+// always does. kNone: nothing more; kSelective: qkv (a product of the block's four, an eighth of
+// their work, for 6 of 20 bytes); kFull: the block but for attention and fc2, with its input and
+// attention's output kept. All three give the same gradients, to the bit.
 enum class Checkpointing { kNone, kSelective, kFull };
 
 struct ForwardContext {

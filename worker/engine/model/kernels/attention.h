@@ -1,9 +1,9 @@
-// Attention of one head, o = P v with P = softmax(q kᵀ · c), c = 1 / sqrt(d). Forward can keep P,
-// in the layout backward wants it; else backward makes it again. With δ = Σ_d dO · o:
+// Attention of one head, o = P v with P = softmax(q kᵀ · c), c = 1 / sqrt(d). Forward keeps each
+// row's largest score and sum, with which backward makes P again for less than it costs to keep it
+// (FlashAttention, arXiv 2205.14135, section B.4). With δ = Σ_d dO · o:
 //   dV = Pᵀ dO,  dS = P · (dO vᵀ − δ),  dQ = dS k · c,  dK = dSᵀ q · c
-// (FlashAttention, arXiv 2205.14135, section B.4). A head's matrices fit a core's cache at the
-// sizes of a ViT, so there is no blocking over keys: scores of a few rows at a time, everything
-// else on the way.
+// A head's matrices fit a core's cache at the sizes of a ViT, so there is no blocking over keys:
+// scores of a few rows at a time, everything else on the way.
 #ifndef QSWEEP_WORKER_ENGINE_MODEL_KERNELS_ATTENTION_H_
 #define QSWEEP_WORKER_ENGINE_MODEL_KERNELS_ATTENTION_H_
 
@@ -38,6 +38,8 @@ struct HeadPlan {
   }
   int64_t packed_keys(int64_t d) const { return keys * d / kElements; }
   int64_t packed_rows(int64_t d) const { return RoundUp(rows * d / kElements, 16); }
+  // P or dS as pairs, and what a tile may read past the last row.
+  int64_t pairs() const { return row_units * keys + 16; }
 };
 
 constexpr float kLog2E = 1.44269504f;
@@ -56,16 +58,14 @@ template <typename T>
 int64_t AttentionScratch(const HeadShape& s) {
   const HeadPlan<T> plan(s);
   const int64_t keys = plan.packed_keys(s.d), rows = plan.packed_rows(s.d);
-  // Of the backward pass, which needs more. 16: a tile may read past the last row of P or dS.
-  return 3 * keys + 4 * rows + (2 * kTileRows + 1) * plan.keys +
-         2 * (plan.row_units * plan.keys + 16) + 11 * 16;
+  // Of the backward pass, which needs more.
+  return 4 * keys + 4 * rows + 2 * (plan.pairs() + 16) + (2 * kTileRows + 1) * plan.keys + 12 * 16;
 }
 
-// Units of P as pairs, and what a tile may read past its last row.
+// Of each row the largest score, then of each 1 / sum.
 template <typename T>
 int64_t AttentionSaved(const HeadShape& s) {
-  const HeadPlan<T> plan(s);
-  return plan.row_units * plan.keys + 16;
+  return 2 * HeadPlan<T>(s).rows;
 }
 
 // P or dS of a tile's rows, times `scale` of each row, as pairs: the operand whose summed dimension
@@ -95,33 +95,15 @@ inline F LoadFromPairs(const float* pairs, int r, int64_t keys, int64_t column) 
   return reinterpret_cast<F>(r % 2 == 0 ? bits << 16 : bits & 0xffff0000);
 }
 
-// A tile's rows of P, each still times its sum: `scores` [kTileRows][keys], and
-// use(row, column, F); over_sum: 1 / sums.
+// A tile's scores, in powers of 2: use(row, column, F).
 template <typename T, typename Use>
-inline void ExpScores(const HeadShape& s, const HeadPlan<T>& plan, const float* queries,
-                      const float* keys, float* scores, float* over_sum, const Use& use) {
+inline void Scores(const HeadPlan<T>& plan, const float* queries, const float* keys,
+                   const Use& use) {
   Product<T>({queries, plan.units, 1}, keys, plan.keys, plan.units, plan.keys / kWidth,
-             [&](int r, int64_t column, F x) {
-               Store(scores + r * plan.keys + column, x * (plan.scale * kLog2E));
-             });
-  for (int r = 0; r < kTileRows; ++r) {
-    float* score = scores + r * plan.keys;
-    for (int64_t i = s.tokens; i < plan.keys; ++i) score[i] = -1e30f;
-    F most = Load(score);
-    for (int64_t i = kWidth; i < plan.keys; i += kWidth) most = Max(most, Load(score + i));
-    const float top = MaxOf(most);
-    F sum = {};
-    for (int64_t i = 0; i < plan.keys; i += kWidth) {
-      const F x = Exp2<T>(Load(score + i) - top);
-      sum += x;
-      Store(score + i, x);
-      use(r, i, x);
-    }
-    over_sum[r] = 1.0f / Sum(sum);
-  }
+             [&](int r, int64_t column, F x) { use(r, column, x * (plan.scale * kLog2E)); });
 }
 
-// `saved` (may be null): P, AttentionSaved floats.
+// `saved` (may be null): AttentionSaved floats.
 template <typename T>
 void Attention(const HeadShape& s, const T* q, const T* k, const T* v, T* o, float* saved,
                float* scratch) {
@@ -141,13 +123,27 @@ void Attention(const HeadShape& s, const T* q, const T* k, const T* v, T* o, flo
   PackPairs(plan.Elements(packed), s.d, plan.keys, s.d, values);
 
   for (int64_t row = 0; row < plan.rows; row += kTileRows) {
+    Scores<T>(plan, queries + row * plan.units, keys,
+              [&](int r, int64_t column, F x) { Store(scores + r * plan.keys + column, x); });
     float over_sum[kTileRows];
-    ExpScores(s, plan, queries + row * plan.units, keys, scores, over_sum,
-              [&](int r, int64_t column, F x) {
-                Store(reinterpret_cast<Element*>(p + r * plan.key_units) + column, x);
-              });
-    if (saved != nullptr) {
-      StorePairs<T>(scores, over_sum, plan.keys, saved + row / plan.kElements * plan.keys);
+    for (int r = 0; r < kTileRows; ++r) {
+      float* score = scores + r * plan.keys;
+      for (int64_t i = s.tokens; i < plan.keys; ++i) score[i] = -1e30f;
+      F most = Load(score);
+      for (int64_t i = kWidth; i < plan.keys; i += kWidth) most = Max(most, Load(score + i));
+      const float top = MaxOf(most);
+      Element* to = reinterpret_cast<Element*>(p + r * plan.key_units);
+      F sum = {};
+      for (int64_t i = 0; i < plan.keys; i += kWidth) {
+        const F x = Exp2<T>(Load(score + i) - top);
+        sum += x;
+        Store(to + i, x);
+      }
+      over_sum[r] = 1.0f / Sum(sum);
+      if (saved != nullptr) {
+        saved[row + r] = top;
+        saved[plan.rows + row + r] = over_sum[r];
+      }
     }
     Product<T>({p, plan.key_units, 1}, values, s.d, plan.key_units, s.d / kWidth,
                [&](int r, int64_t column, F x) {
@@ -157,18 +153,7 @@ void Attention(const HeadShape& s, const T* q, const T* k, const T* v, T* o, flo
   }
 }
 
-// What forward would have saved, of packed queries and keys. `scores`: kTileRows * keys floats.
-template <typename T>
-void Probabilities(const HeadShape& s, const HeadPlan<T>& plan, const float* queries,
-                   const float* keys, float* scores, float* saved) {
-  for (int64_t row = 0; row < plan.rows; row += kTileRows) {
-    float over_sum[kTileRows];
-    ExpScores(s, plan, queries + row * plan.units, keys, scores, over_sum, [](int, int64_t, F) {});
-    StorePairs<T>(scores, over_sum, plan.keys, saved + row / plan.kElements * plan.keys);
-  }
-}
-
-// `saved`: P, as forward left it, or null.
+// `saved`: as forward left it.
 template <typename T>
 void AttentionBackward(const HeadShape& s, const T* q, const T* k, const T* v, const T* o,
                        const float* saved, const T* d_o, const HeadGradients<T>& gradients,
@@ -183,23 +168,19 @@ void AttentionBackward(const HeadShape& s, const T* q, const T* k, const T* v, c
   float* query_pairs = arena.Take(plan.packed_rows(s.d));
   float* d_out = arena.Take(plan.packed_rows(s.d));
   float* d_out_pairs = arena.Take(plan.packed_rows(s.d));
-  float* ds = arena.Take(kTileRows * plan.keys);
+  float* keys = arena.Take(plan.packed_keys(s.d));
+  float* p_pairs = arena.Take(plan.pairs());
+  float* ds_pairs = arena.Take(plan.pairs());
+  float* tile = arena.Take(kTileRows * plan.keys);
   float* ds_rows = arena.Take(kTileRows * plan.key_units);
-  float* ds_pairs = arena.Take(plan.row_units * plan.keys + 16);
 
-  PackRows<T>(q, s.qkv_stride, s.queries, plan.rows, s.d, queries);
-  PackPairs(plan.Elements(queries), s.d, plan.rows, s.d, query_pairs);
   PackRows<T>(k, s.qkv_stride, s.tokens, plan.keys, s.d, packed);
+  PackTransposed(packed, plan.units, plan.keys, plan.units, keys, plan.keys);
   PackPairs(plan.Elements(packed), s.d, plan.keys, s.d, key_pairs);
-  if (saved == nullptr) {
-    float* keys = values;  // before the values are
-    PackTransposed(packed, plan.units, plan.keys, plan.units, keys, plan.keys);
-    float* again = arena.Take(AttentionSaved<T>(s));
-    Probabilities(s, plan, queries, keys, ds, again);
-    saved = again;
-  }
   PackRows<T>(v, s.qkv_stride, s.tokens, plan.keys, s.d, packed);
   PackTransposed(packed, plan.units, plan.keys, plan.units, values, plan.keys);
+  PackRows<T>(q, s.qkv_stride, s.queries, plan.rows, s.d, queries);
+  PackPairs(plan.Elements(queries), s.d, plan.rows, s.d, query_pairs);
   PackRows<T>(d_o, s.o_stride, s.queries, plan.rows, s.d, d_out);
   PackPairs(plan.Elements(d_out), s.d, plan.rows, s.d, d_out_pairs);
 
@@ -214,15 +195,23 @@ void AttentionBackward(const HeadShape& s, const T* q, const T* k, const T* v, c
       }
       delta[r] = Sum(sum);
     }
-    const float* p = saved + row / plan.kElements * plan.keys;
+    const float *top = saved + row, *over_sum = saved + plan.rows + row;
+    Scores<T>(plan, queries + row * plan.units, keys, [&](int r, int64_t column, F x) {
+      Store(tile + r * plan.keys + column, Exp2<T>(x - top[r]));
+    });
+    for (int r = 0; r < kTileRows; ++r) {
+      std::fill(tile + r * plan.keys + s.tokens, tile + (r + 1) * plan.keys, 0.0f);
+    }
+    float* p = p_pairs + row / plan.kElements * plan.keys;
+    StorePairs<T>(tile, over_sum, plan.keys, p);
     Product<T>({d_out + row * plan.units, plan.units, 1}, values, plan.keys, plan.units,
                plan.keys / kWidth, [&](int r, int64_t column, F x) {
                  const F y = LoadFromPairs<T>(p, r, plan.keys, column) * (x - delta[r]);
-                 Store(ds + r * plan.keys + column, y);
+                 Store(tile + r * plan.keys + column, y);
                  Store(reinterpret_cast<Element*>(ds_rows + r * plan.key_units) + column,
                        y * plan.scale);
                });
-    StorePairs<T>(ds, scale, plan.keys, ds_pairs + row / plan.kElements * plan.keys);
+    StorePairs<T>(tile, scale, plan.keys, ds_pairs + row / plan.kElements * plan.keys);
     Product<T>({ds_rows, plan.key_units, 1}, key_pairs, s.d, plan.key_units, s.d / kWidth,
                [&](int r, int64_t column, F x) {
                  if (row + r < s.queries) {
@@ -236,7 +225,7 @@ void AttentionBackward(const HeadShape& s, const T* q, const T* k, const T* v, c
         if (row + r < s.tokens) Store(to + (row + r) * s.qkv_stride + column, x);
       };
     };
-    Product<T>({saved + row, 1, plan.keys}, d_out_pairs, s.d, plan.row_units, s.d / kWidth,
+    Product<T>({p_pairs + row, 1, plan.keys}, d_out_pairs, s.d, plan.row_units, s.d / kWidth,
                store(gradients.dv));
     Product<T>({ds_pairs + row, 1, plan.keys}, query_pairs, s.d, plan.row_units, s.d / kWidth,
                store(gradients.dk));

@@ -113,7 +113,7 @@ struct Kernels {
   void (*gelu)(int64_t n, T* u, T* g, bool keep_derivative);
 
   // attention.h. `scratch`: attention_scratch(shape) floats, aligned to 64 bytes. `saved`, what
-  // backward can use of forward: attention_saved(shape) floats, likewise, or null.
+  // backward needs of forward: attention_saved(shape) floats, or null where none will come.
   int64_t (*attention_scratch)(const HeadShape& shape);
   int64_t (*attention_saved)(const HeadShape& shape);
   void (*attention)(const HeadShape& shape, const T* q, const T* k, const T* v, T* o, float* saved,
