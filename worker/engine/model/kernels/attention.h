@@ -43,6 +43,7 @@ struct HeadPlan {
 };
 
 constexpr float kLog2E = 1.44269504f;
+constexpr float kNoScore = -1e30f;
 
 // Hands out pieces of the scratch memory, each a whole number of cache lines.
 struct Arena {
@@ -95,12 +96,16 @@ inline F LoadFromPairs(const float* pairs, int r, int64_t keys, int64_t column) 
   return reinterpret_cast<F>(r % 2 == 0 ? bits << 16 : bits & 0xffff0000);
 }
 
-// A tile's scores, in powers of 2: use(row, column, F).
+// A tile's scores, in powers of 2: use(row, column, F). Those of padded keys weigh nothing.
 template <typename T, typename Use>
-inline void Scores(const HeadPlan<T>& plan, const float* queries, const float* keys,
-                   const Use& use) {
+inline void Scores(const HeadShape& s, const HeadPlan<T>& plan, const float* queries,
+                   const float* keys, const Use& use) {
   Product<T>({queries, plan.units, 1}, keys, plan.keys, plan.units, plan.keys / kWidth,
-             [&](int r, int64_t column, F x) { use(r, column, x * (plan.scale * kLog2E)); });
+             [&](int r, int64_t column, F x) {
+               x *= plan.scale * kLog2E;
+               if (column + kWidth > s.tokens) x = FirstOf(x, s.tokens - column, kNoScore);
+               use(r, column, x);
+             });
 }
 
 // `saved` (may be null): AttentionSaved floats.
@@ -123,15 +128,16 @@ void Attention(const HeadShape& s, const T* q, const T* k, const T* v, T* o, flo
   PackPairs(plan.Elements(packed), s.d, plan.keys, s.d, values);
 
   for (int64_t row = 0; row < plan.rows; row += kTileRows) {
-    Scores<T>(plan, queries + row * plan.units, keys,
-              [&](int r, int64_t column, F x) { Store(scores + r * plan.keys + column, x); });
+    F most[kTileRows];
+    std::fill(most, most + kTileRows, Splat(kNoScore));
+    Scores(s, plan, queries + row * plan.units, keys, [&](int r, int64_t column, F x) {
+      most[r] = Max(most[r], x);
+      Store(scores + r * plan.keys + column, x);
+    });
     float over_sum[kTileRows];
     for (int r = 0; r < kTileRows; ++r) {
-      float* score = scores + r * plan.keys;
-      for (int64_t i = s.tokens; i < plan.keys; ++i) score[i] = -1e30f;
-      F most = Load(score);
-      for (int64_t i = kWidth; i < plan.keys; i += kWidth) most = Max(most, Load(score + i));
-      const float top = MaxOf(most);
+      const float* score = scores + r * plan.keys;
+      const float top = MaxOf(most[r]);
       Element* to = reinterpret_cast<Element*>(p + r * plan.key_units);
       F sum = {};
       for (int64_t i = 0; i < plan.keys; i += kWidth) {
@@ -196,12 +202,9 @@ void AttentionBackward(const HeadShape& s, const T* q, const T* k, const T* v, c
       delta[r] = Sum(sum);
     }
     const float *top = saved + row, *over_sum = saved + plan.rows + row;
-    Scores<T>(plan, queries + row * plan.units, keys, [&](int r, int64_t column, F x) {
+    Scores(s, plan, queries + row * plan.units, keys, [&](int r, int64_t column, F x) {
       Store(tile + r * plan.keys + column, Exp2<T>(x - top[r]));
     });
-    for (int r = 0; r < kTileRows; ++r) {
-      std::fill(tile + r * plan.keys + s.tokens, tile + (r + 1) * plan.keys, 0.0f);
-    }
     float* p = p_pairs + row / plan.kElements * plan.keys;
     StorePairs<T>(tile, over_sum, plan.keys, p);
     Product<T>({d_out + row * plan.units, plan.units, 1}, values, plan.keys, plan.units,

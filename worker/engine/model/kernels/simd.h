@@ -92,6 +92,13 @@ inline F RoundedTo(F x) {
 }
 
 inline F Max(F a, F b) { return a > b ? a : b; }
+// The first n elements of x, then `rest`.
+inline F FirstOf(F x, int64_t n, float rest) {
+  I index;
+#pragma GCC unroll 16
+  for (int i = 0; i < kWidth; ++i) index[i] = i;
+  return index < static_cast<int32_t>(n) ? x : Splat(rest);
+}
 
 inline float Sum(F x) {
 #if defined(__AVX512F__)

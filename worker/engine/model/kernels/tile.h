@@ -92,7 +92,11 @@ template <typename T>
 void PackRows(const T* x, int64_t stride, int64_t n, int64_t padded, int64_t d, float* out) {
   using Element = typename UnitOf<T>::Element;
   Element* to = reinterpret_cast<Element*>(out);
-  for (int64_t row = 0; row < n; ++row) Convert(x + row * stride, to + row * d, d);
+  for (int64_t row = 0; row < n; ++row) {
+    const T* from = x + row * stride;
+    for (int64_t i = 0; i < d; i += 64 / sizeof(T)) __builtin_prefetch(from + 12 * stride + i);
+    Convert(from, to + row * d, d);
+  }
   std::memset(to + n * d, 0, (padded - n) * d * sizeof(Element));
 }
 
