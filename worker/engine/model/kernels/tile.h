@@ -77,8 +77,14 @@ inline void Convert(const Bf16* from, float* to, int64_t n) {
   for (; i + kWidth <= n; i += kWidth) Store(to + i, Load(from + i));
   for (; i < n; ++i) to[i] = __builtin_bit_cast(float, static_cast<uint32_t>(from[i].bits) << 16);
 }
+typedef int8_t C4 __attribute__((vector_size(4)));
+typedef int16_t S4 __attribute__((vector_size(8)));
 inline void Convert(const int8_t* from, int16_t* to, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) to[i] = from[i];
+  for (int64_t i = 0; i < n; i += 4) {
+    const C4 codes = LoadBits<C4>(from + i);
+    const S4 wide = __builtin_convertvector(codes, S4);
+    std::memcpy(to + i, &wide, sizeof(wide));
+  }
 }
 template <typename T>
 inline void Convert(const T* from, T* to, int64_t n) {
