@@ -69,6 +69,17 @@ void Run(const MatmulDivision& division, const Kernel& kernel, const Shape& shap
            });
 }
 
+// By the kernel of the two that gives c's type.
+template <typename T, typename Shape, typename ToFloat, typename ToT>
+void RunTo(const at::Tensor& c, const Epilogue& e, const MatmulDivision& division,
+           const Shape& shape, const ToFloat& to_float, const ToT& to_t) {
+  if (c.scalar_type() == at::kFloat) {
+    Run(division, to_float, shape, Result<float>(c, e));
+  } else {
+    Run(division, to_t, shape, Result<T>(c, e));
+  }
+}
+
 }  // namespace
 
 bool TileMatmul(const at::Tensor& a, const at::Tensor& b, const at::Tensor& c, const Epilogue& e,
@@ -79,12 +90,7 @@ bool TileMatmul(const at::Tensor& a, const at::Tensor& b, const at::Tensor& c, c
     const Kernels<T>& kernels = BestKernels<T>();
     const MatmulShape<T> shape{a.size(0), b.size(1), Operands<T>(a, b),
                                Operands<T>(more.left, more.right)};
-    const MatmulDivision division = kernels.matmul_division(shape);
-    if (c.scalar_type() == at::kFloat) {
-      Run(division, kernels.matmul_to_float, shape, Result<float>(c, e));
-    } else {
-      Run(division, kernels.matmul, shape, Result<T>(c, e));
-    }
+    RunTo<T>(c, e, kernels.matmul_division(shape), shape, kernels.matmul_to_float, kernels.matmul);
   });
   return true;
 }
@@ -109,12 +115,8 @@ bool TileInt8Matmul(const QuantizedRows& rows, const at::Tensor& codes, const at
                                        Operands<T>(more.left, more.right),
                                        Data<float>(rows.scales),
                                        Data<float>(columns)};
-    const MatmulDivision division = kernels.int8_matmul_division(shape);
-    if (c.scalar_type() == at::kFloat) {
-      Run(division, kernels.int8_matmul_to_float, shape, Result<float>(c, e));
-    } else {
-      Run(division, kernels.int8_matmul, shape, Result<T>(c, e));
-    }
+    RunTo<T>(c, e, kernels.int8_matmul_division(shape), shape, kernels.int8_matmul_to_float,
+             kernels.int8_matmul);
   });
   return true;
 }
