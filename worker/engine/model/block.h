@@ -60,8 +60,8 @@ class Block {
 
  private:
   // All that comes before fc2: gives its input and returns the stream, to which its output is
-  // added. `saved` (may be null) gets what its checkpointing keeps; attention's output, if it is
-  // there already, is not computed.
+  // added. `saved` (may be null) gets what its checkpointing keeps; attention's output and the
+  // adapters' hidden rows, if there already, are not computed.
   at::Tensor ForwardToFc2(const at::Tensor& x, const Position& position, BlockSaved* saved,
                           at::Tensor* hidden, Workspace& workspace) const;
   // What Forward would have kept.

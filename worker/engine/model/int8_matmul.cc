@@ -15,12 +15,14 @@ constexpr int64_t kColumnGroup = 32;
 void Int8Matmul(const QuantizedRows& rows, const at::Tensor& codes, const at::Tensor& columns,
                 const Epilogue& e, const Factors& more, const at::Tensor& y) {
   if (TileInt8Matmul(rows, codes, columns, y, e, more)) return;
+  if (more.left.defined()) {
+    Int8Matmul(rows, codes, columns, {e.bias, e.add, {}}, {}, y);
+    return Matmul(more.left, more.right, y, {{}, y, e.multiply});
+  }
   const at::Tensor sums =
       at::empty({rows.codes.size(0), codes.size(1)}, codes.options().dtype(at::kInt));
   Matmul(rows.codes, codes, sums);
-  if (!more.left.defined()) return FinishInt8(sums, rows.scales, columns, e, y);
-  FinishInt8(sums, rows.scales, columns, {e.bias, e.add, {}}, y);
-  Matmul(more.left, more.right, y, {{}, y, e.multiply});
+  FinishInt8(sums, rows.scales, columns, e, y);
 }
 
 // What the threshold kept out of the codes: a few columns, and in them a few elements.

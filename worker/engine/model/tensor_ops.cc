@@ -70,10 +70,6 @@ at::Tensor ByHead(const at::Tensor& x, int64_t heads) {
   return x.view({x.size(0), x.size(1), heads, -1}).transpose(1, 2);
 }
 
-}  // namespace
-
-namespace {
-
 at::Tensor Probabilities(const at::Tensor& q, const at::Tensor& k) {
   // Scaled before the product, or fp16 may overflow.
   const double scale = 1 / std::sqrt(static_cast<double>(q.size(3)));

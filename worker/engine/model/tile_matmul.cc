@@ -98,14 +98,9 @@ bool TileMatmul(const at::Tensor& a, const at::Tensor& b, const at::Tensor& c, c
 bool TileInt8Matmul(const QuantizedRows& rows, const at::Tensor& codes, const at::Tensor& columns,
                     const at::Tensor& c, const Epilogue& e, const Factors& more) {
   static const bool has_amx = CpuHas("amx_int8");
-  if (!c.is_cpu() || has_amx) return false;
-  QSWEEP_CHECK(IsLikeC(e.add, c) && IsLikeC(e.multiply, c));
   const bool has_more = more.left.defined();
-  if (has_more && !AreOperands(more.left, more.right)) {
-    TileInt8Matmul(rows, codes, columns, c, {e.bias, e.add, {}}, {});
-    Matmul(more.left, more.right, c, {{}, c, e.multiply});
-    return true;
-  }
+  if (!c.is_cpu() || has_amx || (has_more && !AreOperands(more.left, more.right))) return false;
+  QSWEEP_CHECK(IsLikeC(e.add, c) && IsLikeC(e.multiply, c));
   WithType(has_more ? more.left.scalar_type() : c.scalar_type(), [&](auto t) {
     using T = decltype(t);
     const Kernels<T>& kernels = BestKernels<T>();

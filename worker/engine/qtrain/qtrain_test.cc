@@ -54,6 +54,15 @@ class QtrainTest : public testing::Test {
     EXPECT_TRUE(exit.ok()) << exit.status();
     return exit.value_or(ExitStatus{.exit_code = -1});
   }
+  // What `qtrain bench` with this spec reports, called as argv.
+  v1::BenchReport Bench(std::vector<std::string> argv) const {
+    argv.insert(argv.end(), {"--spec", spec_file_});
+    const auto output = RunForOutput(argv, absl::Minutes(2));
+    EXPECT_TRUE(output.ok()) << output.status();
+    v1::BenchReport report;
+    EXPECT_TRUE(FromJson(output.value_or(""), &report).ok()) << output.value_or("");
+    return report;
+  }
   ExitStatus Run(const std::string& name, const std::string& resume = "") const {
     return Wait(Start(name, Command(name, resume)));
   }
@@ -234,12 +243,8 @@ TEST_F(QtrainTest, KnowsAllProcessorsThoughItsThreadIsBound) {
   EXPECT_EQ(cores({"/usr/bin/env", "OMP_PROC_BIND=true", kProgram, "probe"}),
             cores({kProgram, "probe"}));
   SetSpec(MiniSpec());
-  const auto output = RunForOutput({"/usr/bin/env", "OMP_PROC_BIND=true", kProgram, "bench",
-                                    "--spec", spec_file_, "--steps", "1"},
-                                   absl::Minutes(1));
-  ASSERT_TRUE(output.ok()) << output.status();
-  v1::BenchReport report;
-  ASSERT_TRUE(FromJson(*output, &report).ok()) << *output;
+  const v1::BenchReport report =
+      Bench({"/usr/bin/env", "OMP_PROC_BIND=true", kProgram, "bench", "--steps", "1"});
   EXPECT_EQ(report.threads(), cores({kProgram, "probe"}));
 }
 
@@ -330,12 +335,7 @@ TEST_F(QtrainTest, EvalAndSensitivityReadWhatRunsWrote) {
 TEST_F(QtrainTest, BenchNeedsNeitherDataNorWeights) {
   SetSpec(MiniSpec(R"({"model": {"name": "deit_tiny_patch16_224", "pretrained": true},
                        "dataset": {"name": "cifar10", "batch_size": 2}})"));
-  const auto output =
-      RunForOutput({kProgram, "bench", "--spec", spec_file_, "--steps", "3", "--threads", "1"},
-                   absl::Minutes(1));
-  ASSERT_TRUE(output.ok()) << output.status();
-  v1::BenchReport report;
-  ASSERT_TRUE(FromJson(*output, &report).ok()) << *output;
+  const v1::BenchReport report = Bench({kProgram, "bench", "--steps", "3", "--threads", "1"});
   EXPECT_GT(report.images_per_s(), 0);
   EXPECT_GT(report.forward_images_per_s(), report.images_per_s());
   EXPECT_GT(report.rss_before_mb(), 0);
@@ -355,12 +355,7 @@ TEST_F(QtrainTest, TheMemoryAccountExplainsTheProcess) {
                        "dataset": {"name": "cifar10", "batch_size": 16},
                        "training": {"use_mixed_precision": false, "gradient_checkpointing": "none"},
                        "quantization": {"bits": 0, "double_quant": false}})"));
-  const auto output =
-      RunForOutput({kProgram, "bench", "--spec", spec_file_, "--steps", "1", "--threads", "2"},
-                   absl::Minutes(2));
-  ASSERT_TRUE(output.ok()) << output.status();
-  v1::BenchReport report;
-  ASSERT_TRUE(FromJson(*output, &report).ok()) << *output;
+  const v1::BenchReport report = Bench({kProgram, "bench", "--steps", "1", "--threads", "2"});
   const v1::MemoryAccount& memory = report.memory();
   const auto grown = static_cast<double>(memory.rss_peak_bytes() - memory.rss_before_bytes());
   const auto held = static_cast<double>(memory.held_bytes() - memory.held_before_bytes());

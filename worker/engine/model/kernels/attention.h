@@ -60,7 +60,7 @@ int64_t AttentionScratch(const HeadShape& s) {
   const HeadPlan<T> plan(s);
   const int64_t keys = plan.packed_keys(s.d), rows = plan.packed_rows(s.d);
   // Of the backward pass, which needs more.
-  return 4 * keys + 4 * rows + 2 * (plan.pairs() + 16) + (2 * kTileRows + 1) * plan.keys + 12 * 16;
+  return 4 * keys + 4 * rows + 2 * plan.pairs() + (2 * kTileRows + 1) * plan.keys + 12 * 16;
 }
 
 // Of each row the largest score, then of each 1 / sum.
