@@ -62,8 +62,8 @@ struct UnitOf<int8_t> {
 };
 
 // Accumulators of a tile: kTileRows x kTileVectors, as many as leave registers for the operands.
-inline constexpr int kTileRows = kWidth == 16 ? 6 : kWidth == 8 ? 3 : 2;
-inline constexpr int kTileVectors = 4;
+inline constexpr int kTileRows = 6;
+inline constexpr int kTileVectors = kWidth == 16 ? 4 : 2;
 
 inline int64_t RoundUp(int64_t n, int64_t multiple) {
   return (n + multiple - 1) / multiple * multiple;
@@ -204,17 +204,17 @@ __attribute__((always_inline)) inline void AddProduct(V (&sum)[kTileRows][kVecto
 #pragma GCC unroll 8
   for (int i = 0; i < kThirds; ++i) thirds[i] = a.at + 3 * i * step;
   for (int64_t i = 0; i < k; ++i, b += b_stride) {
-    F left[kTileRows];
+    F right[kVectors];
 #pragma GCC unroll 8
-    for (int r = 0; r < kTileRows; ++r) left[r] = SplatAt(&thirds[r / 3][r % 3 * step]);
+    for (int v = 0; v < kVectors; ++v) right[v] = Load(b + v * kWidth);
+#pragma GCC unroll 8
+    for (int r = 0; r < kTileRows; ++r) {
+      const F left = SplatAt(&thirds[r / 3][r % 3 * step]);
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) sum[r][v] = UnitOf<T>::Dot(sum[r][v], left, right[v]);
+    }
 #pragma GCC unroll 8
     for (int t = 0; t < kThirds; ++t) thirds[t] += a.k_step;
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) {
-      const F right = Load(b + v * kWidth);
-#pragma GCC unroll 8
-      for (int r = 0; r < kTileRows; ++r) sum[r][v] = UnitOf<T>::Dot(sum[r][v], left[r], right);
-    }
   }
 }
 
