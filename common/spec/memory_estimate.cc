@@ -13,7 +13,7 @@
 // panel + trainable state + activations.
 //
 // Notation: D width, T = (S / P)^2 + 1 tokens for images of S x S in patches of P, e = 2 bytes an
-// element of the matrix products under mixed precision, else 4.
+// element of the matrix products under mixed precision (bf16 or fp16), else 4.
 
 namespace qsweep {
 namespace {
@@ -22,6 +22,12 @@ constexpr int64_t kFloat = 4;
 // libtorch's code and tables, thread stacks, what oneDNN and the allocator keep: resident beyond
 // the live tensors. Measured 206 MB with 2 threads.
 constexpr int64_t kProcessBytes = 256 << 20;
+
+int64_t ProductBytes(const v1::ExperimentSpec& spec) {
+  return spec.training().use_mixed_precision() && spec.quantization().compute_dtype() != "float32"
+             ? 2
+             : kFloat;
+}
 
 // Both splits, as stored.
 int64_t DatasetBytes(const v1::Dataset& spec) {
@@ -34,17 +40,17 @@ int64_t DatasetBytes(const v1::Dataset& spec) {
                                      limited(dataset->test_images, spec.eval_limit()));
 }
 
-// The effective batch, decoded: one in use, two ahead. In fp32, as where the processor has no bf16.
-int64_t BatchBytes(const v1::Dataset& spec, int64_t size) {
-  return 3 * int64_t{spec.batch_size()} * 3 * size * size * kFloat;
+// The effective batch, decoded: one in use, two ahead.
+int64_t BatchBytes(const v1::ExperimentSpec& spec, int64_t size) {
+  return 3 * int64_t{spec.dataset().batch_size()} * 3 * size * size * ProductBytes(spec);
 }
 
 // Codes and scales (arXiv 2305.14314, section 3): int8 n + 4 a row; 4-bit n / 2 + 4 a block, or
 // with double quantization 1 a block and 4 every 256 blocks.
-int64_t LinearBytes(const ModuleShape& module, const v1::Quantization& quantization) {
+int64_t LinearBytes(const ModuleShape& module, const v1::ExperimentSpec& spec) {
   const int64_t n = module.out * module.in;
-  const v1::Quantization q = QuantizationOf(module.name, quantization);
-  if (q.bits() == 0) return n * kFloat;
+  const v1::Quantization q = QuantizationOf(module.name, spec.quantization());
+  if (q.bits() == 0) return n * ProductBytes(spec);
   if (q.bits() == 8) return n + module.out * kFloat;
   const int64_t blocks = n / q.blocksize() + 1;
   return n / 2 + (q.double_quant() ? blocks + (blocks / 256 + 1) * kFloat : blocks * kFloat);
@@ -90,7 +96,7 @@ Parameters CountParameters(const v1::ExperimentSpec& spec, const ModelShape& m, 
     // Training for quantization, what is adapted is held in fp32.
     p.frozen_bytes += adapted && spec.training().quantization_aware()
                           ? module.out * module.in * kFloat
-                          : LinearBytes(module, spec.quantization());
+                          : LinearBytes(module, spec);
     if (adapted) p.trainable += RankOf(module.name, spec.lora()) * (module.out + module.in);
   }
   return p;
@@ -105,7 +111,7 @@ Parameters CountParameters(const v1::ExperimentSpec& spec, const ModelShape& m, 
 // under full, selective and none; this gives 5.0, 11.4 and 13.9.
 int64_t ActivationBytesPerImage(const v1::ExperimentSpec& spec, const ModelShape& m,
                                 int64_t tokens) {
-  const int64_t e = spec.training().use_mixed_precision() ? 2 : 4;
+  const int64_t e = ProductBytes(spec);
   const int64_t width = tokens * m.dim;
   const std::string& mode = spec.training().gradient_checkpointing();
   int64_t kept = (m.depth * (kFloat + e) + 14 * e) * width;
@@ -135,8 +141,7 @@ int64_t EstimatePeakBytes(const v1::ExperimentSpec& spec, int64_t micro_batch) {
   // The largest linear, expanded for its product: the scratch panel of a quantized base, or the
   // copy in the products' type.
   const int64_t panel = m->dim * m->dim * m->mlp_ratio * kFloat;
-  const int64_t training = BatchBytes(spec.dataset(), size) + panel +
-                           p.trainable * kTrainableBytes +
+  const int64_t training = BatchBytes(spec, size) + panel + p.trainable * kTrainableBytes +
                            micro_batch * ActivationBytesPerImage(spec, *m, tokens);
   return kProcessBytes + DatasetBytes(spec.dataset()) + p.frozen_bytes +
          std::max(p.elements * kFloat, training);

@@ -20,20 +20,29 @@ int64_t Peak(const std::string& json_tail, int64_t micro_batch = 1) {
 }
 
 // The linears of DeiT-tiny's blocks are 12 * 12 * 192^2 = 5,308,416 weights in 12 * 9 * 192 rows of
-// int8, 12 * 3 * 192 of which are qkv's, with a quarter of the weights. int8 saves 3 bytes of 4
-// less 4 a row; 4 bits save 3.5 less 4 a block of 64, or less 1 a block and 4 every 256 blocks.
-// Rounding up to whole blocks costs 8 bytes a module.
+// int8, 12 * 3 * 192 of which are qkv's, with a quarter of the weights. int8 saves 1 byte of a
+// bf16's 2, less 4 a row; 4 bits save 1.5 less 4 a block of 64, or less 1 a block and 4 every 256
+// blocks. Rounding up to whole blocks costs 8 bytes a module.
 TEST(EstimatePeakBytes, QuantizationSavesWhatItsFormatSays) {
   constexpr double kWeights = 5'308'416, kRows = 12 * 9 * 192, kRounding = 48 * 8;
   const auto saved = [](const std::string& quantization) {
     return static_cast<double>(Peak("") - Peak(R"(,"quantization":)" + quantization));
   };
-  EXPECT_EQ(saved(R"({"bits":8})"), 3 * kWeights - 4 * kRows);
-  EXPECT_EQ(saved(R"({"bits":8,"skip_modules":["qkv"]})"),
-            3 * kWeights * 3 / 4 - 4 * kRows * 6 / 9);
-  EXPECT_NEAR(saved(R"({"bits":4})"), kWeights * (3.5 - 4.0 / 64), kRounding);
+  EXPECT_EQ(saved(R"({"bits":8})"), kWeights - 4 * kRows);
+  EXPECT_EQ(saved(R"({"bits":8,"skip_modules":["qkv"]})"), kWeights * 3 / 4 - 4 * kRows * 6 / 9);
+  EXPECT_NEAR(saved(R"({"bits":4})"), kWeights * (1.5 - 4.0 / 64), kRounding);
   EXPECT_NEAR(saved(R"({"bits":4,"double_quant":true})"),
-              kWeights * (3.5 - 1.0 / 64 - 4.0 / 64 / 256), kRounding);
+              kWeights * (1.5 - 1.0 / 64 - 4.0 / 64 / 256), kRounding);
+}
+
+// The frozen linears and three batches of 32 images of 224 x 224 x 3, at 2 bytes more an element;
+// the rest is an image's activations.
+TEST(EstimatePeakBytes, FullPrecisionTakesTwice) {
+  constexpr int64_t kInputs = 5'308'416 + 3 * 32 * 224 * 224 * 3;
+  const int64_t more = Peak(R"(,"training":{"use_mixed_precision":false})") - Peak("");
+  EXPECT_GT(more, 2 * kInputs);
+  EXPECT_LT(more, 2 * kInputs + (8 << 20));
+  EXPECT_EQ(Peak(R"(,"quantization":{"compute_dtype":"float32"})") - Peak(""), more);
 }
 
 // 5 fp32 a trainable element: value, gradient, two moments, best so far.

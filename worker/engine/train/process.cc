@@ -15,7 +15,6 @@
 #include "common/cgroup.h"
 #include "common/file.h"
 #include "worker/engine/base/allocator.h"
-#include "worker/engine/base/cpu.h"
 #include "worker/engine/base/device.h"
 
 namespace qsweep::engine {
@@ -92,9 +91,7 @@ ComputeType ChooseComputeType(const v1::ExperimentSpec& spec) {
   const bool mixed = spec.training().use_mixed_precision();
   compute.asked = mixed ? spec.quantization().compute_dtype() : "float32";
   compute.used = compute.asked;
-  if (ComputeDevice().is_cpu() && compute.asked != "float32") {
-    compute.used = CpuHas("avx512_bf16") || CpuHas("amx_bf16") ? "bfloat16" : "float32";
-  }
+  if (ComputeDevice().is_cpu() && compute.asked == "float16") compute.used = "bfloat16";
   if (compute.used == "bfloat16") compute.type = at::kBFloat16;
   if (compute.used == "float16") compute.type = at::kHalf;
   return compute;
