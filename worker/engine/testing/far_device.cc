@@ -111,6 +111,10 @@ void MapTensors(c10::IValue* value, const Map& map) {
   }
 }
 
+bool IsNarrow(const at::Tensor& t) {
+  return t.scalar_type() == at::kHalf || t.scalar_type() == at::kBFloat16;
+}
+
 // The far tensors of one operation as the CPU sees them: on the same memory, whole storages, so
 // that what the operation views, resizes or writes carries over.
 class Operands {
@@ -134,10 +138,24 @@ class Operands {
     return host;
   }
 
-  // The fp32 copy of a Half `host`, which TakeBack() rounds if the operation wrote it.
+  // The narrow type that all operands share, or fp32. One of another floating-point type is the
+  // operation's to judge.
+  at::ScalarType NarrowType() const {
+    at::ScalarType type = at::kFloat;
+    for (const Operand& o : operands_) {
+      if (IsNarrow(o.host)) type = o.host.scalar_type();
+    }
+    for (const Operand& o : operands_) {
+      const at::Tensor& t = o.host;
+      if (t.is_floating_point() && t.dim() > 0 && t.scalar_type() != type) return at::kFloat;
+    }
+    return type;
+  }
+
+  // The fp32 copy of a narrow `host`, which TakeBack() rounds if the operation wrote it.
   at::Tensor InFloat(const at::Tensor& host) {
     for (Operand& o : operands_) {
-      if (!o.host.is_same(host) || host.scalar_type() != at::kHalf) continue;
+      if (!o.host.is_same(host) || !IsNarrow(host)) continue;
       if (!o.single.defined()) o.single = host.to(at::kFloat);
       return o.single;
     }
@@ -160,8 +178,9 @@ class Operands {
     }
   }
 
-  // Of a result: the operand it is, a view of the operand it views, or else a copy.
-  at::Tensor FarOf(const at::Tensor& result, bool round) const {
+  // Of a result: the operand it is, a view of the operand it views, or else a copy; of fp32 as
+  // `type`.
+  at::Tensor FarOf(const at::Tensor& result, at::ScalarType type) const {
     for (const Operand& o : operands_) {
       if (o.host.is_same(result) || o.single.is_same(result)) return o.far;
     }
@@ -173,7 +192,7 @@ class Operands {
     const at::Tensor dense = result.is_non_overlapping_and_dense() ? result : result.contiguous();
     const at::Tensor far = at::detail::empty_strided_generic(
         dense.sizes(), dense.strides(), Allocator(), kFarKeys,
-        round && dense.scalar_type() == at::kFloat ? at::kHalf : dense.scalar_type());
+        dense.scalar_type() == at::kFloat ? type : dense.scalar_type());
     Operands().HostOf(far, true).copy_(dense);
     return far;
   }
@@ -193,8 +212,6 @@ void Fallback(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   torch::jit::Stack call(begin, stack->end());
   stack->erase(begin, stack->end());
   Operands operands;
-  bool half = false;   // an operand is Half
-  bool other = false;  // one has another floating-point type: the operation's to judge
   for (size_t i = 0; i < call.size(); ++i) {
     if (call[i].isDevice()) call[i] = c10::Device(at::kCPU);
     const c10::AliasInfo* alias = arguments[i].alias_info();
@@ -205,29 +222,31 @@ void Fallback(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
       TORCH_CHECK(t.device() == FarDevice(), "Expected all tensors to be on the same device, but ",
                   op.operator_name().name, "() got '", arguments[i].name(), "' on ", t.device(),
                   " and not on ", FarDevice());
-      half |= t.scalar_type() == at::kHalf;
-      other |= t.scalar_type() != at::kHalf && t.is_floating_point() && t.dim() > 0;
       return operands.HostOf(t, written);
     });
   }
-  // As on a GPU, Half is computed in fp32 (of much of which the CPU has no Half at all). Results
-  // round, unless the caller named another dtype for them. A view is of the operand as it is.
+  // As on a GPU, Half and BFloat16 are computed in fp32: of much the CPU has no Half at all, and
+  // without AVX-512 libtorch's products sum BFloat16 in BFloat16. Results round, unless the caller
+  // named another dtype for them. A view is of the operand as it is.
   const auto& results = op.schema().returns();
-  bool round = half && !other && std::none_of(results.begin(), results.end(), [](const auto& r) {
-                 return r.alias_info() != nullptr && !r.alias_info()->isWrite();
-               });
+  const at::ScalarType narrow = operands.NarrowType();
+  bool round =
+      narrow != at::kFloat && std::none_of(results.begin(), results.end(), [](const auto& r) {
+        return r.alias_info() != nullptr && !r.alias_info()->isWrite();
+      });
   for (size_t i = 0; round && i < call.size(); ++i) {
     MapTensors(&call[i], [&](const at::Tensor& t) { return operands.InFloat(t); });
   }
   for (size_t i = 0; round && i < call.size(); ++i) {
     if (!std::string_view(arguments[i].name()).ends_with("dtype") || !call[i].isInt()) continue;
-    round = call[i].toScalarType() == at::kHalf;
+    round = call[i].toScalarType() == narrow;
     if (round) call[i] = at::kFloat;
   }
   op.redispatchBoxed(c10::DispatchKeySet(c10::DispatchKey::CPU), &call);
   operands.TakeBack();
   for (c10::IValue& result : call) {
-    MapTensors(&result, [&](const at::Tensor& t) { return operands.FarOf(t, round); });
+    MapTensors(&result,
+               [&](const at::Tensor& t) { return operands.FarOf(t, round ? narrow : at::kFloat); });
     stack->push_back(std::move(result));
   }
 }
