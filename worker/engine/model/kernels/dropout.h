@@ -19,6 +19,12 @@ inline void Multiply(U a, uint32_t b, U* high, U* low) {
   const __m512i odd = _mm512_mul_epu32(_mm512_srli_epi64(va, 32), vb);
   *high = reinterpret_cast<U>(_mm512_mask_blend_epi32(0xaaaa, _mm512_srli_epi64(even, 32), odd));
   *low = a * b;
+#elif defined(__AVX2__)
+  const __m256i va = reinterpret_cast<__m256i>(a), vb = _mm256_set1_epi32(static_cast<int>(b));
+  const __m256i even = _mm256_mul_epu32(va, vb);
+  const __m256i odd = _mm256_mul_epu32(_mm256_srli_epi64(va, 32), vb);
+  *high = reinterpret_cast<U>(_mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa));
+  *low = a * b;
 #else
   typedef uint64_t W __attribute__((vector_size(8 * kWidth)));
   const W product = __builtin_convertvector(a, W) * uint64_t{b};

@@ -50,7 +50,7 @@ void QuantizeRowsLimited(int64_t rows, int64_t dim, const T* x, const float* col
     const F factor = Splat(absmax > 0 ? 127.0f / absmax : 0.0f);
     for (int64_t i = 0; i < dim; i += kWidth) {
       const F value = Moderate<kLimited>(x + i, columns ? columns + i : nullptr, limit);
-      const C code = __builtin_convertvector(Nearest(value * factor), C);
+      const C code = Narrowed(Nearest(value * factor));
       std::memcpy(codes + i, &code, sizeof(code));
     }
   }

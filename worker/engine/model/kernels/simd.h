@@ -56,10 +56,52 @@ inline F SplatAt(const float* p) {
 inline F AsFloat(I x) { return __builtin_convertvector(x, F); }
 inline U SplatBits(uint32_t x) { return reinterpret_cast<U>(I{} + static_cast<int32_t>(x)); }
 
-inline F Load(const float* p) { return LoadBits<F>(p); }
-inline F Load(const Bf16* p) {
-  return reinterpret_cast<F>(__builtin_convertvector(LoadBits<H>(p), U) << 16);
+// Between widths. By hand: GCC 12 converts halves of a vector, or numbers one by one.
+inline U Widened(H x) {
+#if defined(__AVX512F__)
+  return reinterpret_cast<U>(_mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(x)));
+#elif defined(__AVX2__)
+  return reinterpret_cast<U>(_mm256_cvtepu16_epi32(reinterpret_cast<__m128i>(x)));
+#else
+  return __builtin_convertvector(x, U);
+#endif
 }
+inline I Widened(C x) {
+#if defined(__AVX512F__)
+  return reinterpret_cast<I>(_mm512_cvtepi8_epi32(reinterpret_cast<__m128i>(x)));
+#elif defined(__AVX2__)
+  return reinterpret_cast<I>(_mm256_cvtepi8_epi32(_mm_cvtsi64_si128(reinterpret_cast<int64_t>(x))));
+#else
+  return __builtin_convertvector(x, I);
+#endif
+}
+// Of numbers that fit.
+inline H Narrowed(U x) {
+#if defined(__AVX512F__)
+  return reinterpret_cast<H>(_mm512_cvtepi32_epi16(reinterpret_cast<__m512i>(x)));
+#elif defined(__AVX2__)
+  const __m256i wide = reinterpret_cast<__m256i>(x);
+  return reinterpret_cast<H>(
+      _mm_packus_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1)));
+#else
+  return __builtin_convertvector(x, H);
+#endif
+}
+inline C Narrowed(I x) {
+#if defined(__AVX512F__)
+  return reinterpret_cast<C>(_mm512_cvtepi32_epi8(reinterpret_cast<__m512i>(x)));
+#elif defined(__AVX2__)
+  const __m256i wide = reinterpret_cast<__m256i>(x);
+  const __m128i half =
+      _mm_packs_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
+  return reinterpret_cast<C>(_mm_cvtsi128_si64(_mm_packs_epi16(half, half)));
+#else
+  return __builtin_convertvector(x, C);
+#endif
+}
+
+inline F Load(const float* p) { return LoadBits<F>(p); }
+inline F Load(const Bf16* p) { return reinterpret_cast<F>(Widened(LoadBits<H>(p)) << 16); }
 
 inline void Store(float* p, F x) { std::memcpy(p, &x, sizeof(x)); }
 
@@ -70,15 +112,15 @@ inline U RoundToBf16(F x) {
       _mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(x))));
 #else
   const U bits = reinterpret_cast<U>(x);
-  const U rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
-  return x == x ? rounded : (bits >> 16) | 0x40;  // rounding a NaN could carry into its sign
+  const U nan = reinterpret_cast<U>(x != x);  // all ones: a sum could carry into its sign
+  return ((bits + 0x7fff + ((bits >> 16) & 1)) | nan) >> 16;
 #endif
 }
 inline void Store(Bf16* p, F x) {
 #if defined(__AVX512BF16__)
   const __m256bh bits = _mm512_cvtneps_pbh(x);
 #else
-  const H bits = __builtin_convertvector(RoundToBf16(x), H);
+  const H bits = Narrowed(RoundToBf16(x));
 #endif
   std::memcpy(p, &bits, sizeof(bits));
 }

@@ -155,8 +155,7 @@ inline void PackTransposed(const float* rows, int64_t stride, int64_t n, int64_t
 
 // A vector of units, of as many rows as a unit holds.
 inline void StoreUnits(const Bf16* rows, int64_t stride, float* out) {
-  const U low = __builtin_convertvector(LoadBits<H>(rows), U);
-  const U high = __builtin_convertvector(LoadBits<H>(rows + stride), U);
+  const U low = Widened(LoadBits<H>(rows)), high = Widened(LoadBits<H>(rows + stride));
   Store(out, reinterpret_cast<F>(low | high << 16));
 }
 inline void StoreUnits(const int8_t* rows, int64_t stride, float* out) {
@@ -164,7 +163,7 @@ inline void StoreUnits(const int8_t* rows, int64_t stride, float* out) {
   U units = {};
 #pragma GCC unroll 4
   for (int i = 0; i < kElements; ++i, rows += stride) {
-    const U codes = reinterpret_cast<U>(__builtin_convertvector(LoadBits<C>(rows), I));
+    const U codes = reinterpret_cast<U>(Widened(LoadBits<C>(rows)));
     units |= (codes & (~0u >> (32 - kBits))) << (i * kBits);
   }
   Store(out, reinterpret_cast<F>(units));
