@@ -16,10 +16,9 @@ import subprocess
 import sys
 import tempfile
 
-JEMALLOC = "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2"
-# The peer at its best: bf16 with jemalloc keeping its pages (see its own header).
-PEER_ENVIRONMENT = {"LD_PRELOAD": JEMALLOC, "MALLOC_CONF": "dirty_decay_ms:-1,muzzy_decay_ms:-1",
-                    "OPENBLAS_NUM_THREADS": "1"}
+LIBRARIES = "/usr/lib/x86_64-linux-gnu/"
+JEMALLOC = LIBRARIES + "libjemalloc.so.2"
+PEER_ENVIRONMENT = {"LD_PRELOAD": JEMALLOC, "MALLOC_CONF": "dirty_decay_ms:-1,muzzy_decay_ms:-1"}
 
 
 def spec(model, bits=0, double_quant=False, mixed=True, checkpointing="none", int8="dequantize"):
@@ -70,10 +69,29 @@ def run_ours(arguments, directory, name):
             "micro_batch": int(report["micro_batch"]), "data_per_s": report["data_images_per_s"], "cpu": report["cpu"]}
 
 
+def peer_at_its_best():
+    """What it needs to be that; ends the program where something is missing."""
+    if not os.path.exists(JEMALLOC):
+        sys.exit(f"{JEMALLOC} is missing (Debian's libjemalloc2): the peer would not be at its best")
+    if "openblas" not in os.path.realpath(LIBRARIES + "libblas.so.3"):
+        sys.exit("the system's BLAS is not OpenBLAS (Debian's libopenblas0): the peer would not be at its best")
+
+
+def has_bf16():
+    """Whether the processor multiplies bf16. Where it does not the peer is at its best in fp32."""
+    with open("/proc/cpuinfo") as f:
+        flags = next(line for line in f if line.startswith("flags")).split()
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
 def run_peer(arguments, name):
     model, precision = name.split()
+    if not has_bf16():
+        precision = "fp32"
+    blas_threads = 1 if precision == "bf16" else arguments.threads  # its threads fight OpenMP's
     report = run([arguments.peer, "--model", model, "--precision", precision, "--threads",
-                  str(arguments.threads), "--steps", str(arguments.steps)], PEER_ENVIRONMENT)
+                  str(arguments.threads), "--steps", str(arguments.steps)],
+                 {**PEER_ENVIRONMENT, "OPENBLAS_NUM_THREADS": str(blas_threads)})
     return {"images_per_s": report["images_per_s"],
             "training_mb": report["rss_peak_mb"] - report["rss_before_mb"]}
 
@@ -126,8 +144,8 @@ def main():
     p.add_argument("--only", help="only configurations whose name holds this")
     p.add_argument("--json", help="write all figures to this file")
     a = p.parse_args()
-    if a.peer and not os.path.exists(JEMALLOC):
-        sys.exit(f"{JEMALLOC} is missing (Debian's libjemalloc2): the peer would not be at its best")
+    if a.peer:
+        peer_at_its_best()
     ours = [name for name in OURS if a.only is None or a.only in name]
     if not ours:
         sys.exit(f"no configuration's name holds '{a.only}'; there are: {', '.join(OURS)}")
