@@ -135,7 +135,10 @@ absl::Status MakeDirectories(const std::string& path) {
 
 absl::Status RemoveTree(const std::string& path) {
   std::error_code error;
-  fs::remove_all(path, error);
+  // An entry that somebody else removes meanwhile (a server its socket) ends remove_all.
+  do {
+    fs::remove_all(path, error);
+  } while (error == std::errc::no_such_file_or_directory);
   if (error) return ErrnoStatus(error.value(), path, "remove");
   return absl::OkStatus();
 }

@@ -8,6 +8,9 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
 
 namespace qsweep {
 namespace {
@@ -55,6 +58,18 @@ TEST_F(FileTest, RemovesTreesButNotWhatLinksPointTo) {
   EXPECT_TRUE(RemoveTree(Path("gone")).ok());
   EXPECT_FALSE(PathExists(Path("gone")));
   EXPECT_TRUE(PathExists(Path("keep/f")));
+}
+
+TEST_F(FileTest, RemovesATreeThatOthersRemoveToo) {
+  for (int i = 0; i < 500; ++i) {
+    ASSERT_TRUE(MakeDirectories(Path(absl::StrCat("gone/", i, "/deep"))).ok());
+  }
+  absl::Status theirs;
+  std::thread other([&] { theirs = RemoveTree(Path("gone")); });
+  EXPECT_EQ(RemoveTree(Path("gone")), absl::OkStatus());
+  other.join();
+  EXPECT_EQ(theirs, absl::OkStatus());
+  EXPECT_FALSE(PathExists(Path("gone")));
 }
 
 TEST_F(FileTest, JoinsPaths) {

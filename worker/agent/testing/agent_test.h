@@ -50,6 +50,12 @@ inline bool IsGone(pid_t pid) {
   return !stat.ok() || absl::StrContains(*stat, ") Z ");
 }
 
+inline void KillAndWait(pid_t pid) {
+  ::kill(pid, SIGKILL);
+  for (int i = 0; i < 10'000 && !IsGone(pid); ++i) absl::SleepFor(absl::Milliseconds(1));
+  EXPECT_TRUE(IsGone(pid)) << "process " << pid << " does not end";
+}
+
 class AgentTest : public testing::Test {
  protected:
   AgentTest() {
@@ -63,18 +69,19 @@ class AgentTest : public testing::Test {
   ~AgentTest() override {
     if (worker_ != 0) KillWorker();
     scheduler_->Stop();
-    // Trainers outlive their agent by design; none may outlive the test.
+    // Trainers outlive their agent by design; none may outlive the test, nor write a last file
+    // while its directory is removed.
     scheduler_->With([](State& state) {
       for (const auto& [id, record] : state.attempts) {
         for (const v1::Event& event : record.events) {
-          if (event.has_started() && !record.ended) ::kill(event.started().pid(), SIGKILL);
+          if (event.has_started() && !record.ended) KillAndWait(event.started().pid());
         }
       }
     });
     if (HasFailure()) {
       ADD_FAILURE() << ReadFile(JoinPath(directory_, "worker.txt"), 1 << 20).value_or("");
     }
-    EXPECT_TRUE(RemoveTree(directory_).ok());
+    EXPECT_EQ(RemoveTree(directory_), absl::OkStatus());
   }
 
   std::vector<std::string> CommandLine(const std::string& qtrain) const {
