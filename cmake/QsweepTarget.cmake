@@ -1,6 +1,6 @@
 # qsweep_precompiled(NAME HEADERS ... LIBS ...): headers that nearly every file of some rooms includes and
 # that take longer to parse than the file itself. A room's CMakeLists.txt names the one it uses in
-# QSWEEP_PRECOMPILED. Files include what they use all the same; the preset "fuzz" builds without any.
+# QSWEEP_PRECOMPILED. Files include what they use all the same: CMAKE_DISABLE_PRECOMPILE_HEADERS builds without any.
 function(qsweep_precompiled name)
   cmake_parse_arguments(arg "" "" "HEADERS;LIBS" ${ARGN})
   set(empty ${CMAKE_CURRENT_BINARY_DIR}/precompiled.cc)
@@ -59,18 +59,21 @@ function(qsweep_test name)
 endfunction()
 
 # qsweep_fuzzer(NAME CORPUS CHANGES LIBS ...): what reads bytes from outside, fed with any. The preset
-# "fuzz" (Clang) makes each a libFuzzer:
+# "fuzz" makes each a libFuzzer:
 #   build/fuzz/tests/yaml_fuzzer tests/fuzz/corpus/yaml
-# With any compiler the corpus and some thousand changes of it are a test, NAME_replay.
+# In any other the corpus and some thousand changes of it are a test, NAME_replay.
 function(qsweep_fuzzer name corpus changes)
   cmake_parse_arguments(arg "" "" "LIBS" ${ARGN})
-  qsweep_test(${name}_replay SOURCES ${name}.cc ${CMAKE_SOURCE_DIR}/tests/fuzz/replay.cc LIBS ${arg_LIBS})
-  target_compile_definitions(${name}_replay PRIVATE
-    QSWEEP_FUZZ_CORPUS="${CMAKE_CURRENT_SOURCE_DIR}/corpus/${corpus}" QSWEEP_FUZZ_CHANGES=${changes})
-  if(QSWEEP_SANITIZE MATCHES fuzzer-no-link)
-    add_executable(${name} ${name}.cc)
+  if(QSWEEP_FUZZ)
+    add_executable(${name} ${name}.cc ${CMAKE_SOURCE_DIR}/tests/fuzz/coverage.cc)
     set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
-    target_link_libraries(${name} PRIVATE ${arg_LIBS})
-    target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+    target_compile_definitions(${name} PRIVATE QSWEEP_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+    target_link_libraries(${name} PRIVATE ${arg_LIBS} ${LIBFUZZER})
+    target_link_options(${name} PRIVATE -Wl,--wrap=__sanitizer_cov_trace_pc)
+    add_dependencies(fuzzers ${name})
+  else()
+    qsweep_test(${name}_replay SOURCES ${name}.cc ${CMAKE_SOURCE_DIR}/tests/fuzz/replay.cc LIBS ${arg_LIBS})
+    target_compile_definitions(${name}_replay PRIVATE
+      QSWEEP_FUZZ_CORPUS="${CMAKE_CURRENT_SOURCE_DIR}/corpus/${corpus}" QSWEEP_FUZZ_CHANGES=${changes})
   endif()
 endfunction()
