@@ -28,8 +28,8 @@ int64_t MemoryLimit(int64_t asked);
 int64_t ResidentBytes();
 int64_t PeakResidentBytes();
 
-// Of the matrix products and what is kept for backward: what is asked for, but bf16 in place of fp16
-// on the CPU, which has no kernels for it.
+// Of the matrix products and what is kept for backward: what is asked for, but bf16 in place of
+// fp16 on the CPU, which has no kernels for it.
 struct ComputeType {
   at::ScalarType type = at::kFloat;
   std::string asked, used;  // as in quantization.compute_dtype
