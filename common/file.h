@@ -52,7 +52,8 @@ absl::Status SyncDirectory(const std::string& path);
 
 // With parents; fine if it is there.
 absl::Status MakeDirectories(const std::string& path);
-// Recursively; fine if it is not there. Symbolic links are removed, not followed.
+// Recursively; fine if it is not there, or others remove some of it meanwhile. Symbolic links are
+// removed, not followed.
 absl::Status RemoveTree(const std::string& path);
 // Names, sorted, without . and ..
 absl::StatusOr<std::vector<std::string>> ListDirectory(const std::string& path);
