@@ -84,6 +84,24 @@ TEST_F(CoreTest, AWorkerThatWasAwayIsToldAgainToStop) {
   EXPECT_TRUE(LastTo(again, v1::ToWorker::kStop)->stop().checkpoint());
 }
 
+TEST_F(CoreTest, TimeOutOfReachCountsAgainstNoRun) {
+  state_.policy.lease = absl::Hours(24);
+  const RunId run = SubmitOne(Key(1)), stopped = SubmitOne(Key(2));
+  OnDisconnect(state_, Connect("w", {}, 2));
+  const AttemptId attempt = Live(run), other = Live(stopped);
+  OnPause(state_, now_, {stopped}, Out());
+  Pass(2 * state_.policy.hung_after);
+  const SessionNumber again = Connect("w", {attempt, other}, 2);
+  EXPECT_EQ(Live(run), attempt);
+  EXPECT_EQ(Live(stopped), other);
+  Pass(state_.policy.stop_patience / 2);
+  EXPECT_TRUE(LastTo(again, v1::ToWorker::kStop)->stop().checkpoint());
+  Pass(state_.policy.stop_patience);
+  EXPECT_EQ(Reason(stopped), "paused");  // was told, and did not
+  Pass(state_.policy.hung_after);
+  EXPECT_EQ(Get(run).machine_faults, 1);  // in reach, and did nothing
+}
+
 TEST_F(CoreTest, ACancelledRunIsNotPausedAnyMore) {
   const RunId run = SubmitOne(Key(1));
   OnPause(state_, now_, {run}, Out());
@@ -161,6 +179,21 @@ TEST_F(CoreTest, EqualPriorityStopsNobody) {
   Take();
   SubmitOne(Key(2), 5);
   Pass(absl::Seconds(5));
+  EXPECT_FALSE(LastTo(worker, v1::ToWorker::kStop));
+}
+
+TEST_F(CoreTest, NobodyIsStoppedForAWorkerThatTakesNoRuns) {
+  SubmitOne(Key(1));
+  const SessionNumber worker = Connect("w");
+  v1::Heartbeat full;
+  full.set_refuses("the disk is full");
+  *full.add_attempts()->mutable_attempt() = [&] {
+    v1::Attempt attempt;
+    Fill(Live(RunId(1)), &attempt);
+    return attempt;
+  }();
+  OnHeartbeat(state_, now_, worker, full, Out());
+  SubmitOne(Key(2), 5);
   EXPECT_FALSE(LastTo(worker, v1::ToWorker::kStop));
 }
 

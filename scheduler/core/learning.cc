@@ -31,7 +31,6 @@ void OnMeasured(State& state, Time now, const std::string& kind, const WorkerId&
     Run& run = state.runs.at(id);
     const Time since = run.queued_at;
     Withdraw(state, run);
-    run.needs.memory_bytes = NeededBytes(state, run);
     Enqueue(state, now, run);
     run.queued_at = since;
   }

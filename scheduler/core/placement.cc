@@ -189,8 +189,8 @@ class Placement {
   bool StopFor(const Line& line, const struct Run& run) {
     std::vector<RunId> best;
     for (const auto& [id, worker] : state_.workers) {
-      if (worker.draining || InQuarantine(state_, worker) || !IsCapable(worker, line.needs) ||
-          !MayUse(state_, line, id)) {
+      if (worker.draining || !worker.refuses.empty() || InQuarantine(state_, worker) ||
+          !IsCapable(worker, line.needs) || !MayUse(state_, line, id)) {
         continue;
       }
       std::vector<RunId> victims = Victims(worker, line.needs, run.priority);

@@ -171,6 +171,16 @@ TEST_F(CoreTest, AMeasuredPeakReplacesTheEstimate) {
   EXPECT_EQ(Unplaceable(state_, next.sweep), 1);
 }
 
+TEST_F(CoreTest, WhatWasMeasuredWhileARunWasPausedCounts) {
+  core::Run paused = MakeRun(Key(1));
+  paused.kind = "kind";
+  Submit({paused});
+  OnPause(state_, now_, {paused.id}, Out());
+  OnMeasured(state_, now_, "kind", WorkerId("w"), 1'000'000'000, 100);
+  OnResume(state_, now_, {paused.id}, Out());
+  EXPECT_EQ(Get(paused.id).needs.memory_bytes, 1'000'000'100);
+}
+
 TEST_F(CoreTest, AfterTooLittleMemoryARunIsGivenMore) {
   const RunId run = SubmitOne(Key(1));
   const SessionNumber worker = Connect("w", {}, 4, 1000);

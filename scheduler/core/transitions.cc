@@ -154,6 +154,7 @@ void Enqueue(State& state, Time now, Run& run) {
   }
   run.wait = Wait::kQueued;
   run.queued_at = now;
+  run.needs.memory_bytes = NeededBytes(state, run);  // by what was measured meanwhile
   state.queue[LineOf(run)].insert(PositionOf(run));
 }
 
@@ -325,7 +326,6 @@ void FailAttempt(State& state, Time now, Run& run, v1::Blame blame, const std::s
       }
       run.avoided.insert(worker);
       run.exhausted_bytes = std::max(run.exhausted_bytes, run.memory_bytes);
-      run.needs.memory_bytes = std::max(run.needs.memory_bytes, NeededBytes(state, run));
       break;
     case v1::BLAME_CONTROL_PLANE:
       run.not_before = now + policy.first_backoff;  // whatever the reason is, not in a tight circle
