@@ -129,6 +129,42 @@ TEST_F(ServiceTest, AStoreThatIsAwayIsNotTheSendersFault) {
   EXPECT_TRUE(worker.Download(Sha256Hex("x"), &content).ok());
 }
 
+// Found when it is fetched: the attempt that was to go on from it ends, and the next one does.
+TEST_F(ServiceTest, ADamagedCheckpointFileCostsOnlyTheStepsSinceTheOneBefore) {
+  Submit(Request("study", 1));
+  std::optional<ScriptedWorker> worker(std::in_place, channel_, "w");
+  v1::Attempt attempt = NextAssign(*worker);
+  for (const std::string content : {"ten", "twenty"}) {
+    ASSERT_TRUE(worker->Upload(attempt, content, Sha256Hex(content)).ok());
+  }
+  worker->SendEvents(attempt, 0, 100, {CheckpointAt(10, "ten"), CheckpointAt(20, "twenty")});
+  const auto file = [this](const std::string& content) {
+    const std::string sha256 = Sha256Hex(content);
+    return JoinPath(directory_,
+                    absl::StrCat("data/artifacts/", sha256.substr(0, 2), "/", sha256.substr(2)));
+  };
+  const auto go_on = [&] {  // a worker that has lost its attempt
+    worker.emplace(channel_, "w");
+    const v1::Assign next = worker->Await(v1::ToWorker::kAssign).assign();
+    attempt = next.attempt();
+    return next.resume_step();
+  };
+  const auto fetch = [&](const std::string& content) {
+    std::string got;
+    return worker->Download(Sha256Hex(content), &got).error_code();
+  };
+  EXPECT_EQ(go_on(), 20);
+  ASSERT_TRUE(WriteFileAtomic(file("twenty"), "twenty and more").ok());
+  EXPECT_EQ(fetch("twenty"), grpc::StatusCode::DATA_LOSS);
+  EXPECT_EQ(go_on(), 10);
+  ASSERT_EQ(::unlink(file("ten").c_str()), 0);
+  EXPECT_EQ(fetch("ten"), grpc::StatusCode::NOT_FOUND);
+  EXPECT_EQ(go_on(), 0);
+  // The same content may come again.
+  ASSERT_TRUE(worker->Upload(attempt, "twenty", Sha256Hex("twenty")).ok());
+  EXPECT_EQ(fetch("twenty"), grpc::StatusCode::OK);
+}
+
 TEST_F(ServiceTest, ALostCheckpointFileCostsOnlyTheStepsSinceTheOneBefore) {
   Submit(Request("study", 1));
   {

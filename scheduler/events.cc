@@ -228,4 +228,21 @@ absl::StatusOr<bool> TakeArtifact(Turn& turn, const AttemptId& attempt, const Wo
   return !row.has_value();
 }
 
+absl::Status LoseArtifact(Turn& turn, const std::string& sha256) {
+  if (!InStore(turn, sha256)) return absl::OkStatus();  // known already
+  LogError(absl::StrCat("artifact ", sha256,
+                        ": its file is damaged or gone; runs go on from an older checkpoint"));
+  ASSIGN_OR_RETURN(const std::vector<RunId> runs,
+                   storage::ListRunsWithCheckpoint(turn.database(), sha256));
+  RETURN_IF_ERROR(storage::ForgetLostArtifact(turn.transaction, sha256));
+  for (const RunId id : runs) {
+    core::Run& run = turn.state.runs.at(id);
+    ASSIGN_OR_RETURN(const auto left, storage::ReadCheckpoint(turn.database(), id));
+    const int64_t step = left.has_value() ? left->step : 0;
+    if (step < run.resume_step) core::OnCheckpointLost(run, step, turn.effects);
+    turn.Touch(id);
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace qsweep

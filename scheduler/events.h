@@ -2,6 +2,7 @@
 #ifndef QSWEEP_SCHEDULER_EVENTS_H_
 #define QSWEEP_SCHEDULER_EVENTS_H_
 
+#include <string>
 #include <vector>
 
 #include "qsweep/v1/worker.pb.h"
@@ -24,6 +25,10 @@ absl::Status CheckUploader(Turn& turn, const AttemptId& attempt, const WorkerId&
 // it was new.
 absl::StatusOr<bool> TakeArtifact(Turn& turn, const AttemptId& attempt, const WorkerId& worker,
                                   IncomingArtifact& artifact);
+
+// Its file cannot be read any more, or holds something else: who needs it goes on without it. The
+// file stays for the next start to put aside.
+absl::Status LoseArtifact(Turn& turn, const std::string& sha256);
 
 }  // namespace qsweep
 

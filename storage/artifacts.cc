@@ -118,6 +118,20 @@ absl::StatusOr<std::vector<std::pair<RunId, int64_t>>> ListCheckpointSteps(Datab
   return ByRun(query);
 }
 
+absl::StatusOr<std::vector<RunId>> ListRunsWithCheckpoint(Database& database,
+                                                          const std::string& sha256) {
+  Statement query(database,
+                  "SELECT run_id FROM artifact_refs WHERE role = 'checkpoint' AND sha256 = ? "
+                  "ORDER BY run_id",
+                  sha256);
+  std::vector<RunId> runs;
+  while (true) {
+    ASSIGN_OR_RETURN(const bool more, query.Step());
+    if (!more) return runs;
+    runs.emplace_back(query.Int(0));
+  }
+}
+
 absl::StatusOr<std::optional<ArtifactRow>> ReadProduct(Database& database, RunId run,
                                                        const std::string& name) {
   Statement query(database,

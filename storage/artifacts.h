@@ -39,7 +39,7 @@ absl::Status PutArtifactRef(Transaction& transaction, RunId run, ArtifactRole ro
 absl::StatusOr<std::vector<std::string>> DropArtifactRefs(Transaction& transaction, RunId run,
                                                           ArtifactRole role, int64_t keep);
 absl::StatusOr<std::vector<std::string>> ListArtifacts(Database& database);
-// The file is gone: forgets it and all references to it.
+// The file is gone or damaged: forgets it and all references to it.
 absl::Status ForgetLostArtifact(Transaction& transaction, const std::string& sha256);
 // Whatever nothing refers to, of all there is.
 absl::Status ForgetUnreferencedArtifacts(Transaction& transaction);
@@ -52,6 +52,9 @@ struct Checkpoint {
 absl::StatusOr<std::optional<Checkpoint>> ReadCheckpoint(Database& database, RunId run);
 // The newest one's step, of every run that has one, by run.
 absl::StatusOr<std::vector<std::pair<RunId, int64_t>>> ListCheckpointSteps(Database& database);
+// The runs of which it is one.
+absl::StatusOr<std::vector<RunId>> ListRunsWithCheckpoint(Database& database,
+                                                          const std::string& sha256);
 absl::StatusOr<std::optional<ArtifactRow>> ReadProduct(Database& database, RunId run,
                                                        const std::string& name);
 

@@ -56,6 +56,9 @@ void OnEvents(Run& run, Time now, uint64_t end_offset, int64_t step, int64_t tot
 void OnUploadPutOff(State& state, Time now, RunId run);
 // Its checkpoint is in the store: any machine can go on from there.
 void OnCheckpoint(State& state, Run& run, int64_t step, Effects& effects);
+// Its newest checkpoint cannot be read any more: the next attempt goes on from the one before, of
+// this step, or from the start (0).
+void OnCheckpointLost(Run& run, int64_t step, Effects& effects);
 // `has_result`: the attempt's result and all its files are stored. Acknowledged in any case;
 // without effect unless the attempt is live.
 void OnAttemptEnded(State& state, Time now, SessionNumber session, const v1::AttemptEnded& ended,

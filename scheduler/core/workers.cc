@@ -61,12 +61,14 @@ void ExpireLeases(State& state, Time now, Effects& effects) {
   }
 }
 
+// Without a session nothing is heard of its runs, which says nothing against them.
 void StopHung(State& state, Time now, Effects& effects) {
   for (auto& [id, worker] : state.workers) {
+    if (worker.session == 0) continue;
     const std::set<RunId> running = worker.running;
     for (const RunId run_id : running) {
       Run& run = state.runs.at(run_id);
-      if (run.stop != StopCause::kNone && run.stop_deadline <= now && worker.session != 0) {
+      if (run.stop != StopCause::kNone && run.stop_deadline <= now) {
         KillAttempt(state, worker, run, effects);
         ReleaseAttempt(state, now, run, "killed, for it did not stop in time", effects);
         continue;
@@ -88,13 +90,11 @@ Time NextDeadline(const State& state, Time now) {
   for (const auto& [id, worker] : state.workers) {
     if (worker.session != 0 || !worker.running.empty()) next = std::min(next, worker.lease_end);
     if (worker.rests_until > now) next = std::min(next, worker.rests_until);
+    if (worker.session == 0) continue;  // of its runs none is killed before it says hello
     for (const RunId run_id : worker.running) {
       const Run& run = state.runs.at(run_id);
       next = std::min(next, run.last_progress + policy.hung_after);
-      // Without a session it is not killed before it says hello.
-      if (run.stop != StopCause::kNone && worker.session != 0) {
-        next = std::min(next, run.stop_deadline);
-      }
+      if (run.stop != StopCause::kNone) next = std::min(next, run.stop_deadline);
     }
   }
   return next;
@@ -116,7 +116,8 @@ void OnHello(State& state, Time now, SessionNumber session, const v1::Hello& hel
   CloseSession(state, worker, effects);
   worker.info = hello.info();
   worker.session = session;
-  state.next_deadline = now;  // it may have runs whose time to stop is over
+  state.next_deadline = now;  // the runs that it holds can be late again
+  const absl::Duration away = now - worker.last_seen;
   state.sessions[session] = WorkerId(hello.info().id());
   OnContact(state, now, session);
   while (!worker.stopping.empty()) ForgetStopping(worker, worker.stopping.begin()->first);
@@ -132,14 +133,18 @@ void OnHello(State& state, Time now, SessionNumber session, const v1::Hello& hel
   for (const v1::HeldAttempt& held : hello.held()) {
     v1::HeldVerdict* verdict = welcome->add_verdicts();
     *verdict->mutable_attempt() = held.attempt();
-    const Run* run = FindLive(state, session, IdOf(held.attempt()));
+    Run* run = FindLive(state, session, IdOf(held.attempt()));
     if (run == nullptr) {
       KeepRoom(state, worker, IdOf(held.attempt()), /*stop=*/0);
       continue;
     }
+    run->last_progress = std::min(run->last_progress + away, now);
     verdict->set_keep(true);
     verdict->set_acked_offset(run->acked_offset);
-    if (run->stop != StopCause::kNone) again.push_back(run);
+    if (run->stop != StopCause::kNone) {
+      run->stop_deadline = now + state.policy.stop_patience;
+      again.push_back(run);
+    }
     kept.insert(run->last_attempt());
   }
   for (const Run* run : again) SendStopWithCheckpoint(state, *run, effects);
@@ -197,6 +202,16 @@ void OnCheckpoint(State& state, Run& run, int64_t step, Effects& effects) {
   if (step <= run.resume_step) return;
   run.resume_step = step;
   ClearFaults(state.workers.at(run.worker), effects);
+}
+
+void OnCheckpointLost(Run& run, int64_t step, Effects& effects) {
+  Note(run,
+       absl::StrCat("its checkpoint of step ", run.resume_step,
+                    " is damaged or gone; goes on "
+                    "from step ",
+                    step),
+       effects);
+  run.resume_step = step;
 }
 
 void OnAttemptEnded(State& state, Time now, SessionNumber session, const v1::AttemptEnded& ended,

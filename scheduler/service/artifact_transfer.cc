@@ -7,7 +7,7 @@
 #include <memory>
 #include <utility>
 
-#include "common/hash.h"
+#include "common/log.h"
 #include "common/rpc.h"
 #include "common/status.h"
 #include "scheduler/core/reactor.h"
@@ -105,19 +105,32 @@ class Upload : public grpc::ServerReadReactor<v1::ArtifactChunk> {
 
 class Download : public FileSender {
  public:
-  Download(ArtifactStore& store, const std::string& sha256) {
-    if (const absl::Status status = Begin(store, sha256); !status.ok()) Finish(ToGrpc(status));
+  Download(Loop& loop, ArtifactStore& store, const std::string& sha256)
+      : loop_(loop), sha256_(sha256) {
+    if (const absl::Status status = Begin(store); !status.ok()) Finish(ToGrpc(status));
   }
   void OnDone() override { delete this; }
 
  private:
-  absl::Status Begin(ArtifactStore& store, const std::string& sha256) {
-    if (!IsSha256Hex(sha256)) {
+  absl::Status Begin(ArtifactStore& store) {
+    if (!IsSha256Hex(sha256_)) {
       return absl::InvalidArgumentError("sha256: must be 64 lower-case hexadecimal digits");
     }
-    ASSIGN_OR_RETURN(FileDescriptor fd, store.Open(sha256));
-    return Send(std::move(fd), sha256);
+    absl::StatusOr<FileDescriptor> fd = store.Open(sha256_);
+    if (absl::IsNotFound(fd.status())) OnDamage();
+    RETURN_IF_ERROR(fd.status());
+    return Send(*std::move(fd), sha256_);
   }
+  void OnDamage() override {
+    loop_.Post([sha256 = sha256_](Turn& turn) {
+      if (const absl::Status status = LoseArtifact(turn, sha256); !status.ok()) {
+        LogError(status.message());  // the commit will fail
+      }
+    });
+  }
+
+  Loop& loop_;
+  const std::string sha256_;
 };
 
 }  // namespace
@@ -126,6 +139,7 @@ absl::Status FileSender::Send(FileDescriptor fd, const std::string& sha256) {
   struct stat info;
   if (::fstat(fd.get(), &info) != 0) return ErrnoStatus(errno, sha256, "stat");
   fd_ = std::move(fd);
+  sha256_ = sha256;
   chunk_.mutable_header()->set_sha256(sha256);
   chunk_.mutable_header()->set_bytes(info.st_size);
   StartWrite(&chunk_);
@@ -141,9 +155,17 @@ void FileSender::OnWriteDone(bool ok) {
     n = ::read(fd_.get(), data->data(), data->size());
   } while (n < 0 && errno == EINTR);
   if (n < 0) return Finish(ToGrpc(ErrnoStatus(errno, "file", "read")));
-  if (n == 0) return Finish(grpc::Status::OK);
+  if (n == 0) return Finish(CheckHash());
   data->resize(static_cast<size_t>(n));
+  hash_.Update(*data);
   StartWrite(&chunk_);
+}
+
+grpc::Status FileSender::CheckHash() {
+  if (hash_.Hex() == sha256_) return grpc::Status::OK;
+  OnDamage();
+  return {grpc::StatusCode::DATA_LOSS,
+          absl::StrCat("artifact ", sha256_, ": the scheduler's file of it is damaged")};
 }
 
 grpc::ServerReadReactor<v1::ArtifactChunk>* StartUpload(Loop& loop, ArtifactStore& store,
@@ -153,9 +175,9 @@ grpc::ServerReadReactor<v1::ArtifactChunk>* StartUpload(Loop& loop, ArtifactStor
   return new Upload(loop, store, disk, files, worker, reply);
 }
 
-grpc::ServerWriteReactor<v1::ArtifactChunk>* StartDownload(ArtifactStore& store,
+grpc::ServerWriteReactor<v1::ArtifactChunk>* StartDownload(Loop& loop, ArtifactStore& store,
                                                            const std::string& sha256) {
-  return new Download(store, sha256);
+  return new Download(loop, store, sha256);
 }
 
 }  // namespace qsweep

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "common/file.h"
+#include "common/hash.h"
 #include "qsweep/v1/worker.pb.h"
 #include "scheduler/artifact_store.h"
 #include "scheduler/disk_watch.h"
@@ -16,7 +17,7 @@
 
 namespace qsweep {
 
-// Sends a file: a header with its size, then data.
+// Sends a file: a header with its size and hash, then data. DataLoss if these were of another hash.
 class FileSender : public grpc::ServerWriteReactor<v1::ArtifactChunk> {
  public:
   void OnWriteDone(bool ok) override;
@@ -24,9 +25,14 @@ class FileSender : public grpc::ServerWriteReactor<v1::ArtifactChunk> {
  protected:
   // Once, unless it returns an error; nothing is sent then.
   absl::Status Send(FileDescriptor fd, const std::string& sha256);
+  virtual void OnDamage() {}
 
  private:
+  grpc::Status CheckHash();
+
   FileDescriptor fd_;
+  std::string sha256_;
+  Sha256 hash_;  // of what was sent
   v1::ArtifactChunk chunk_;
 };
 
@@ -36,7 +42,9 @@ grpc::ServerReadReactor<v1::ArtifactChunk>* StartUpload(Loop& loop, ArtifactStor
                                                         const DiskWatch& disk, WorkThread& files,
                                                         const WorkerId& worker,
                                                         v1::UploadReply* reply);
-grpc::ServerWriteReactor<v1::ArtifactChunk>* StartDownload(ArtifactStore& store,
+// What turns out to be damaged, or not to be there, is forgotten: the runs that it belongs to go on
+// from an older checkpoint.
+grpc::ServerWriteReactor<v1::ArtifactChunk>* StartDownload(Loop& loop, ArtifactStore& store,
                                                            const std::string& sha256);
 
 }  // namespace qsweep

@@ -27,7 +27,7 @@ class WorkerService : public v1::WorkerService::CallbackService {
   }
   grpc::ServerWriteReactor<v1::ArtifactChunk>* DownloadArtifact(
       Context*, const v1::DownloadRequest* request) override {
-    return StartDownload(store_, request->sha256());
+    return StartDownload(loop_, store_, request->sha256());
   }
 
  private:

@@ -165,16 +165,17 @@ TransferResult Courier::Download(const Transfer& transfer, grpc::ClientContext* 
   int64_t received = 0;
   absl::Status local;
   v1::ArtifactChunk chunk;
-  while (local.ok() && received <= transfer.bytes && reader->Read(&chunk)) {
+  while (local.ok() && reader->Read(&chunk)) {
     received += static_cast<int64_t>(chunk.data().size());
     hash.Update(chunk.data());
     OnBytes();
+    if (received > transfer.bytes) continue;  // damaged: the scheduler finds it at the end
     local = WriteAll(fd.get(), chunk.data(), temporary);
   }
-  if (!local.ok() || received > transfer.bytes) context->TryCancel();
+  if (!local.ok()) context->TryCancel();
   const grpc::Status status = reader->Finish();
   if (!local.ok()) return LocalError(local);
-  if (received <= transfer.bytes && !status.ok()) return PeerResult(status);
+  if (!status.ok()) return PeerResult(status);
   if (received != transfer.bytes || hash.Hex() != transfer.sha256) {
     return {TransferResult::kTryAgain,
             absl::StrCat("artifact ", transfer.sha256, " did not arrive as it was named")};
