@@ -43,7 +43,7 @@ struct EventLogChunk {
 };
 
 // Whole records from `offset` on, stopping after about `max_bytes`. NotFound while the file is
-// missing or shorter than its header; DataLoss if this is no event log or offset lies outside.
+// missing or shorter than its header; DataLoss if this is no event log.
 absl::StatusOr<EventLogChunk> ReadEventLog(const std::string& path, uint64_t offset,
                                            uint64_t max_bytes);
 

@@ -80,7 +80,6 @@ class FileLock {
   static bool IsHeld(const std::string& path);
   // The pid the file names; 0 if none.
   static pid_t Holder(const std::string& path);
-  void Unlock() { fd_.Close(); }
   // The lock belongs to the open file, so a child that inherits it holds it too; this lets it.
   int fd() const { return fd_.get(); }
 

@@ -104,9 +104,10 @@ TEST_F(FileTest, ALockLastsAsLongAsItsProcess) {
   ::close(ends[0]);
   ::close(ends[1]);
   EXPECT_FALSE(FileLock::IsHeld(path));
-  auto third = FileLock::Acquire(path);
-  ASSERT_TRUE(third.ok()) << third.status();
-  third->Unlock();
+  {
+    const auto third = FileLock::Acquire(path);
+    ASSERT_TRUE(third.ok()) << third.status();
+  }
   EXPECT_FALSE(FileLock::IsHeld(path));
 }
 

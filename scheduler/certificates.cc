@@ -106,15 +106,16 @@ std::string AlternativeName(const std::string& host) {
 }  // namespace
 
 absl::Status CheckHost(const std::string& host) {
-  const bool good = !host.empty() && host.size() <= 253 &&
+  unsigned char address[16];
+  const bool name = !host.empty() && host.size() <= 253 &&
                     std::all_of(host.begin(), host.end(), [](unsigned char c) {
-                      return absl::ascii_isalnum(c) || c == '.' || c == '-' || c == ':';
+                      return absl::ascii_isalnum(c) || c == '.' || c == '-';
                     });
-  if (good) return absl::OkStatus();
+  if (name || ::inet_pton(AF_INET6, host.c_str(), address) == 1) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat("host '", host,
                    "': must be a host name of letters, digits, '.' and '-', at most 253, or an IP "
-                   "address, without a port"));
+                   "address, without a port (--port)"));
 }
 
 absl::StatusOr<KeyPair> MakeAuthority() {
@@ -155,6 +156,13 @@ absl::StatusOr<KeyPair> MakeServerCertificate(const KeyPair& authority,
     return OpenSslError("make a server's certificate");
   }
   return ToPem(key.get(), x);
+}
+
+bool IsPair(const KeyPair& pair) {
+  const Certificate certificate = ParseCertificate(pair.certificate);
+  const Key key = ParseKey(pair.key);
+  return certificate != nullptr && key != nullptr &&
+         X509_check_private_key(certificate.get(), key.get()) == 1;
 }
 
 int64_t CertificateEnd(const std::string& certificate) {

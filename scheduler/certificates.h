@@ -25,6 +25,9 @@ absl::Status CheckHost(const std::string& host);
 absl::StatusOr<KeyPair> MakeServerCertificate(const KeyPair& authority,
                                               const std::vector<std::string>& hosts);
 
+// Whether the certificate is of this key.
+bool IsPair(const KeyPair& pair);
+
 // Seconds since 1970; 0 if this is no certificate.
 int64_t CertificateEnd(const std::string& certificate);
 

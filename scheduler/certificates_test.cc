@@ -55,6 +55,13 @@ TEST_F(CertificatesTest, AServerIsKnownByItsNamesUnderItsAuthorityOnly) {
   EXPECT_FALSE(Verify(server, server, {}).ok());  // which is no authority
 }
 
+TEST_F(CertificatesTest, ACertificateIsOfOneKey) {
+  const KeyPair one = MakeAuthority().value(), other = MakeAuthority().value();
+  EXPECT_TRUE(IsPair(one));
+  EXPECT_FALSE(IsPair({one.key, other.certificate}));
+  EXPECT_FALSE(IsPair({"", one.certificate}));
+}
+
 TEST_F(CertificatesTest, ALongNameIsNoHindrance) {
   const std::string host = absl::StrCat(std::string(60, 'a'), ".example.org");
   const KeyPair authority = MakeAuthority().value();
@@ -74,7 +81,9 @@ TEST_F(CertificatesTest, LastsForYears) {
 }
 
 TEST_F(CertificatesTest, AHostNameThatIsNoneIsAnError) {
-  EXPECT_FALSE(MakeServerCertificate(MakeAuthority().value(), {"a,IP:1.2.3.4"}).ok());
+  for (const char* host : {"a,IP:1.2.3.4", "localhost:7411", "1.2.3.4:7411", "fe80::1::2", ""}) {
+    EXPECT_FALSE(MakeServerCertificate(MakeAuthority().value(), {host}).ok()) << host;
+  }
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
 // qscheduler: owns the experiment matrix, run states, metrics and artifacts.
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -8,6 +9,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_join.h"
@@ -29,6 +31,7 @@ namespace {
 constexpr int kExitError = 1;
 constexpr int kExitUsage = 2;
 constexpr int64_t kLeastRoom = 4 << 20;  // to start with: a log as long as it grows
+constexpr absl::Duration kRoomInterval = absl::Seconds(1);
 
 struct Flags {
   std::string data_directory;
@@ -72,29 +75,47 @@ absl::StatusOr<SchedulerOptions> MakeOptions(const Flags& flags) {
   return options;
 }
 
+// Every worker has two connections, and gRPC closes a port for good that it once could not accept
+// one from.
+void AllowManyConnections() {
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return;
+  files.rlim_cur = files.rlim_max;
+  (void)::setrlimit(RLIMIT_NOFILE, &files);
+}
+
+// False if it is to stop meanwhile.
+bool AwaitRoom(const std::string& directory) {
+  bool told = false;
+  while (FreeDiskBytes(directory).value_or(kLeastRoom) < kLeastRoom) {
+    if (!std::exchange(told, true)) LogError("waits for room on the disk");
+    if (WaitForShutdownSignal(kRoomInterval) != 0) return false;
+  }
+  if (told) LogInfo("there is room on the disk again");
+  return true;
+}
+
 // The disk is full to the last byte: one commit failed, as a whole, and nobody was told that it had
-// not. Waits for room, then goes on as after a crash, in the same process.
-[[noreturn]] void StartAgain(const SchedulerOptions& options, const absl::Status& why,
-                             char** argv) {
-  LogError(absl::StrCat(why.message(), "; waits for room on the disk"));
-  do {
-    if (WaitForShutdownSignal(absl::Seconds(1)) != 0) std::_Exit(0);
-  } while (FreeDiskBytes(options.data_directory).value_or(0) < kLeastRoom);
-  LogInfo("there is room on the disk again: starts again");
+// not. Goes on as after a crash, in the same process, when there is room.
+[[noreturn]] void StartAgain(const absl::Status& why, char** argv) {
+  LogError(absl::StrCat(why.message(), "; starts again"));
+  if (WaitForShutdownSignal(kRoomInterval) != 0) std::_Exit(0);
   ::execv("/proc/self/exe", argv);
   std::_Exit(kExitError);
 }
 
 int Serve(const Flags& flags, char** argv) {
   BlockShutdownSignals();
+  AllowManyConnections();
   if (!flags.log_file.empty()) {
     if (const absl::Status status = SetLogFile(flags.log_file); !status.ok()) return Fail(status);
   }
   const absl::StatusOr<SchedulerOptions> options = MakeOptions(flags);
   if (!options.ok()) return Fail(options.status());
+  if (!AwaitRoom(options->data_directory)) return 0;
   const absl::StatusOr<std::unique_ptr<Scheduler>> scheduler =
       Scheduler::Start(*options, SystemClock());
-  if (absl::IsResourceExhausted(scheduler.status())) StartAgain(*options, scheduler.status(), argv);
+  if (absl::IsResourceExhausted(scheduler.status())) StartAgain(scheduler.status(), argv);
   if (!scheduler.ok()) return Fail(scheduler.status());
   LogInfo(absl::StrCat("qsweep ", kVersion, " serves ", flags.data_directory, " on ",
                        absl::StrJoin((*scheduler)->addresses(), " and ")));
@@ -102,7 +123,7 @@ int Serve(const Flags& flags, char** argv) {
   while (signal == 0) {
     signal = WaitForShutdownSignal(absl::Milliseconds(200));
     const absl::Status status = (*scheduler)->status();  // if it is not OK, it has been logged
-    if (absl::IsResourceExhausted(status)) StartAgain(*options, status, argv);
+    if (absl::IsResourceExhausted(status)) StartAgain(status, argv);
     if (!status.ok()) std::_Exit(kExitError);
   }
   LogInfo("stopping");

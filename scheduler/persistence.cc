@@ -61,7 +61,8 @@ struct Store {
   }
   absl::Status operator()(const core::RunMoved& moved) const {
     turn.Touch(moved.run);
-    if (moved.to == v1::RUN_STATE_SUCCEEDED && moved.reused == RunId()) {
+    const bool ran = turn.state.runs.at(moved.run).attempt > AttemptNumber(0);
+    if (moved.to == v1::RUN_STATE_SUCCEEDED && ran) {
       RETURN_IF_ERROR(Drop(turn, moved.run, storage::ArtifactRole::kCheckpoint));
     }
     storage::RunMove move{moved.run,

@@ -14,6 +14,7 @@ constexpr size_t kMaxShownBytes = 200;
 constexpr size_t kMaxWorkerNameBytes = 200;
 constexpr int kMaxSlots = 1024;
 constexpr int kMaxListed = 1000;  // models, datasets, devices
+constexpr int kMaxFilter = 100;
 constexpr int kMaxHeld = 10'000;
 constexpr size_t kMaxWorkerInfoBytes = 256 << 10;
 
@@ -43,6 +44,12 @@ absl::StatusOr<int64_t> PageStart(const std::string& token, int64_t start) {
   if (token.empty() || (absl::SimpleAtoi(token, &number) && number >= 0)) return number;
   return absl::InvalidArgumentError(absl::StrCat(
       "page token '", absl::CHexEscape(token.substr(0, kMaxShownBytes)), "': not one of ours"));
+}
+
+absl::Status CheckFilter(absl::string_view what, int size) {
+  if (size <= kMaxFilter) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(size, " ", what, " at once: must be at most ", kMaxFilter));
 }
 
 absl::Status CheckHello(const v1::Hello& hello) {

@@ -21,6 +21,9 @@ absl::StatusOr<int64_t> PageSize(int64_t asked, int64_t standard, int64_t most);
 // The number in a page token; `start` if it is empty.
 absl::StatusOr<int64_t> PageStart(const std::string& token, int64_t start);
 
+// InvalidArgument for more items than anyone needs: each costs time with every row.
+absl::Status CheckFilter(absl::string_view what, int size);
+
 // FailedPrecondition for another protocol, else InvalidArgument.
 absl::Status CheckHello(const v1::Hello& hello);
 

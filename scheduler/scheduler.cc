@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <filesystem>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_join.h"
@@ -40,16 +41,21 @@ bool IsListening(const std::string& path) {
 
 absl::Status AddressTaken(const std::string& listen) {
   return absl::UnavailableError(absl::StrCat(
-      listen, ": cannot listen there; is another program using the address? See --listen"));
+      listen,
+      ": cannot listen there: another program uses the address, or this machine does not have it; "
+      "see --listen"));
 }
 
 // gRPC replaces a socket file whether or not somebody listens; a living one must stay.
 absl::Status CheckSocket(const std::string& listen) {
-  absl::string_view path = listen;
-  if (absl::ConsumePrefix(&path, "unix:") && IsListening(std::string(path))) {
-    return AddressTaken(listen);
+  absl::string_view text = listen;
+  if (!absl::ConsumePrefix(&text, "unix:")) return absl::OkStatus();
+  const std::string path(text);
+  const std::string directory = std::filesystem::absolute(path).parent_path();
+  if (!PathExists(directory)) {
+    return absl::NotFoundError(absl::StrCat("--listen ", listen, ": ", directory, " is not there"));
   }
-  return absl::OkStatus();
+  return IsListening(path) ? AddressTaken(listen) : absl::OkStatus();
 }
 
 bool IsSocket(const std::string& listen) { return absl::StartsWith(listen, "unix:"); }

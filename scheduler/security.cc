@@ -69,6 +69,11 @@ absl::StatusOr<std::optional<Security>> LoadSecurity(const std::string& data_dir
   ASSIGN_OR_RETURN(security.server.certificate, read("server.pem"));
   ASSIGN_OR_RETURN(security.address, read("address"));
   absl::StripAsciiWhitespace(&security.address);
+  if (!IsPair(security.server)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(SecurityPath(data_directory, "server.key"),
+                     " is not the key of server.pem; `qscheduler init` makes both anew"));
+  }
   if (CertificateEnd(security.server.certificate) <= unix_us / 1'000'000) {
     return absl::FailedPreconditionError(
         absl::StrCat(SecurityPath(data_directory, "server.pem"),

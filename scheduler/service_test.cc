@@ -31,8 +31,12 @@ TEST_F(ServiceTest, ListsArePagedAndBadTokensRefused) {
   request.set_page_size(1'000'000);
   EXPECT_EQ(Try(&v1::SweepService::Stub::ListRuns, request, &reply).error_code(),
             grpc::StatusCode::INVALID_ARGUMENT);
-  request.set_sweep("nobody");
   request.set_page_size(0);
+  for (int i = 0; i < 101; ++i) request.add_states(v1::RUN_STATE_PENDING);
+  EXPECT_EQ(Try(&v1::SweepService::Stub::ListRuns, request, &reply).error_code(),
+            grpc::StatusCode::INVALID_ARGUMENT);
+  request.clear_states();
+  request.set_sweep("nobody");
   EXPECT_EQ(Try(&v1::SweepService::Stub::ListRuns, request, &reply).error_code(),
             grpc::StatusCode::NOT_FOUND);
 }
@@ -68,6 +72,9 @@ TEST_F(ServiceTest, OneSchedulerADirectoryAndAnAddress) {
   absl::Status status = Scheduler::Start(options, SystemClock()).status();
   EXPECT_THAT(std::string(status.message()), HasSubstr("another scheduler works in"));
   options.data_directory = JoinPath(directory_, "data2");
+  options.listen = {absl::StrCat("unix:", JoinPath(directory_, "nowhere/socket"))};
+  status = Scheduler::Start(options, SystemClock()).status();
+  EXPECT_THAT(std::string(status.message()), HasSubstr(directory_ + "/nowhere is not there"));
   options.listen = {scheduler_->address()};
   status = Scheduler::Start(options, SystemClock()).status();
   EXPECT_THAT(std::string(status.message()), HasSubstr("cannot listen there"));

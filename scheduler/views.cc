@@ -4,6 +4,7 @@
 #include "common/spec/spec.h"
 #include "common/status.h"
 #include "scheduler/core/waiting.h"
+#include "scheduler/text.h"
 #include "storage/attempts.h"
 #include "storage/logs.h"
 #include "storage/results.h"
@@ -12,6 +13,7 @@ namespace qsweep {
 namespace {
 
 constexpr int64_t kHistoryLines = 1000;
+constexpr size_t kMaxWatchedErrorBytes = 500;
 
 void AddAttempts(const core::State& state, const std::vector<storage::AttemptRow>& attempts,
                  v1::RunDetail* detail) {
@@ -199,19 +201,38 @@ v1::WorkerStatus WorkerView(const core::State& state, const core::Worker& worker
   return view;
 }
 
-absl::StatusOr<v1::SweepUpdate> FirstUpdate(storage::Database& database, const core::State& state,
-                                            core::Time now, SweepId sweep) {
+namespace {
+
+absl::StatusOr<v1::SweepUpdate> Update(storage::Database& database, const core::State& state,
+                                       core::Time now, SweepId sweep) {
   v1::SweepUpdate update;
   ASSIGN_OR_RETURN(const storage::SweepRow row, ExistingSweep(database, sweep));
   *update.mutable_sweep() = SweepView(state, now, row);
   update.mutable_sweep()->clear_source_yaml();
+  return update;
+}
+
+// All of 100,000 runs may be in one message.
+absl::Status AddRun(storage::Database& database, const core::State& state, core::Time now,
+                    const storage::RunRow& row, v1::SweepUpdate* update) {
+  ASSIGN_OR_RETURN(v1::Run run, RunView(database, state, now, row));
+  run.set_error(std::string(Beginning(run.error(), kMaxWatchedErrorBytes)));
+  *update->add_changed() = std::move(run);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<v1::SweepUpdate> FirstUpdate(storage::Database& database, const core::State& state,
+                                            core::Time now, SweepId sweep) {
+  ASSIGN_OR_RETURN(v1::SweepUpdate update, Update(database, state, now, sweep));
   ASSIGN_OR_RETURN(const auto runs,
                    storage::ListRuns(database, sweep,
                                      {v1::RUN_STATE_RUNNING, v1::RUN_STATE_SUCCEEDED,
                                       v1::RUN_STATE_FAILED, v1::RUN_STATE_CANCELLED},
                                      RunId(0), INT64_MAX));
   for (const storage::RunRow& run : runs) {
-    ASSIGN_OR_RETURN(*update.add_changed(), RunView(database, state, now, run));
+    RETURN_IF_ERROR(AddRun(database, state, now, run, &update));
   }
   return update;
 }
@@ -219,13 +240,10 @@ absl::StatusOr<v1::SweepUpdate> FirstUpdate(storage::Database& database, const c
 absl::StatusOr<v1::SweepUpdate> NextUpdate(storage::Database& database, const core::State& state,
                                            core::Time now, SweepId sweep,
                                            const std::set<RunId>& changed) {
-  v1::SweepUpdate update;
-  ASSIGN_OR_RETURN(const storage::SweepRow row, ExistingSweep(database, sweep));
-  *update.mutable_sweep() = SweepView(state, now, row);
-  update.mutable_sweep()->clear_source_yaml();
+  ASSIGN_OR_RETURN(v1::SweepUpdate update, Update(database, state, now, sweep));
   for (const RunId id : changed) {
     ASSIGN_OR_RETURN(const storage::RunRow run, ExistingRun(database, id));
-    ASSIGN_OR_RETURN(*update.add_changed(), RunView(database, state, now, run));
+    RETURN_IF_ERROR(AddRun(database, state, now, run, &update));
   }
   return update;
 }

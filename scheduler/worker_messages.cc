@@ -68,7 +68,9 @@ absl::Status TakeMessage(Turn& turn, core::SessionNumber session, v1::FromWorker
     case v1::FromWorker::kEnded:
       return TakeEnd(turn, session, std::move(*message.mutable_ended()));
     case v1::FromWorker::kGoodbye:
-      core::OnGoodbye(turn.state, turn.now, session, message.goodbye().reason(), turn.effects);
+      core::OnGoodbye(turn.state, turn.now, session,
+                      std::string(Beginning(message.goodbye().reason(), kMaxErrorBytes)),
+                      turn.effects);
       return absl::OkStatus();
     case v1::FromWorker::KIND_NOT_SET:
       break;

@@ -176,6 +176,17 @@ TEST_F(ServiceTest, NumbersThatCannotBeAreNotKnown) {
   EXPECT_EQ(GetSweep("study").succeeded(), 3);
 }
 
+TEST_F(ServiceTest, ALongGoodbyeIsCutShort) {
+  Submit(Request("study", 1));
+  ScriptedWorker worker(channel_, "w");
+  NextAssign(worker);
+  v1::FromWorker goodbye;
+  goodbye.mutable_goodbye()->set_reason(std::string(1'000'000, 'x'));
+  worker.Send(goodbye);
+  EXPECT_TRUE(worker.AwaitEnd().ok());
+  EXPECT_LT(GetRun("1").ByteSizeLong(), 100'000u);
+}
+
 TEST_F(ServiceTest, WhatAWorkerSaysCannotSteerATerminal) {
   ScriptedWorker bad(channel_, "w", {}, "w\x1b[2J");
   const grpc::Status refused = bad.AwaitEnd();

@@ -3,6 +3,7 @@
 #include <sqlite3.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
 #include <vector>
 
@@ -76,7 +77,7 @@ absl::Status ForgetNoSyncError(const std::string& path) {
   return WriteAgain(path + "-wal", SQLITE_OPEN_WAL, INT64_MAX);
 }
 
-// How long somebody with sqlite3 may write before we give up.
+// How long somebody may have it open with sqlite3 before we give up.
 constexpr int kBusyMs = 5000;
 
 }  // namespace
@@ -96,10 +97,10 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path
   sqlite3_busy_timeout(handle, kBusyMs);
   RETURN_IF_ERROR(database->RefuseNewer());
   if (mode == Mode::kAsItIs) return database;
-  RETURN_IF_ERROR(
-      database->Script("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; "
-                       "PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; "
-                       "PRAGMA cache_size = -65536;"));
+  RETURN_IF_ERROR(database->Script(
+      "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; "
+      "PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; "
+      "PRAGMA cache_size = -65536;"));
   RETURN_IF_ERROR(database->Migrate());
   return database;
 }
@@ -110,8 +111,19 @@ Database::~Database() {
 }
 
 absl::Status Database::Error(absl::string_view what) const {
-  return absl::Status(StatusCodeOf(sqlite3_extended_errcode(handle_)),
-                      absl::StrCat(path_, ": ", what, ": ", sqlite3_errmsg(handle_)));
+  const int code = sqlite3_extended_errcode(handle_);
+  const auto error = [&](absl::StatusCode status, const char* why) {
+    return absl::Status(status, absl::StrCat(path_, ": ", what, ": ", why));
+  };
+  // SQLite takes a quota that is used up for an error of the disk.
+  if (sqlite3_system_errno(handle_) == EDQUOT) {
+    return error(absl::StatusCode::kResourceExhausted, "the disk quota is used up");
+  }
+  if ((code & 0xff) == SQLITE_BUSY) {
+    return error(StatusCodeOf(code),
+                 "another program, sqlite3 perhaps, has it open; close it there");
+  }
+  return error(StatusCodeOf(code), sqlite3_errmsg(handle_));
 }
 
 absl::Status Database::Doom(absl::string_view sql) {

@@ -1,6 +1,6 @@
 // One SQLite connection and its prepared statements. WAL with synchronous=FULL: what was committed
 // survives the machine. Not thread-safe: one thread, one connection, for ever (the WAL-reset
-// corruption bug of SQLite 3.7.0 to 3.51.2 needs two).
+// corruption bug of SQLite 3.7.0 to 3.51.2 needs two); other programs are locked out meanwhile.
 #ifndef QSWEEP_STORAGE_DATABASE_H_
 #define QSWEEP_STORAGE_DATABASE_H_
 

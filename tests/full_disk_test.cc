@@ -61,7 +61,7 @@ class FullDiskTest : public testing::Test {
   std::string Log() const { return ReadFile(log(), 1 << 24).value_or(""); }
 
   // A sweep whose record takes 200 kB.
-  grpc::Status Submit(int number) {
+  grpc::Status Submit(int number, bool wait = true) {
     v1::SubmitSweepRequest request;
     request.set_request_id(absl::StrCat("r", number));
     request.set_name(absl::StrCat("s", number));
@@ -69,7 +69,7 @@ class FullDiskTest : public testing::Test {
     *request.add_cells() = CellWithoutWeights();
     grpc::ClientContext context;
     context.set_deadline(gpr_time_from_seconds(10, GPR_TIMESPAN));
-    context.set_wait_for_ready(true);
+    context.set_wait_for_ready(wait);
     v1::SubmitSweepReply reply;
     return v1::SweepService::NewStub(MakeChannel(address_))->SubmitSweep(&context, request, &reply);
   }
@@ -111,9 +111,10 @@ TEST_F(FullDiskTest, LosesNothingAndGoesOnOnceThereIsRoom) {
   while (Submit(acknowledged + 1).ok()) ASSERT_LT(++acknowledged, 100);
   AwaitLog("waits for room on the disk");
   EXPECT_FALSE(PollSubprocess(pid_)->has_value());  // it has not died of it
+  EXPECT_EQ(Submit(acknowledged + 1, /*wait=*/false).error_code(), grpc::StatusCode::UNAVAILABLE);
 
   ASSERT_EQ(::unlink(filler().c_str()), 0);
-  AwaitLog("starts again");
+  AwaitLog("there is room on the disk again");
   for (int i = 0; i <= acknowledged; ++i) EXPECT_TRUE(Exists(i)) << i;
   EXPECT_TRUE(Submit(acknowledged + 1).ok());  // the one that failed, once more
 }

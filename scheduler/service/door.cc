@@ -19,7 +19,6 @@ namespace {
 constexpr char kTokenMark[] = "qs";
 constexpr char kNobody[] = "?";  // no worker has such an id (CheckHello)
 constexpr char kTokenProperty[] = "qsweep-token";
-constexpr char kRoleProperty[] = "qsweep-role";
 
 // security_test looks for each of the services' methods here.
 struct Rule {
@@ -71,16 +70,15 @@ class TokenProcessor : public grpc::AuthMetadataProcessor {
     }
     absl::string_view token(header->second.data(), header->second.size());
     absl::ConsumePrefix(&token, kTokenPrefix);
-    const absl::StatusOr<Caller> caller = door_.Identify(token);
-    if (!caller.ok()) return ToGrpc(caller.status());
+    const absl::StatusOr<storage::TokenRow> good = door_.Identify(token);
+    if (!good.ok()) return ToGrpc(good.status());
     const absl::string_view method(path->second.data(), path->second.size());
-    if (!MayCall(caller->role, method)) {
+    if (!MayCall(good->role, method)) {
       return ToGrpc(absl::PermissionDeniedError(
-          absl::StrCat("a token for ", RoleName(caller->role), " does not allow ",
+          absl::StrCat("a token for ", RoleName(good->role), " does not allow ",
                        method.substr(method.rfind('/') + 1))));
     }
-    context->AddProperty(kTokenProperty, absl::StrCat(caller->token));
-    context->AddProperty(kRoleProperty, RoleName(caller->role));
+    context->AddProperty(kTokenProperty, absl::StrCat(good->id));
     consumed->emplace(std::string(kTokenHeader),
                       std::string(header->second.data(), header->second.size()));
     return grpc::Status::OK;
@@ -124,7 +122,7 @@ Door::Door(std::vector<storage::TokenRow> rows) {
   }
 }
 
-absl::StatusOr<Caller> Door::Identify(absl::string_view token) const {
+absl::StatusOr<storage::TokenRow> Door::Identify(absl::string_view token) const {
   const std::vector<absl::string_view> parts = absl::StrSplit(token, absl::MaxSplits('.', 2));
   int64_t id = 0;
   if (parts.size() == 3 && parts[0] == kTokenMark && absl::SimpleAtoi(parts[1], &id)) {
@@ -132,7 +130,7 @@ absl::StatusOr<Caller> Door::Identify(absl::string_view token) const {
     std::lock_guard<std::mutex> lock(mutex_);
     const auto row = rows_.find(id);
     if (row != rows_.end() && SecretsEqual(hash, row->second.secret_sha256)) {
-      return Caller{row->second.role, id};
+      return row->second;
     }
   }
   return absl::UnauthenticatedError(
@@ -201,21 +199,14 @@ std::shared_ptr<grpc::AuthMetadataProcessor> MakeTokenProcessor(const Door& door
   return std::make_shared<TokenProcessor>(door);
 }
 
+// The processor lets nobody without a token past a port with TLS.
 Caller CallerOf(const grpc::CallbackServerContext& context) {
-  const std::shared_ptr<const grpc::AuthContext> peer = context.auth_context();
-  const auto only = [&](const char* name) -> std::string {
-    const std::vector<grpc::string_ref> values = peer->FindPropertyValues(name);
-    return values.empty() ? "" : std::string(values[0].data(), values[0].size());
-  };
+  const std::vector<grpc::string_ref> token =
+      context.auth_context()->FindPropertyValues(kTokenProperty);
   Caller caller;
-  const std::string token = only(kTokenProperty);
-  if (token.empty()) {
-    // The processor lets nobody without a token past a port with TLS.
-    caller.role = only("transport_security_type") == "ssl" ? v1::ROLE_UNSPECIFIED : v1::ROLE_ADMIN;
-    return caller;
-  }
-  (void)absl::SimpleAtoi(token, &caller.token);
-  caller.role = RoleFromName(only(kRoleProperty));
+  if (token.empty()) return caller;
+  QSWEEP_CHECK(
+      absl::SimpleAtoi(absl::string_view(token[0].data(), token[0].size()), &caller.token));
   return caller;
 }
 

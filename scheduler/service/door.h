@@ -21,7 +21,6 @@
 namespace qsweep {
 
 struct Caller {
-  v1::Role role = v1::ROLE_UNSPECIFIED;
   int64_t token = 0;  // 0: needs none, as on a Unix socket
 };
 
@@ -45,7 +44,7 @@ class Door {
   explicit Door(std::vector<storage::TokenRow> rows);
 
   // Unauthenticated, and does not say why.
-  absl::StatusOr<Caller> Identify(absl::string_view token) const;
+  absl::StatusOr<storage::TokenRow> Identify(absl::string_view token) const;
   // Unauthenticated once its token is revoked: a stream outlives the check at its beginning.
   absl::Status StillGood(const Caller& caller) const;
   // The only worker that the caller can speak for; empty: any, for a caller that needs no token.

@@ -1,5 +1,7 @@
 #include "scheduler/service/sweep_service.h"
 
+#include <utility>
+
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "common/rpc.h"
@@ -20,6 +22,8 @@ namespace {
 constexpr int64_t kPage = 100, kMaxPage = 1000;
 constexpr int64_t kPoints = 10'000, kMaxPoints = 100'000;
 constexpr int64_t kLines = 1000, kMaxLines = 10'000;
+// In memory they are ten times as large.
+constexpr int64_t kMaxWaitingBytes = 32 << 20;
 
 // The runs a cancel or retry is about, in the order of their ids.
 template <typename Request>
@@ -54,6 +58,7 @@ absl::Status ListMetrics(Turn& turn, const v1::GetMetricsRequest& request,
                          v1::GetMetricsReply* reply) {
   ASSIGN_OR_RETURN(const int64_t limit, PageSize(request.limit(), kPoints, kMaxPoints));
   ASSIGN_OR_RETURN(const storage::MetricRow from, MetricPlace(request.page_token()));
+  RETURN_IF_ERROR(CheckFilter("names", request.names_size()));
   ASSIGN_OR_RETURN(const RunId run, ResolveRun(turn.database(), request.run()));
   ASSIGN_OR_RETURN(const storage::RunRow row, ExistingRun(turn.database(), run));
   ASSIGN_OR_RETURN(
@@ -77,6 +82,7 @@ absl::Status ListRunsPage(Turn& turn, const v1::ListRunsRequest& request,
   ASSIGN_OR_RETURN(const int64_t size, PageSize(request.page_size(), kPage, kMaxPage));
   ASSIGN_OR_RETURN(const int64_t after, PageStart(request.page_token(), 0));
   ASSIGN_OR_RETURN(const SweepId sweep, ResolveSweep(turn.database(), request.sweep()));
+  RETURN_IF_ERROR(CheckFilter("states", request.states_size()));
   std::vector<v1::RunState> states;
   for (const int state : request.states()) states.push_back(static_cast<v1::RunState>(state));
   ASSIGN_OR_RETURN(const auto rows,
@@ -122,37 +128,50 @@ absl::Status ListLogs(Turn& turn, const v1::GetLogsRequest& request, v1::GetLogs
 
 }  // namespace
 
-grpc::ServerUnaryReactor* SweepService::SubmitSweep(Context* context,
-                                                    const v1::SubmitSweepRequest* request,
-                                                    v1::SubmitSweepReply* reply) {
+grpc::ServerUnaryReactor* SweepService::WithCells(
+    Context* context, const v1::SubmitSweepRequest* request,
+    std::function<absl::Status(Turn&, const std::vector<SubmittedCell>&)> use) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  if (const absl::Status room = disk_.RoomForWork(); !room.ok()) {
-    reactor->Finish(ToGrpc(room));
+  const auto bytes = static_cast<int64_t>(request->ByteSizeLong());
+  if (const int64_t before = waiting_bytes_.fetch_add(bytes);
+      before > 0 && before + bytes > kMaxWaitingBytes) {
+    waiting_bytes_ -= bytes;
+    reactor->Finish(ToGrpc(absl::ResourceExhaustedError(
+        "other sweeps are being submitted or planned, as many as there is room for; try again")));
     return reactor;
   }
-  submissions_.Post([=, &loop = loop_] {
-    absl::StatusOr<std::vector<SubmittedCell>> cells = PrepareSubmission(loop, *request);
-    const absl::Status status = !cells.ok() ? cells.status() : loop.Do([&](Turn& turn) {
-      return StoreSubmission(turn, *request, *cells, reply);
-    });
+  submissions_.Post([this, context, request, bytes, use = std::move(use), reactor] {
+    const absl::Status status = [&]() -> absl::Status {
+      if (context->IsCancelled()) return absl::CancelledError("the client is gone");
+      ASSIGN_OR_RETURN(const auto cells, PrepareSubmission(loop_, *request));
+      return loop_.Do([&](Turn& turn) { return use(turn, cells); });
+    }();
+    waiting_bytes_ -= bytes;
     reactor->Finish(ToGrpc(status));
   });
   return reactor;
 }
 
+grpc::ServerUnaryReactor* SweepService::SubmitSweep(Context* context,
+                                                    const v1::SubmitSweepRequest* request,
+                                                    v1::SubmitSweepReply* reply) {
+  if (const absl::Status room = disk_.RoomForWork(); !room.ok()) {
+    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+    reactor->Finish(ToGrpc(room));
+    return reactor;
+  }
+  return WithCells(context, request, [=](Turn& turn, const std::vector<SubmittedCell>& cells) {
+    return StoreSubmission(turn, *request, cells, reply);
+  });
+}
+
 grpc::ServerUnaryReactor* SweepService::PlanSweep(Context* context,
                                                   const v1::SubmitSweepRequest* request,
                                                   v1::PlanSweepReply* reply) {
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  submissions_.Post([=, &loop = loop_] {
-    absl::StatusOr<std::vector<SubmittedCell>> cells = PrepareSubmission(loop, *request);
-    const absl::Status status = !cells.ok() ? cells.status() : loop.Do([&](Turn& turn) {
-      *reply = Forecast(turn.state, *cells);
-      return absl::OkStatus();
-    });
-    reactor->Finish(ToGrpc(status));
+  return WithCells(context, request, [=](Turn& turn, const std::vector<SubmittedCell>& cells) {
+    *reply = Forecast(turn.state, cells);
+    return absl::OkStatus();
   });
-  return reactor;
 }
 
 grpc::ServerUnaryReactor* SweepService::GetSweep(Context* context,

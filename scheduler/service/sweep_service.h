@@ -1,10 +1,16 @@
 #ifndef QSWEEP_SCHEDULER_SERVICE_SWEEP_SERVICE_H_
 #define QSWEEP_SCHEDULER_SERVICE_SWEEP_SERVICE_H_
 
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <vector>
+
 #include "qsweep/v1/sweep.grpc.pb.h"
 #include "scheduler/disk_watch.h"
 #include "scheduler/loop.h"
 #include "scheduler/service/door.h"
+#include "scheduler/service/submission.h"
 #include "scheduler/service/work_thread.h"
 
 namespace qsweep {
@@ -36,9 +42,14 @@ class SweepService : public v1::SweepService::CallbackService {
   Unary* ListWorkers(Context*, const v1::ListWorkersRequest*, v1::ListWorkersReply*) override;
 
  private:
+  // Calls `use` in the loop, when the cells of what is submitted or planned have had their turn.
+  Unary* WithCells(Context* context, const v1::SubmitSweepRequest* request,
+                   std::function<absl::Status(Turn&, const std::vector<SubmittedCell>&)> use);
+
   Loop& loop_;
   const DiskWatch& disk_;
   const Door& door_;
+  std::atomic<int64_t> waiting_bytes_ = 0;  // of requests, and of the one at work
   WorkThread submissions_;
 };
 
