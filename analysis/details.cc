@@ -47,13 +47,22 @@ struct EffectSums {
   Mean bits, reduction, efficiency, peak, top1, speed, stability, merged, requantized;
 };
 
-// What effects are told apart by.
-v1::ExperimentSpec EffectScope(const v1::ExperimentSpec& spec) {
-  v1::ExperimentSpec scope;
-  scope.mutable_model()->set_name(spec.model().name());
-  scope.mutable_dataset()->set_name(spec.dataset().name());
-  *scope.mutable_quantization() = spec.quantization();
-  return scope;
+// The layer's own, which in a mixture is not the run's.
+v1::Quantization QuantizationOfLayer(const RunFacts& run, const std::string& quant_type) {
+  v1::Quantization layer;
+  layer.set_bits(quant_type == "int8" ? 8 : 4);
+  layer.set_quant_type(quant_type);
+  if (layer.bits() == 8) return layer;
+  layer.set_double_quant(run.spec.quantization().double_quant());
+  layer.set_blocksize(run.spec.quantization().blocksize());
+  return layer;
+}
+
+template <typename Scoped>
+std::vector<std::string> Names(const std::vector<Scoped>& all) {
+  std::vector<v1::ExperimentSpec> scopes;
+  for (const Scoped& one : all) scopes.push_back(one.scope);
+  return QuantizationNames(scopes);
 }
 
 // Of the bytes that the quantized layers could save at the expected bits, the share that was saved.
@@ -99,7 +108,7 @@ std::vector<v1::QuantizationEffect> QuantizationEffects(
   Ordered<EffectSums> all;
   for (size_t i = 0; i < runs.size(); ++i) {
     if (!runs[i].result.has_value() || !TrainsQuantized(runs[i].spec)) continue;
-    v1::ExperimentSpec scope = EffectScope(runs[i].spec);
+    v1::ExperimentSpec scope = QuantizationScope(runs[i].spec);
     EffectSums& sums = all[{scope.SerializeAsString()}];
     sums.scope = std::move(scope);
     AddRun(runs[i], twins[i].has_value() ? &runs[*twins[i]] : nullptr, &sums);
@@ -126,47 +135,44 @@ std::vector<v1::QuantizationEffect> QuantizationEffects(
 
 std::vector<v1::LayerSensitivity> LayerSensitivities(const std::vector<RunFacts>& runs) {
   struct Sums {
+    v1::ExperimentSpec scope;
     v1::LayerSensitivity layer;
     Mean relative_mse, sqnr, max_abs, loss, top1;
   };
   Ordered<Sums> all;
-  const auto sums_of = [&all](const std::string& model, const std::string& quantization,
+  const auto sums_of = [&all](const RunFacts& run, const std::string& quant_type,
                               const std::string& layer) -> Sums& {
-    Sums& sums = all[{model, quantization, layer}];
-    sums.layer.set_model(model);
-    sums.layer.set_quantization(quantization);
+    v1::ExperimentSpec scope;
+    scope.mutable_model()->set_name(run.spec.model().name());
+    *scope.mutable_quantization() = QuantizationOfLayer(run, quant_type);
+    Sums& sums = all[{scope.SerializeAsString(), layer}];
+    sums.scope = std::move(scope);
     sums.layer.set_layer(layer);
     sums.layer.set_runs(sums.layer.runs() + 1);
     return sums;
   };
-  // The layer's own, which in a mixture is not the run's.
-  const auto type_of = [](const RunFacts& run, const std::string& quant_type) {
-    v1::Quantization layer;
-    layer.set_bits(quant_type == "int8" ? 8 : 4);
-    layer.set_quant_type(quant_type);
-    layer.set_double_quant(run.spec.quantization().double_quant());
-    return QuantizationLabel(layer);
-  };
   for (const RunFacts& run : runs) {
     if (!run.result.has_value()) continue;
-    const std::string& model = run.spec.model().name();
     for (const v1::LayerError& error : run.result->quantization().layer_errors()) {
-      Sums& sums = sums_of(model, type_of(run, error.quant_type()), error.layer());
+      Sums& sums = sums_of(run, error.quant_type(), error.layer());
       sums.relative_mse.Add(error.relative_mse());
       sums.sqnr.Add(error.sqnr_db());
       sums.max_abs.Add(error.max_abs_error());
     }
     for (const v1::LayerMeasurement& alone : run.result->sensitivity().layers()) {
-      Sums& sums = sums_of(model, type_of(run, alone.quant_type()), alone.layer());
+      Sums& sums = sums_of(run, alone.quant_type(), alone.layer());
       sums.relative_mse.Add(alone.relative_mse());
       sums.sqnr.Add(-10 * std::log10(alone.relative_mse()));
       sums.loss.Add(alone.loss_change());
       sums.top1.Add(alone.top1_change());
     }
   }
+  const std::vector<std::string> names = Names(all.values());
   std::vector<v1::LayerSensitivity> layers;
   for (const Sums& sums : all.values()) {
     v1::LayerSensitivity& layer = layers.emplace_back(sums.layer);
+    layer.set_model(sums.scope.model().name());
+    layer.set_quantization(names[layers.size() - 1]);
     layer.set_relative_mse(sums.relative_mse.value());
     layer.set_sqnr_db(sums.sqnr.value());
     if (sums.max_abs.n > 0) layer.set_max_abs_error(sums.max_abs.value());
@@ -178,26 +184,30 @@ std::vector<v1::LayerSensitivity> LayerSensitivities(const std::vector<RunFacts>
 
 std::vector<v1::BlockGradient> BlockGradients(const std::vector<RunFacts>& runs) {
   struct Values {
-    v1::BlockGradient block;
+    v1::ExperimentSpec scope;
+    std::string layer;
     std::vector<double> norms;
   };
   Ordered<Values> all;
   for (const RunFacts& run : runs) {
+    v1::ExperimentSpec scope = QuantizationScope(run.spec);
+    const std::string key = scope.SerializeAsString();
     for (const v1::LayerGradient& layer : run.layers) {
-      const std::string quantization = QuantizationLabel(run.spec.quantization());
-      Values& values =
-          all[{run.spec.model().name(), run.spec.dataset().name(), quantization, layer.layer()}];
-      values.block.set_model(run.spec.model().name());
-      values.block.set_dataset(run.spec.dataset().name());
-      values.block.set_quantization(quantization);
-      values.block.set_layer(layer.layer());
+      Values& values = all[{key, layer.layer()}];
+      values.scope = scope;
+      values.layer = layer.layer();
       values.norms.push_back(layer.mean_norm());
     }
   }
+  const std::vector<std::string> names = Names(all.values());
   std::vector<v1::BlockGradient> blocks;
-  for (Values& values : all.values()) {
-    *values.block.mutable_norm() = Describe(values.norms);
-    blocks.push_back(std::move(values.block));
+  for (const Values& values : all.values()) {
+    v1::BlockGradient& block = blocks.emplace_back();
+    block.set_model(values.scope.model().name());
+    block.set_dataset(values.scope.dataset().name());
+    block.set_quantization(names[blocks.size() - 1]);
+    block.set_layer(values.layer);
+    *block.mutable_norm() = Describe(values.norms);
   }
   return blocks;
 }

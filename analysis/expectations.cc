@@ -10,7 +10,6 @@
 #include "absl/strings/str_cat.h"
 #include "analysis/run_files.h"
 #include "analysis/statistics.h"
-#include "common/spec/pairs.h"
 
 namespace qsweep {
 namespace {
@@ -21,6 +20,21 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 std::string BitsLabel(const v1::Quantization& quantization) {
   return quantization.bits() == 8 ? "8-bit" : "4-bit";
 }
+
+// Numbers scopes in the order in which they first come.
+class Scopes {
+ public:
+  size_t IndexOf(v1::ExperimentSpec scope) {
+    const auto [it, added] = index_.try_emplace(scope.SerializeAsString(), all_.size());
+    if (added) all_.push_back(std::move(scope));
+    return it->second;
+  }
+  const std::vector<v1::ExperimentSpec>& all() const { return all_; }
+
+ private:
+  std::map<std::string, size_t> index_;
+  std::vector<v1::ExperimentSpec> all_;
+};
 
 // A range of values and how it is told.
 struct Expected {
@@ -68,36 +82,40 @@ void JudgeStatistic(const Expected& expected, const v1::Statistic& statistic,
 
 void AddMemory(const std::vector<Group>& groups, bool peak, std::vector<v1::Expectation>* out) {
   struct Seen {
-    v1::Quantization quantization;
     Expected expected;
     double low = kInfinity, high = -kInfinity, sum = 0;
     int n = 0;
   };
-  std::vector<std::pair<std::string, Seen>> all;  // by model and quantization
+  Scopes scopes;  // model and quantization
+  std::vector<Seen> all;
   for (const Group& group : groups) {
     const v1::GroupSummary& summary = group.summary;
     Expected expected{.unit = "share"};
     if (!ExpectedReduction(group.spec.quantization(), &expected.low, &expected.high)) continue;
-    const std::string scope = absl::StrCat(summary.model(), ", ", summary.quantization());
-    auto it = std::find_if(all.begin(), all.end(), [&](const auto& e) { return e.first == scope; });
-    if (it == all.end()) it = all.insert(all.end(), {scope, {group.spec.quantization(), expected}});
+    v1::ExperimentSpec scope = QuantizationScope(group.spec);
+    scope.clear_dataset();
+    const size_t at = scopes.IndexOf(std::move(scope));
+    if (at == all.size()) all.push_back({expected});
     if (summary.top1().n() == 0 || (peak && !summary.has_peak_reduction())) continue;
     const double reduction = peak ? summary.peak_reduction() : summary.weights_reduction();
-    it->second.low = std::min(it->second.low, reduction);
-    it->second.high = std::max(it->second.high, reduction);
-    it->second.sum += reduction;
-    ++it->second.n;
+    Seen& seen = all[at];
+    seen.low = std::min(seen.low, reduction);
+    seen.high = std::max(seen.high, reduction);
+    seen.sum += reduction;
+    ++seen.n;
   }
-  for (const auto& [scope, seen] : all) {
+  const std::vector<std::string> names = QuantizationNames(scopes.all());
+  for (size_t i = 0; i < all.size(); ++i) {
+    const Seen& seen = all[i];
+    const v1::Quantization& quantization = scopes.all()[i].quantization();
     const Expected& expected = seen.expected;
     v1::Expectation& e = out->emplace_back();
     e.set_claim(absl::StrCat(
-        BitsLabel(seen.quantization),
-        seen.quantization.double_quant() ? " with double quantization" : "", " takes ",
-        std::lround(100 * expected.low), " to ", std::lround(100 * expected.high),
+        BitsLabel(quantization), quantization.double_quant() ? " with double quantization" : "",
+        " takes ", std::lround(100 * expected.low), " to ", std::lround(100 * expected.high),
         " % less memory (",
         peak ? "peak while training, against the unquantized base" : "weights, against fp32", ")"));
-    e.set_scope(scope);
+    e.set_scope(absl::StrCat(scopes.all()[i].model().name(), ", ", names[i]));
     if (seen.n == 0) {
       Judge(expected, std::nullopt, std::nullopt, kInterval, &e);
     } else {
@@ -108,12 +126,19 @@ void AddMemory(const std::vector<Group>& groups, bool peak, std::vector<v1::Expe
 
 // ---- accuracy and variation: over pairs
 
+// Of one model, dataset and quantization: other pairs would not be of one kind, and an unquantized
+// run would be in several of them.
 struct PairValues {
-  v1::Quantization quantization;
-  std::string model, dataset;
+  v1::ExperimentSpec scope;
+  std::string quantization;  // its name
   int64_t parameters = 0;
   std::vector<double> points;     // lost top-1, in points
   std::vector<double> variation;  // log of the ratio of sd / mean of the gradient norm
+
+  std::string Text() const {
+    return absl::StrCat(scope.model().name(), ", ", scope.dataset().name(), ", ", quantization);
+  }
+  bool eight_bits() const { return scope.quantization().bits() == 8; }
 };
 
 double Variation(const v1::GradientSummary& gradients) {
@@ -123,17 +148,14 @@ double Variation(const v1::GradientSummary& gradients) {
 std::vector<PairValues> CollectPairs(const std::vector<RunFacts>& runs,
                                      const std::vector<std::optional<size_t>>& twins) {
   std::vector<PairValues> all;
-  std::map<std::string, size_t> index;
+  Scopes scopes;
   for (size_t i = 0; i < runs.size(); ++i) {
     const v1::ExperimentSpec& spec = runs[i].spec;
     if (!Trains(spec) || !IsOneKind(spec.quantization())) continue;
-    const auto [it, added] =
-        index.try_emplace(absl::StrCat(spec.model().name(), "\n", spec.dataset().name(), "\n",
-                                       QuantizationLabel(spec.quantization())),
-                          all.size());
-    if (added) all.push_back({spec.quantization(), spec.model().name(), spec.dataset().name()});
+    const size_t at = scopes.IndexOf(QuantizationScope(spec));
+    if (at == all.size()) all.push_back({scopes.all()[at]});
     if (!twins[i].has_value()) continue;
-    PairValues& values = all[it->second];
+    PairValues& values = all[at];
     const v1::RunResult &ours = *runs[i].result, &theirs = *runs[*twins[i]].result;
     values.parameters = theirs.total_parameters();
     const double lost = 100 * (theirs.best().top1() - ours.best().top1());
@@ -141,21 +163,18 @@ std::vector<PairValues> CollectPairs(const std::vector<RunFacts>& runs,
     const double a = Variation(ours.gradients()), b = Variation(theirs.gradients());
     if (a > 0 && b > 0) values.variation.push_back(std::log(a / b));
   }
+  const std::vector<std::string> names = QuantizationNames(scopes.all());
+  for (size_t i = 0; i < all.size(); ++i) all[i].quantization = names[i];
   return all;
-}
-
-std::string ScopeOf(const PairValues& pairs) {
-  return absl::StrCat(pairs.model, ", ", pairs.dataset, ", ",
-                      QuantizationLabel(pairs.quantization));
 }
 
 void AddAccuracy(const std::vector<PairValues>& all, std::vector<v1::Expectation>* out) {
   for (const PairValues& pairs : all) {
-    const bool eight = pairs.quantization.bits() == 8;
+    const bool eight = pairs.eight_bits();
     v1::Expectation& e = out->emplace_back();
     e.set_claim(eight ? "8-bit costs less than 2 points of top-1"
                       : "4-bit costs 2 to 5 points of top-1");
-    e.set_scope(ScopeOf(pairs));
+    e.set_scope(pairs.Text());
     const Expected expected{eight ? -kInfinity : 2, eight ? 2.0 : 5.0, "points"};
     JudgeStatistic(expected, TestPairs(pairs.points).difference(), &e);
   }
@@ -163,13 +182,13 @@ void AddAccuracy(const std::vector<PairValues>& all, std::vector<v1::Expectation
 
 void AddVariation(const std::vector<PairValues>& all, std::vector<v1::Expectation>* out) {
   for (const PairValues& pairs : all) {
-    const bool eight = pairs.quantization.bits() == 8;
+    const bool eight = pairs.eight_bits();
     const double limit = eight ? 0.10 : 0.25;
     v1::Expectation& e = out->emplace_back();
     e.set_claim(absl::StrCat(eight ? "8-bit has a minimal" : "4-bit has a moderate",
                              " effect on the gradients' variation (sd/mean of the norm within ",
                              std::lround(100 * limit), " %)"));
-    e.set_scope(ScopeOf(pairs));
+    e.set_scope(pairs.Text());
     v1::Statistic ratio = TestPairs(pairs.variation).difference();  // of logarithms
     ratio.set_mean(std::exp(ratio.mean()) - 1);
     if (ratio.has_ci_low()) {
@@ -183,15 +202,15 @@ void AddVariation(const std::vector<PairValues>& all, std::vector<v1::Expectatio
 void AddModelSizes(const std::vector<PairValues>& all, std::vector<v1::Expectation>* out) {
   for (const PairValues& large : all) {
     for (const PairValues& small : all) {
-      if (large.dataset != small.dataset || small.parameters >= large.parameters ||
-          QuantizationLabel(large.quantization) != QuantizationLabel(small.quantization)) {
+      if (large.scope.dataset().name() != small.scope.dataset().name() ||
+          small.parameters >= large.parameters || large.quantization != small.quantization) {
         continue;
       }
       const v1::Statistic a = Describe(small.points), b = Describe(large.points);
       v1::Expectation& e = out->emplace_back();
       e.set_claim("the larger model loses less top-1");
-      e.set_scope(absl::StrCat(large.model, " against ", small.model, ", ", large.dataset, ", ",
-                               QuantizationLabel(large.quantization)));
+      e.set_scope(absl::StrCat(large.scope.model().name(), " against ", small.scope.model().name(),
+                               ", ", large.scope.dataset().name(), ", ", large.quantization));
       Judge({0, kInfinity, "points"},
             a.n() > 0 && b.n() > 0 ? std::optional(a.mean() - b.mean()) : std::nullopt,
             WelchInterval(a, b), kInterval, &e);

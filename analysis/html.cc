@@ -87,6 +87,11 @@ std::string MeanText(const v1::Statistic& s) {
   return absl::StrFormat("%s ± %.2f", Percent(s.mean()), 50 * (s.ci_high() - s.ci_low()));
 }
 
+std::string CountText(double count) {
+  return count < 1000 ? absl::StrFormat("%.0f", count) : absl::StrFormat("%.0f k", count / 1e3);
+}
+std::string PValue(double p) { return p < 0.001 ? "&lt; 0.001" : Fixed(p, 3); }
+
 std::string GroupTable(const Analysis& analysis) {
   std::string out =
       TableHead({"configuration|t", "runs", "top-1 % ± CI95", "top-5 % ± CI95", "macro F1 % ± CI95",
@@ -102,7 +107,7 @@ std::string GroupTable(const Analysis& analysis) {
                     shown(Percent(-g.weights_reduction(), 0)), shown(Megabytes(g.peak_bytes())),
                     Cell(g.has_peak_reduction() ? Percent(-g.peak_reduction(), 1) : ""),
                     shown(absl::StrFormat("%.1f", g.images_per_s())),
-                    shown(absl::StrFormat("%.0f k", g.trainable_parameters() / 1e3)), "\n");
+                    shown(CountText(g.trainable_parameters())), "\n");
   }
   return out + kTableEnd +
          "<p class=\"note\">Means over seeds of the best epoch; CI95 is half of the 95 % "
@@ -116,9 +121,7 @@ std::string ComparisonTable(const google::protobuf::RepeatedPtrField<v1::Compari
                                "p (Wilcoxon)", "d<sub>z</sub>", "allowed loss|t", "remark|t"});
   for (const v1::Comparison& c : comparisons) {
     const v1::PairedResult& r = c.result();
-    const auto number = [](bool has, double value, int digits) {
-      return Cell(has ? Fixed(value, digits) : "–");
-    };
+    const auto number = [](bool has, const std::string& text) { return Cell(has ? text : "–"); };
     absl::StrAppend(
         &out, "<tr>",
         Cell(HtmlText(absl::StrCat(c.quantization(), " · ", c.model(), " · ", c.dataset(),
@@ -126,8 +129,9 @@ std::string ComparisonTable(const google::protobuf::RepeatedPtrField<v1::Compari
                                    c.differs().empty() ? "" : absl::StrCat(" · ", c.differs())))),
         Cell(absl::StrCat(r.difference().n())),
         Cell(r.difference().n() > 0 ? PointsText(r.difference()) : "–"),
-        number(c.has_p_holm(), c.p_holm(), 3), number(r.has_p_wilcoxon(), r.p_wilcoxon(), 3),
-        number(r.has_cohens_dz(), r.cohens_dz(), 2),
+        number(c.has_p_holm(), PValue(c.p_holm())),
+        number(r.has_p_wilcoxon(), PValue(r.p_wilcoxon())),
+        number(r.has_cohens_dz(), Fixed(r.cohens_dz(), 2)),
         Cell(absl::StrCat(absl::StrFormat("%g: ", 100 * c.margin()),
                           c.has_non_inferiority() ? c.non_inferiority() : "–"),
              "t"),
@@ -153,9 +157,8 @@ std::string ExpectationTable(const v1::ExperimentsSummary& summary) {
         Cell(HtmlText(e.reason()), "w"), "\n");
   }
   return out + kTableEnd +
-         "<p class=\"note\">Intervals are of 95 %; of memory, which is the same for every seed, "
-         "from "
-         "the least to the greatest configuration.</p>\n";
+         "<p class=\"note\">Intervals are of 95 %; of memory, from the least to the greatest "
+         "configuration's mean.</p>\n";
 }
 
 std::string LiteratureTable(const v1::DetailedAnalysis& details) {

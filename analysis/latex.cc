@@ -219,8 +219,7 @@ std::string Document(const Analysis& analysis, const std::vector<Figure>& figure
             "tab:comparisons"),
       Float("table", "\\input{tables/expectations}\n",
             "Expectations held against what was measured, with 95\\,\\% intervals; of memory, "
-            "which is the same for every seed, from the least to the greatest "
-            "configuration.",
+            "from the least to the greatest configuration's mean.",
             "tab:expectations"));
   for (const Figure& figure : figures) {
     absl::StrAppend(&out, Float("figure",

@@ -26,10 +26,11 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr char kManifest[] = "MANIFEST";
-constexpr char kManifestHead[] = "qsweep report\n";
 constexpr size_t kLongestName = 180;
 
-absl::Status RefuseOthersContent(const std::string& path) {
+std::string ManifestHead(const char* kind) { return absl::StrCat("qsweep ", kind, "\n"); }
+
+absl::Status RefuseOthersContent(const std::string& path, const char* kind) {
   std::error_code error;
   const fs::file_status status = fs::symlink_status(path, error);
   if (status.type() == fs::file_type::not_found) return absl::OkStatus();
@@ -40,17 +41,17 @@ absl::Status RefuseOthersContent(const std::string& path) {
   std::set<std::string> ours = {kManifest};
   const std::string manifest = ReadFile(JoinPath(path, kManifest), 1 << 30).value_or("");
   absl::string_view names = manifest;
-  if (absl::ConsumePrefix(&names, kManifestHead)) {
+  if (absl::ConsumePrefix(&names, ManifestHead(kind))) {
     for (const absl::string_view name : absl::StrSplit(names, '\n')) ours.emplace(name);
   }
   for (auto it = fs::recursive_directory_iterator(path, error);
        !error && it != fs::recursive_directory_iterator(); it.increment(error)) {
     const std::string name = it->path().lexically_relative(path).string();
     if (it->is_directory(error) && !it->is_symlink(error)) continue;
-    if (manifest.empty() || !ours.contains(name)) {
+    if (ours.size() == 1 || !ours.contains(name)) {
       return absl::FailedPreconditionError(
-          absl::StrCat(path, ": holds ", name,
-                       ", which is not of a report; choose another directory or move that away"));
+          absl::StrCat(path, ": holds ", name, ", which is not of such a ", kind,
+                       "; choose another directory or move that away"));
     }
   }
   if (error) return ErrnoStatus(error.value(), path, "list");
@@ -75,21 +76,22 @@ std::string PathName(absl::string_view text) {
   return absl::StrCat(name.substr(0, kLongestName - 17), "%", Sha256Hex(text).substr(0, 16));
 }
 
-absl::StatusOr<OutputDirectory> OutputDirectory::Create(const std::string& path) {
+absl::StatusOr<OutputDirectory> OutputDirectory::Create(const std::string& path, const char* kind) {
   const std::string target(absl::StripSuffix(path, "/"));
   if (target.empty()) return absl::InvalidArgumentError("the output directory has no name");
-  RETURN_IF_ERROR(RefuseOthersContent(target));
+  RETURN_IF_ERROR(RefuseOthersContent(target, kind));
   const std::string parent = fs::path(target).parent_path().string();
   if (!parent.empty()) RETURN_IF_ERROR(MakeDirectories(parent));
   std::string temporary = absl::StrCat(target, ".XXXXXX");
   if (::mkdtemp(temporary.data()) == nullptr) return ErrnoStatus(errno, target, "create");
   if (::chmod(temporary.c_str(), 0755) != 0) return ErrnoStatus(errno, temporary, "chmod");
-  return OutputDirectory(target, temporary);
+  return OutputDirectory(target, temporary, kind);
 }
 
 OutputDirectory::OutputDirectory(OutputDirectory&& other) noexcept
     : path_(std::move(other.path_)),
       temporary_(std::exchange(other.temporary_, "")),
+      kind_(other.kind_),
       files_(std::move(other.files_)),
       directories_(std::move(other.directories_)) {}
 
@@ -136,7 +138,7 @@ absl::Status OutputDirectory::Placed(const std::string& name) {
 }
 
 absl::Status OutputDirectory::Commit() {
-  std::string manifest = kManifestHead;
+  std::string manifest = ManifestHead(kind_);
   for (const std::string& name : files_) absl::StrAppend(&manifest, name, "\n");
   RETURN_IF_ERROR(Write(kManifest, manifest));
   const FileDescriptor fd(::open(temporary_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -147,7 +149,7 @@ absl::Status OutputDirectory::Commit() {
     temporary_.clear();
     return absl::OkStatus();
   }
-  RETURN_IF_ERROR(RefuseOthersContent(path_));  // again: it may have come meanwhile
+  RETURN_IF_ERROR(RefuseOthersContent(path_, kind_));  // again: it may have come meanwhile
   if (::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, path_.c_str(), RENAME_EXCHANGE) != 0) {
     return ErrnoStatus(errno, path_, "replace");
   }

@@ -16,14 +16,18 @@ namespace qsweep {
 // Different texts get different names.
 std::string PathName(absl::string_view text);
 
+// What a directory holds, as its MANIFEST says.
+inline constexpr char kReport[] = "report", kExport[] = "export";
+
 // Files are collected in a directory beside the one they are for, which takes its place at the end
-// in one step. MANIFEST, written last, lists them: a directory that holds anything else is not
-// replaced.
+// in one step. MANIFEST, written last, lists them: a directory that holds anything else, or is of
+// another kind, is not replaced.
 class OutputDirectory {
  public:
-  // FailedPrecondition, naming the first strange entry, if `path` holds what no MANIFEST of ours
-  // lists. Two processes writing the same path do not disturb each other; the last one's stays.
-  static absl::StatusOr<OutputDirectory> Create(const std::string& path);
+  // FailedPrecondition, naming the first strange entry, if `path` holds what no MANIFEST of this
+  // kind lists. Two processes writing the same path do not disturb each other; the last one's
+  // stays.
+  static absl::StatusOr<OutputDirectory> Create(const std::string& path, const char* kind);
   OutputDirectory(OutputDirectory&& other) noexcept;
   OutputDirectory& operator=(OutputDirectory&&) = delete;
   // Removes everything if there was no Commit.
@@ -43,13 +47,14 @@ class OutputDirectory {
   absl::Status Commit();
 
  private:
-  OutputDirectory(std::string path, std::string temporary)
-      : path_(std::move(path)), temporary_(std::move(temporary)) {}
+  OutputDirectory(std::string path, std::string temporary, const char* kind)
+      : path_(std::move(path)), temporary_(std::move(temporary)), kind_(kind) {}
   absl::Status MakeParent(const std::string& name);
   absl::Status WriteTo(const std::string& name, int flags, absl::string_view bytes);
 
   std::string path_;
   std::string temporary_;  // empty: committed or moved from
+  const char* kind_;
   std::set<std::string> files_, directories_;
 };
 

@@ -19,9 +19,13 @@ double Chance(const v1::ExperimentSpec& spec) {
   return dataset == nullptr ? 0 : 1.0 / static_cast<double>(dataset->classes);
 }
 
-bool Dominates(const v1::ParetoPoint& a, const v1::ParetoPoint& b) {
-  return a.bytes() <= b.bytes() && a.top1() >= b.top1() &&
-         (a.bytes() < b.bytes() || a.top1() > b.top1());
+// Peaks differ between runs that need the same by what their threads did at once.
+constexpr double kSamePeak = 0.01;
+
+bool Dominates(const v1::ParetoPoint& a, const v1::ParetoPoint& b, double same) {
+  const bool less = a.bytes() < (1 - same) * b.bytes();
+  const bool no_more = a.bytes() <= (1 + same) * b.bytes();
+  return no_more && a.top1() >= b.top1() && (less || a.top1() > b.top1());
 }
 
 // Points are sorted by bytes; the front's top-1 rises along it.
@@ -37,14 +41,14 @@ double Hypervolume(const v1::ParetoFront& front) {
   return area / (width * height);
 }
 
-void Judge(v1::ParetoFront* front) {
+void Judge(double same, v1::ParetoFront* front) {
   std::vector<v1::ParetoPoint> points(front->points().begin(), front->points().end());
   std::stable_sort(points.begin(), points.end(), [](const auto& a, const auto& b) {
     return std::make_pair(a.bytes(), -a.top1()) < std::make_pair(b.bytes(), -b.top1());
   });
   for (size_t i = 0; i < points.size(); ++i) {
-    for (size_t k = 0; k < i && points[i].dominated_by_size() < kDominatorsNamed; ++k) {
-      if (Dominates(points[k], points[i])) points[i].add_dominated_by(points[k].group());
+    for (size_t k = 0; k < points.size() && points[i].dominated_by_size() < kDominatorsNamed; ++k) {
+      if (Dominates(points[k], points[i], same)) points[i].add_dominated_by(points[k].group());
     }
   }
   front->clear_points();
@@ -76,7 +80,7 @@ std::vector<v1::ParetoFront> ParetoFronts(const std::vector<Group>& groups, Memo
     point.set_bytes(kind == MemoryKind::kWeights ? summary.weights_bytes() : summary.peak_bytes());
     point.set_top1(summary.top1().mean());
   }
-  for (v1::ParetoFront& front : fronts) Judge(&front);
+  for (v1::ParetoFront& front : fronts) Judge(kind == MemoryKind::kPeak ? kSamePeak : 0, &front);
   return fronts;
 }
 

@@ -13,8 +13,8 @@ enum class MemoryKind { kWeights, kPeak };
 
 // One front for each model and dataset with a result, in the order of the groups. A group dominates
 // another if it has no more bytes and no less top-1 (means over seeds) and is better in one of
-// them. The reference point of the hypervolume is the largest memory at chance, 1 / `classes of
-// dataset`.
+// them; peaks within 1 % of each other count as the same, as they vary between runs. The reference
+// point of the hypervolume is the largest memory at chance, 1 / `classes of dataset`.
 std::vector<v1::ParetoFront> ParetoFronts(const std::vector<Group>& groups, MemoryKind kind);
 
 }  // namespace qsweep

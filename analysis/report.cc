@@ -158,10 +158,11 @@ absl::Status WriteReport(const v1::Sweep& sweep, const std::vector<v1::Run>& run
   if (options.figures) {
     ASSIGN_OR_RETURN(gnuplot, FindGnuplot());
   }
-  ASSIGN_OR_RETURN(OutputDirectory out, OutputDirectory::Create(options.directory));
+  ASSIGN_OR_RETURN(OutputDirectory out, OutputDirectory::Create(options.directory, kReport));
   std::vector<RunFacts> facts;
   facts.reserve(runs.size());
   for (const v1::Run& run : runs) {
+    if (options.stop()) return absl::CancelledError("interrupted");
     ASSIGN_OR_RETURN(const RunRecord record, read(run));
     RETURN_IF_ERROR(WriteRun(record, out));
     facts.push_back(MakeRunFacts(record));
@@ -172,7 +173,10 @@ absl::Status WriteReport(const v1::Sweep& sweep, const std::vector<v1::Run>& run
   RETURN_IF_ERROR(out.Write("quantization_detailed_analysis.json", PlainJson(analysis.details)));
   std::vector<Figure> figures;
   if (options.figures) figures = MakeFigures(analysis);
-  RETURN_IF_ERROR(RenderFigures(gnuplot, figures, out));
+  for (const Figure& figure : figures) {
+    if (options.stop()) return absl::CancelledError("interrupted");
+    RETURN_IF_ERROR(RenderFigure(gnuplot, figure, out));
+  }
   for (const LatexFile& file : LatexFiles(analysis, figures)) {
     RETURN_IF_ERROR(out.Write(file.name, file.text));
   }

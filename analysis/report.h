@@ -42,7 +42,8 @@ using RunReader = std::function<absl::StatusOr<RunRecord>(const v1::Run& run)>;
 
 struct ReportOptions {
   std::string directory;
-  bool figures = true;  // needs gnuplot
+  bool figures = true;                                // needs gnuplot
+  std::function<bool()> stop = [] { return false; };  // asked now and then: then Cancelled
 };
 
 // Reads the runs one by one, keeps little of each, and writes the directory whole or not at all.

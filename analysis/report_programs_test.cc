@@ -136,10 +136,10 @@ TEST_F(ReportProgramsTest, TwoMixturesAreToldApartInFigures) {
 
 TEST_F(ReportProgramsTest, GnuplotsErrorIsTold) {
   if (Program("gnuplot").empty()) GTEST_SKIP() << "gnuplot is not installed";
-  auto out = OutputDirectory::Create(Out());
+  auto out = OutputDirectory::Create(Out(), kReport);
   ASSERT_TRUE(out.ok());
   const absl::Status failed =
-      RenderFigures(Program("gnuplot"), {{.name = "bad", .panels = {"plot nonsense(\n"}}}, *out);
+      RenderFigure(Program("gnuplot"), {.name = "bad", .panels = {"plot nonsense(\n"}}, *out);
   EXPECT_FALSE(failed.ok());
   EXPECT_THAT(std::string(failed.message()), HasSubstr("figures/bad"));
 }

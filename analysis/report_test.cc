@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -218,6 +219,30 @@ TEST_F(ReportTest, ASensitivityRunIsShownAndComparedWithNothing) {
   EXPECT_DOUBLE_EQ((*fc2)["loss_change"].get<double>(), 12e-4);
   EXPECT_EQ((*fc2)["runs"], 3);  // two trained on it
   EXPECT_THAT(Text("report.html"), HasSubstr("blocks.11.mlp.fc2 in nf4: loss +0.1200"));
+}
+
+// Two block sizes are two quantizations, though both are called nf4.
+TEST_F(ReportTest, WhatOneLabelCallsTheSameIsKeptApart) {
+  testing::TestSweep test = testing::MakeSweep({8}, 2, 20);
+  for (RunRecord& record : test.records) {
+    v1::Quantization& quantization = *record.detail.mutable_spec()->mutable_quantization();
+    if (!quantization.double_quant()) continue;
+    quantization.set_double_quant(false);
+    quantization.set_blocksize(128);
+  }
+  ASSERT_TRUE(Write(test).ok());
+  std::vector<std::string> scopes;
+  for (const json& e : Json("quantization_experiments_summary.json")["expectations"]) {
+    if (e["claim"] == "4-bit costs 2 to 5 points of top-1") scopes.push_back(e["scope"]);
+  }
+  EXPECT_THAT(scopes, UnorderedElementsAre(HasSubstr("nf4 (blocksize=64)"),
+                                           HasSubstr("nf4 (blocksize=128)")));
+  std::set<std::string> layers, blocks;
+  const json details = Json("quantization_detailed_analysis.json");
+  for (const json& layer : details["layers"]) layers.insert(layer["quantization"]);
+  for (const json& block : details["gradients"]) blocks.insert(block["quantization"]);
+  EXPECT_THAT(layers, ::testing::IsSupersetOf({"nf4 (blocksize=64)", "nf4 (blocksize=128)"}));
+  EXPECT_THAT(blocks, ::testing::IsSupersetOf({"nf4 (blocksize=64)", "nf4 (blocksize=128)"}));
 }
 
 TEST_F(ReportTest, AMixtureHasNoExpectationAndAMarginOfFourBits) {

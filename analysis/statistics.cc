@@ -31,17 +31,24 @@ struct RankedDifference {
   int64_t doubled_rank;  // mean ranks of ties are multiples of one half
 };
 
+// What two differences may differ by and still be one: each is a subtraction of shares, and equal
+// counts of images do not come out of it as equal doubles.
+constexpr double kRounding = 1e-12;
+
 // Without zeros, by magnitude.
 std::vector<RankedDifference> SignedRanks(const std::vector<double>& differences) {
+  double scale = 1;
+  for (const double d : differences) scale = std::max(scale, std::abs(d));
   std::vector<RankedDifference> ranked;
   for (const double d : differences) {
-    if (d != 0) ranked.push_back({d, 0});
+    if (std::abs(d) > kRounding * scale) ranked.push_back({d, 0});
   }
   std::sort(ranked.begin(), ranked.end(),
             [](const auto& a, const auto& b) { return std::abs(a.value) < std::abs(b.value); });
   for (size_t begin = 0; begin < ranked.size();) {
     size_t end = begin;
-    while (end < ranked.size() && std::abs(ranked[end].value) == std::abs(ranked[begin].value)) {
+    while (end < ranked.size() &&
+           std::abs(ranked[end].value) <= std::abs(ranked[begin].value) + kRounding * scale) {
       ++end;
     }
     // Ranks begin + 1 .. end; their mean, doubled.
@@ -118,10 +125,9 @@ void AddTTest(const v1::Statistic& difference, v1::PairedResult* result) {
   }
 }
 
-// Equal up to the rounding of one subtraction of numbers of that size.
 bool AllTheSame(const std::vector<double>& values) {
   const auto [least, greatest] = std::minmax_element(values.begin(), values.end());
-  return *greatest - *least <= 1e-12 * std::max(1.0, std::abs(*greatest));
+  return *greatest - *least <= kRounding * std::max(1.0, std::abs(*greatest));
 }
 
 }  // namespace
@@ -161,9 +167,9 @@ v1::PairedResult TestPairs(const std::vector<double>& differences) {
   } else if (AllTheSame(finite)) {
     result.mutable_difference()->clear_ci_low();
     result.mutable_difference()->clear_ci_high();
-    note = finite[0] == 0 ? "every difference is 0: no test applies"
-                          : "every difference is the same: no interval and no t-test";
-    if (finite[0] != 0) AddWilcoxon(finite, &result);
+    AddWilcoxon(finite, &result);
+    note = result.has_p_wilcoxon() ? "every difference is the same: no interval and no t-test"
+                                   : "every difference is 0: no test applies";
   } else {
     AddTTest(result.difference(), &result);
     AddWilcoxon(finite, &result);

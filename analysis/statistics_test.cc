@@ -97,6 +97,22 @@ TEST(DescribeTest, MeanAndSampleDeviation) {
   EXPECT_DOUBLE_EQ(Describe({1e9 + 1, 1e9 + 2, 1e9 + 3}).sd(), 1.0);
 }
 
+// Shares of 60 images: equal counts do not come out of the subtraction as equal doubles.
+TEST(StatisticsTest, DifferencesOfEqualCountsAreTies) {
+  const int base[] = {41, 40, 39, 44, 38, 42, 43, 37, 45, 36};
+  const int more[] = {1, 4, 3, -5, 4, 3, -2, 0, 0, 2};
+  std::vector<double> differences, counts;
+  for (int i = 0; i < 10; ++i) {
+    differences.push_back((base[i] + more[i]) / 60.0 - base[i] / 60.0);
+    counts.push_back(more[i]);
+  }
+  const v1::PairedResult shares = TestPairs(differences), whole = TestPairs(counts);
+  EXPECT_EQ(shares.w(), 25.5);
+  EXPECT_DOUBLE_EQ(shares.p_wilcoxon(), whole.p_wilcoxon());
+  EXPECT_DOUBLE_EQ(shares.p_wilcoxon(), 84 / 256.0);  // by enumeration of all signs
+  EXPECT_EQ(shares.rank_biserial(), whole.rank_biserial());
+}
+
 TEST(StatisticsTest, DegenerateCasesHaveDefinedAnswers) {
   const v1::PairedResult none = TestPairs({});
   EXPECT_EQ(none.difference().n(), 0);

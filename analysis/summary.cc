@@ -8,6 +8,8 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
 #include "analysis/statistics.h"
 #include "common/spec/fields.h"
 #include "common/spec/pairs.h"
@@ -113,6 +115,25 @@ const std::vector<GroupTrait>& GroupTraits() {
   return traits;
 }
 
+v1::ExperimentSpec QuantizationScope(const v1::ExperimentSpec& spec) {
+  v1::ExperimentSpec scope;
+  scope.mutable_model()->set_name(spec.model().name());
+  scope.mutable_dataset()->set_name(spec.dataset().name());
+  *scope.mutable_quantization() = spec.quantization();
+  return scope;
+}
+
+std::string WithoutSections(const std::string& differs) {
+  std::vector<absl::string_view> parts = absl::StrSplit(differs, ", ");
+  for (absl::string_view& part : parts) {
+    const size_t equals = part.find('='), dot = part.rfind('.', equals);
+    if (equals != absl::string_view::npos && dot != absl::string_view::npos) {
+      part.remove_prefix(dot + 1);
+    }
+  }
+  return absl::StrJoin(parts, ", ");
+}
+
 std::vector<std::string> Differences(const std::vector<v1::ExperimentSpec>& specs) {
   std::vector<std::map<std::string, std::string>> flat(specs.size());
   std::vector<std::string> columns;
@@ -147,6 +168,23 @@ std::vector<std::string> Differences(const std::vector<v1::ExperimentSpec>& spec
   std::vector<std::string> differences;
   for (const auto& part : parts) differences.push_back(absl::StrJoin(part, ", "));
   return differences;
+}
+
+std::vector<std::string> QuantizationNames(const std::vector<v1::ExperimentSpec>& scopes) {
+  std::map<std::string, std::vector<size_t>> alike;
+  for (size_t i = 0; i < scopes.size(); ++i) alike[Columns(scopes[i])].push_back(i);
+  std::vector<std::string> names(scopes.size());
+  for (const auto& [columns, members] : alike) {
+    std::vector<v1::ExperimentSpec> specs;
+    for (const size_t i : members) specs.push_back(scopes[i]);
+    const std::vector<std::string> differs = Differences(specs);
+    for (size_t k = 0; k < members.size(); ++k) {
+      std::string& name = names[members[k]];
+      name = QuantizationLabel(specs[k].quantization());
+      if (!differs[k].empty()) absl::StrAppend(&name, " (", WithoutSections(differs[k]), ")");
+    }
+  }
+  return names;
 }
 
 std::vector<Group> GroupBySeed(const std::vector<RunFacts>& runs) {

@@ -28,6 +28,15 @@ struct GroupTrait {
 };
 const std::vector<GroupTrait>& GroupTraits();
 
+// What runs on one model and dataset with one quantization share.
+v1::ExperimentSpec QuantizationScope(const v1::ExperimentSpec& spec);
+
+// Of each scope the quantization's label, "nf4", or, where another one of the same model and
+// dataset has that label, too, what tells them apart with it, "nf4 (blocksize=128)".
+std::vector<std::string> QuantizationNames(const std::vector<v1::ExperimentSpec>& scopes);
+
+// path=value without the paths' sections: "training.learning_rate=0.1" is "learning_rate=0.1".
+std::string WithoutSections(const std::string& differs);
 // path=value of what tells each spec from the others and has no column of its own in tables;
 // "" for none.
 std::vector<std::string> Differences(const std::vector<v1::ExperimentSpec>& specs);

@@ -27,7 +27,7 @@ absl::Status WriteRun(const v1::Sweep& sweep, const RunRecord& record, ExportFor
 
 absl::Status WriteExport(const v1::Sweep& sweep, const std::vector<v1::Run>& runs,
                          const RunReader& read, ExportFormat format, const std::string& directory) {
-  ASSIGN_OR_RETURN(OutputDirectory out, OutputDirectory::Create(directory));
+  ASSIGN_OR_RETURN(OutputDirectory out, OutputDirectory::Create(directory, kExport));
   const std::string absolute = std::filesystem::absolute(directory).lexically_normal().string();
   if (format == ExportFormat::kMlflow) {
     RETURN_IF_ERROR(WriteMlflowExperiment(sweep, absolute, out));

@@ -107,13 +107,13 @@ std::string BandPanel(const Analysis& analysis, const Family& family, Series Run
                       const std::string& settings, Palette* palette, std::string* data) {
   std::vector<std::string> bands, lines;
   Extent x, y;
-  for (size_t g = 0; g < family.groups.size() && g < 8; ++g) {
+  for (size_t g = 0; g < family.groups.size() && g < kMaxCurves; ++g) {
     const Group& group = *family.groups[g];
     const std::string rows = BandRows(analysis, group, series, scale, by_epoch, &x, &y);
     if (rows.empty()) continue;
     const std::string name = absl::StrCat(block, "_", g);
     absl::StrAppend(data, name, " << EOD\n", rows, "EOD\n");
-    const std::string key = KeyOf(family, group), color = palette->ColorOf(key);
+    const std::string &key = family.names[g], color = palette->ColorOf(key);
     if (group.summary.top1().n() > 1) {
       bands.push_back(absl::StrCat(
           name, " using 1:3:4 with filledcurves fs transparent solid 0.15 noborder lc rgb '", color,
@@ -152,7 +152,8 @@ std::vector<ForestRow> ForestRows(const Analysis& analysis) {
   }
   const auto parts = [](const auto& row) {
     const v1::Comparison& c = *row.first;
-    return std::vector<std::string>{c.model(), c.dataset(), row.second, c.differs()};
+    return std::vector<std::string>{c.model(), c.dataset(), row.second,
+                                    WithoutSections(c.differs())};
   };
   bool varies[4] = {};
   for (const auto& row : all) {
@@ -171,16 +172,19 @@ std::vector<ForestRow> ForestRows(const Analysis& analysis) {
   return rows;
 }
 
-// Rows at y = 1, 2, ... from above, around the line of no difference.
+// Rows at y = 1, 2, ... from above, around the line of no difference. What their names leave of a
+// column's width is little: no key, as a row says what it is, and the axis' title ends where the
+// axis does.
 void AddForest(const char* xlabel, size_t rows, const Extent& x,
                const std::vector<std::string>& plots, Figure* figure) {
   figure->panels.push_back(absl::StrCat(
-      "unset title\nset xlabel '", xlabel, "'\nunset ylabel\nset yrange [", rows,
+      "unset title\nunset key\nset xlabel ' '\nset label 1 '", xlabel,
+      "' at graph 1, graph 0 right offset 0,-2.2\nunset ylabel\nset yrange [", rows,
       ".7:0.3]\nset autoscale x\nset offsets graph 0.03, graph 0.03, 0, 0\n", x.Tics("x"),
-      "set grid xtics noytics lw 0.4 lc rgb '#dddddd'\n"
+      "set ytics font ',6'\nset grid xtics noytics lw 0.4 lc rgb '#dddddd'\n"
       "set arrow 1 from 0, graph 0 to 0, graph 1 nohead lw 0.8 lc rgb '#404040'\nplot ",
       absl::StrJoin(plots, ", "), "\n"));
-  figure->panel_height_in = 1.0 + 0.17 * static_cast<double>(rows);
+  figure->panel_height_in = 0.6 + 0.17 * static_cast<double>(rows);
 }
 
 // ---- published results
@@ -220,7 +224,7 @@ std::vector<Change> MeasuredChanges(const Analysis& analysis) {
                       one_setting ? "" : absl::StrCat(": ", effect.model(), ", ", effect.dataset()),
                       effect.differs().empty()
                           ? ""
-                          : absl::StrCat(" (", WithoutSection(effect.differs()), ")")),
+                          : absl::StrCat(" (", WithoutSections(effect.differs()), ")")),
          100 * effect.top1_difference() / base});
   }
   return changes;
@@ -290,15 +294,12 @@ Figure DifferenceFigure(const Analysis& analysis) {
                     DataNumber(-100 * row.comparison->margin()), " ", y + 0.4, "\n\n");
   }
   absl::StrAppend(&figure.data, "$margins << EOD\n", margins, "EOD\n");
-  std::vector<std::string> plots = {
-      "$margins using 1:2 with lines dt 3 lw 1 lc rgb '#777777' title 'loss that the study "
-      "allows'"};
+  std::vector<std::string> plots = {"$margins using 1:2 with lines dt 3 lw 1 lc rgb '#777777'"};
   for (size_t i = 0; i < quantizations.size(); ++i) {
     const std::string block = absl::StrCat("$difference", i);
     absl::StrAppend(&figure.data, block, " << EOD\n", data[quantizations[i]], "EOD\n");
     plots.push_back(absl::StrCat(block, " using 1:4:2:3:ytic(5) with xerrorbars lw 1 ps 0.6 ",
-                                 palette.StyleOf(quantizations[i]), " title ",
-                                 GnuplotText(quantizations[i])));
+                                 palette.StyleOf(quantizations[i])));
   }
   AddForest("difference in best top-1 (points)", shown, x, plots, &figure);
   figure.caption = absl::StrCat(
@@ -306,7 +307,9 @@ Figure DifferenceFigure(const Analysis& analysis) {
       "t-intervals over the "
       "pairs (none where there is one pair). Dotted: the loss that the study allows, 2 points at 8 "
       "bits, 5 at 4.",
-      LeftOut(shown, rows.size()));
+      shown < rows.size()
+          ? absl::StrCat(" The last ", shown, " of ", rows.size(), " rows are shown.")
+          : "");
   return figure;
 }
 
@@ -334,6 +337,7 @@ Figure ConvergenceFigure(const Analysis& analysis) {
       "Training loss and top-1 on the evaluation images. Lines: means over seeds; bands: one "
       "standard deviation, "
       "none where there is one seed.",
+      CurvesLeftOut(families),
       shown < 2 * families.size() ? LeftOut(shown, 2 * families.size()) : "");
   return figure;
 }
@@ -351,10 +355,9 @@ Figure GradientFigure(const Analysis& analysis) {
     if (!panel.empty()) figure.panels.push_back(std::move(panel));
   }
   figure.caption = absl::StrCat(
-      "Global L2 norm of the gradient before clipping, mean over each logging window. Lines: means "
-      "over seeds; "
-      "bands: one standard deviation.",
-      LeftOut(figure.panels.size(), families.size()));
+      "Global L2 norm of each step's gradient before clipping. Lines: means over seeds; bands: one "
+      "standard deviation.",
+      CurvesLeftOut(families), LeftOut(figure.panels.size(), families.size()));
   return figure;
 }
 
@@ -375,13 +378,12 @@ Figure LiteratureComparison(const Analysis& analysis) {
     absl::StrAppend(&figure.data, "EOD\n");
   }
   AddForest("relative change of the score (%)", row, x,
-            {"$ours using 1:2:ytic(3) with points pt 7 ps 0.7 lc rgb '#D55E00' "
-             "title 'measured here'",
-             "$published using 1:2:ytic(3) with points pt 6 ps 0.7 lc rgb '#0072B2' "
-             "title 'published'"},
+            {"$ours using 1:2:ytic(3) with points pt 7 ps 0.7 lc rgb '#D55E00'",
+             "$published using 1:2:ytic(3) with points pt 6 ps 0.7 lc rgb '#0072B2'"},
             &figure);
   figure.caption =
-      "Relative change of the score when LoRA's base is quantized, here and in QLoRA (arXiv "
+      "Relative change of the score when LoRA's base is quantized, here (filled) and in QLoRA "
+      "(arXiv "
       "2305.14314, tables 3 and 4). "
       "The protocols differ: QLoRA's are language models of 80 million to 65 billion parameters.";
   return figure;

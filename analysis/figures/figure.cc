@@ -149,20 +149,17 @@ absl::StatusOr<std::string> FindGnuplot() {
       "leave figures out with --no-figures");
 }
 
-absl::Status RenderFigures(const std::string& gnuplot, const std::vector<Figure>& figures,
-                           OutputDirectory& out) {
-  for (const Figure& figure : figures) {
-    const std::string name = absl::StrCat("figures/", figure.name);
-    RETURN_IF_ERROR(out.Write(absl::StrCat(name, ".gp"), ScriptOf(figure)));
-    ASSIGN_OR_RETURN(const std::string script, out.Place(absl::StrCat(name, ".gp")));
-    const size_t slash = script.rfind('/');
-    const auto drawn =
-        RunForOutput({gnuplot, script.substr(slash + 1)}, kPatience, script.substr(0, slash));
-    RETURN_IF_ERROR(Annotate(drawn.status(), name));
-    for (const char* suffix : {"", "-single"}) {
-      for (const char* extension : {"pdf", "svg", "png"}) {
-        RETURN_IF_ERROR(out.Placed(absl::StrCat(name, suffix, ".", extension)));
-      }
+absl::Status RenderFigure(const std::string& gnuplot, const Figure& figure, OutputDirectory& out) {
+  const std::string name = absl::StrCat("figures/", figure.name);
+  RETURN_IF_ERROR(out.Write(absl::StrCat(name, ".gp"), ScriptOf(figure)));
+  ASSIGN_OR_RETURN(const std::string script, out.Place(absl::StrCat(name, ".gp")));
+  const size_t slash = script.rfind('/');
+  const auto drawn =
+      RunForOutput({gnuplot, script.substr(slash + 1)}, kPatience, script.substr(0, slash));
+  RETURN_IF_ERROR(Annotate(drawn.status(), name));
+  for (const char* suffix : {"", "-single"}) {
+    for (const char* extension : {"pdf", "svg", "png"}) {
+      RETURN_IF_ERROR(out.Placed(absl::StrCat(name, suffix, ".", extension)));
     }
   }
   return absl::OkStatus();

@@ -73,10 +73,9 @@ class Palette {
 // FailedPrecondition, with the remedy, if there is no gnuplot.
 absl::StatusOr<std::string> FindGnuplot();
 
-// figures/NAME.gp and what it draws, for each: NAME.EXT and NAME-single.EXT, EXT being pdf, svg and
+// figures/NAME.gp and what it draws: NAME.EXT and NAME-single.EXT, EXT being pdf, svg and
 // png, at page width (6.9 in) and column width (3.35 in), 8 point type.
-absl::Status RenderFigures(const std::string& gnuplot, const std::vector<Figure>& figures,
-                           OutputDirectory& out);
+absl::Status RenderFigure(const std::string& gnuplot, const Figure& figure, OutputDirectory& out);
 
 }  // namespace qsweep
 

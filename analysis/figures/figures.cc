@@ -9,32 +9,45 @@
 namespace qsweep {
 namespace {
 
-// Model, dataset and adapter, which a figure must say for itself.
-std::string FamilyTitle(const v1::GroupSummary& summary) {
-  return absl::StrCat(summary.model(), " · ", summary.dataset(),
-                      summary.rank() > 0 ? absl::StrCat(" · r = ", summary.rank())
-                                         : absl::StrCat(" · ", summary.method()));
+// Model, dataset and adapter, which a figure must say for itself, and what else it is not alone
+// with.
+std::string FamilyTitle(const v1::GroupSummary& summary, const std::string& differs) {
+  const std::string adapter =
+      summary.rank() > 0 ? absl::StrCat("r = ", summary.rank()) : std::string(summary.method());
+  return absl::StrCat(summary.model(), " · ", summary.dataset(), " · ", adapter,
+                      differs.empty() ? "" : " · ", WithoutSections(differs));
+}
+
+std::vector<std::string> NamesOf(const std::vector<const Group*>& groups) {
+  std::vector<v1::ExperimentSpec> scopes;
+  for (const Group* group : groups) {
+    *scopes.emplace_back().mutable_quantization() = group->spec.quantization();
+  }
+  return QuantizationNames(scopes);
 }
 
 }  // namespace
 
 std::vector<Family> Families(const Analysis& analysis) {
   std::vector<Family> families;
+  std::vector<v1::ExperimentSpec> specs;  // of one group each, but for the quantization
   absl::flat_hash_map<std::string, size_t> index;
   for (const Group& group : analysis.groups) {
     if (group.summary.top1().n() == 0) continue;
     const auto [it, added] = index.try_emplace(TwinKey(group.spec), families.size());
-    if (added) families.push_back({FamilyTitle(group.summary), {}});
+    if (added) {
+      families.emplace_back();
+      specs.push_back(group.spec);
+      specs.back().clear_quantization();
+    }
     families[it->second].groups.push_back(&group);
   }
+  const std::vector<std::string> differs = Differences(specs);
+  for (size_t i = 0; i < families.size(); ++i) {
+    families[i].title = FamilyTitle(families[i].groups[0]->summary, differs[i]);
+    families[i].names = NamesOf(families[i].groups);
+  }
   return families;
-}
-
-std::string KeyOf(const Family& family, const Group& group) {
-  const auto same = std::count_if(family.groups.begin(), family.groups.end(), [&](const Group* g) {
-    return g->summary.quantization() == group.summary.quantization();
-  });
-  return same > 1 ? WithoutSection(group.summary.label()) : group.summary.quantization();
 }
 
 Palette PaletteOf(const Analysis& analysis) {
@@ -43,13 +56,19 @@ Palette PaletteOf(const Analysis& analysis) {
   return palette;
 }
 
-std::string WithoutSection(const std::string& text) {
-  return absl::StrReplaceAll(text, {{"quantization.", ""}});
-}
-
 std::string LeftOut(size_t shown, size_t all) {
   if (shown >= all) return "";
   return absl::StrCat(" The first ", shown, " of ", all, " are shown.");
+}
+
+std::string CurvesLeftOut(const std::vector<Family>& families) {
+  size_t left_out = 0;
+  for (const Family& family : families) {
+    left_out += family.groups.size() - std::min(family.groups.size(), kMaxCurves);
+  }
+  if (left_out == 0) return "";
+  return absl::StrCat(" A panel shows the first ", kMaxCurves, " curves; ", left_out,
+                      " are left out.");
 }
 
 std::vector<Figure> MakeFigures(const Analysis& analysis) {

@@ -11,6 +11,7 @@ namespace qsweep {
 
 // At most so many panels, curves in a panel and rows; a caption says what is left out.
 inline constexpr size_t kMaxPanels = 6;
+inline constexpr size_t kMaxCurves = 8;
 inline constexpr size_t kMaxRows = 40;
 
 // All that there is data for, in the order in which a reader wants them.
@@ -33,20 +34,17 @@ Figure BlockGradientFigure(const Analysis& analysis);
 struct Family {
   std::string title;
   std::vector<const Group*> groups;
+  std::vector<std::string> names;  // QuantizationNames of the groups
 };
 std::vector<Family> Families(const Analysis& analysis);
-// What tells the group from the family's others: its quantization, or the whole label where another
-// group's is called the same.
-std::string KeyOf(const Family& family, const Group& group);
-
-// quantization.bits=4 is bits=4: among quantizations a figure has no room for more.
-std::string WithoutSection(const std::string& text);
 
 // With the quantizations of all groups, so that they look the same in all figures.
 Palette PaletteOf(const Analysis& analysis);
 
-// " (the first 6 of 9 are shown)", or nothing.
+// " The first 6 of 9 are shown.", or nothing.
 std::string LeftOut(size_t shown, size_t all);
+// Of curves, in all families; or nothing.
+std::string CurvesLeftOut(const std::vector<Family>& families);
 
 }  // namespace qsweep
 

@@ -35,6 +35,13 @@ constexpr AccountLine kAccounts[] = {
     {"data", "#999999", &v1::MemoryAccount::data_bytes},
 };
 
+// Names of bars, slanted where they would not find room beside each other.
+std::string NameTics(const std::vector<std::string>& names) {
+  constexpr size_t kRoom = 55;  // characters
+  const bool slanted = absl::StrJoin(names, " ").size() > kRoom;
+  return slanted ? "set xtics rotate by -30 left\n" : "set xtics norotate center\n";
+}
+
 const v1::RunResult* FirstResult(const Analysis& analysis, const Group& group) {
   for (const size_t i : group.runs) {
     if (analysis.runs[i].result.has_value()) return &*analysis.runs[i].result;
@@ -86,15 +93,16 @@ struct HeatMap {
     for (size_t i = 0; i < rows.size(); ++i)
       tics.push_back(absl::StrCat(GnuplotText(rows[i]), " ", i));
     return absl::StrCat(
-        "set title ", GnuplotText(title), "\nset xlabel 'block'\nunset ylabel\nset cblabel ",
-        GnuplotText(unit), " offset -1,0 font ',7'\n", values.Tics("cb"),
+        "set title ", GnuplotText(absl::StrCat(title, ", ", unit)),
+        "\nset xlabel 'block'\nunset ylabel\n", values.Tics("cb"),
         "set autoscale\nset xrange [-0.5:", blocks - 1, ".5]\nset yrange [", rows.size() - 1,
         ".5:-0.5]\nset xtics 2\nset ytics (", absl::StrJoin(tics, ", "),
         ")\nunset key\n"
         "unset grid\nset border 15\nset palette defined (0 '#440154', 0.25 "
         "'#3b528b', 0.5 '#21918c', 0.75 '#5ec962', 1 '#fde725')\n"
         "plot ",
-        name, " using 1:2:3 with image pixels\n");
+        // Not `with image`, which draws nothing where there is one row.
+        name, " using 1:2:(0.5):(0.5):3 with boxxyerror fs solid noborder lc palette z\n");
   }
 };
 
@@ -146,10 +154,11 @@ Figure MemoryFigure(const Analysis& analysis) {
     std::string weights, accounts;
     Extent model, peak;
     for (Extent* extent : {&model, &peak}) extent->Add(0);
-    for (const Group* group : family.groups) {
+    for (size_t g = 0; g < family.groups.size(); ++g) {
+      const Group* group = family.groups[g];
       const v1::RunResult* result = FirstResult(analysis, *group);
       if (result == nullptr) continue;
-      const std::string label = DataText(group->summary.quantization());
+      const std::string label = DataText(family.names[g]);
       model.Add(static_cast<double>(result->quantization().bytes_before()) / 1e6);
       peak.Add(group->summary.peak_bytes() / 1e6);
       absl::StrAppend(&weights, label, " ", DataNumber(result->quantization().bytes_before() / 1e6),
@@ -164,9 +173,9 @@ Figure MemoryFigure(const Analysis& analysis) {
     const std::string a = absl::StrCat("$weights", f), b = absl::StrCat("$accounts", f);
     absl::StrAppend(&figure.data, a, " << EOD\n", weights, "EOD\n", b, " << EOD\n", accounts,
                     "EOD\n");
-    const std::string common =
-        absl::StrCat("set title ", GnuplotText(family.title), "\nset autoscale\nset yrange [0:*]\n",
-                     kNamed, "set style data histograms\nset boxwidth 0.8\n");
+    const std::string common = absl::StrCat(
+        "set title ", GnuplotText(family.title), "\nset autoscale\nset yrange [0:*]\n",
+        NameTics(family.names), kNamed, "set style data histograms\nset boxwidth 0.8\n");
     figure.panels.push_back(
         absl::StrCat(common, model.Tics("y"),
                      "set ylabel 'model (MB)'\nset style histogram clustered gap 1\nplot ", a,
@@ -189,7 +198,7 @@ Figure MemoryFigure(const Analysis& analysis) {
       "training, the highest "
       "of each (one run of each configuration); dots: the highest sum at any one time, which the "
       "accounts' own peaks "
-      "may exceed together. Memory does not depend on the seed.",
+      "may exceed together.",
       LeftOut(shown, families.size()));
   return figure;
 }
@@ -203,7 +212,9 @@ Figure ThroughputFigure(const Analysis& analysis) {
     std::string rows;
     Extent rates;
     rates.Add(0);
-    for (const Group* group : families[f].groups) {
+    for (size_t g = 0; g < families[f].groups.size(); ++g) {
+      const Group* group = families[f].groups[g];
+      const std::string& key = families[f].names[g];
       double least = 0, greatest = 0;
       bool first = true;
       for (const size_t i : group->runs) {
@@ -215,19 +226,19 @@ Figure ThroughputFigure(const Analysis& analysis) {
         rates.Add(rate);
       }
       // Under a bar is no room for more; its colour is that of the group's curves.
-      absl::StrAppend(&rows, DataText(group->summary.quantization()), " ",
-                      DataNumber(group->summary.images_per_s()), " ", DataNumber(least), " ",
-                      DataNumber(greatest), " 0x",
-                      palette.ColorOf(KeyOf(families[f], *group)).substr(1), "\n");
+      absl::StrAppend(&rows, DataText(key), " ", DataNumber(group->summary.images_per_s()), " ",
+                      DataNumber(least), " ", DataNumber(greatest), " 0x",
+                      palette.ColorOf(key).substr(1), "\n");
     }
     const std::string block = absl::StrCat("$throughput", f);
     absl::StrAppend(&figure.data, block, " << EOD\n", rows, "EOD\n");
     figure.panels.push_back(absl::StrCat(
         "set title ", GnuplotText(families[f].title), "\nset autoscale\nset yrange [0:*]\n",
-        rates.Tics("y"), "set xrange [-0.6:", families[f].groups.size() - 1, ".6]\n", kNamed,
+        rates.Tics("y"), NameTics(families[f].names),
+        "set xrange [-0.6:", families[f].groups.size() - 1, ".6]\n", kNamed,
         "set ylabel 'images/s'\nset boxwidth 0.6\nunset key\nplot ", block,
         " using 0:2:5:xtic(1) with boxes lc rgb variable, ", block,
-        " using 0:2:3:4 with yerrorbars pt 0 lw 0.8 lc rgb '#404040'\n"));
+        " using 0:3:(0):($4-$3) with vectors nohead lw 0.8 lc rgb '#404040'\n"));
   }
   figure.caption = absl::StrCat(
       "Training images a second (median over steps), means over seeds; bars: lowest and highest "
