@@ -21,6 +21,7 @@ const std::vector<std::string>& InstructionSets() {
       if (__builtin_cpu_supports("avx512bf16")) found.push_back("avx512_bf16");
       if (__builtin_cpu_supports("avx512vnni")) found.push_back("avx512_vnni");
       if (__builtin_cpu_supports("amx-bf16")) found.push_back("amx_bf16");
+      if (__builtin_cpu_supports("amx-int8")) found.push_back("amx_int8");
     }
     return found;
   }();

@@ -9,8 +9,8 @@
 
 namespace qsweep::engine {
 
-// Of avx2 (with fma and f16c), avx512 (f, bw, dq, vl), avx512_bf16, avx512_vnni, amx_bf16: those
-// that the processor and the operating system both support, in this order.
+// Of avx2 (with fma and f16c), avx512 (f, bw, dq, vl), avx512_bf16, avx512_vnni, amx_bf16,
+// amx_int8: those that the processor and the operating system both support, in this order.
 const std::vector<std::string>& InstructionSets();
 bool CpuHas(absl::string_view instruction_set);
 

@@ -23,6 +23,7 @@ TEST(Cpu, AgreesWithTheKernel) {
   EXPECT_EQ(CpuHas("avx512_bf16"), kernel_has("avx512_bf16"));
   EXPECT_EQ(CpuHas("avx512_vnni"), kernel_has("avx512_vnni"));
   EXPECT_EQ(CpuHas("amx_bf16"), kernel_has("amx_bf16"));
+  EXPECT_EQ(CpuHas("amx_int8"), kernel_has("amx_int8"));
   EXPECT_FALSE(CpuHas("altivec"));
   EXPECT_THAT(text.str(), testing::HasSubstr(CpuModel()));
 }

@@ -173,7 +173,8 @@ absl::StatusOr<at::Tensor> ReadTensor(int fd, uint64_t data_begin, const Entry& 
 }  // namespace
 
 absl::StatusOr<TensorFile> ReadTensorFile(const std::string& path) {
-  const FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  // Not to wait for whoever writes a pipe.
+  const FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!fd.valid()) return ErrnoStatus(errno, path, "open");
   struct stat info;
   if (::fstat(fd.get(), &info) != 0) return ErrnoStatus(errno, path, "stat");

@@ -94,10 +94,9 @@ TEST(Adapters, RanksAndAlphasOfTheirOwn) {
   const json config = json::parse(vit->PeftConfigJson("small"));
   EXPECT_EQ(config["r"], 4);  // the first module's: blocks.0.attn.qkv
   EXPECT_EQ(config["lora_alpha"], 3);
-  EXPECT_EQ(config["rank_pattern"],
-            json({{"blocks\\.0\\.mlp\\.fc1", 2}, {"blocks\\.1\\.mlp\\.fc1", 6}}));
+  EXPECT_EQ(config["rank_pattern"], json({{"blocks.0.mlp.fc1", 2}, {"blocks.1.mlp.fc1", 6}}));
   EXPECT_EQ(config["alpha_pattern"].size(), 6u);
-  EXPECT_EQ(config["alpha_pattern"]["blocks\\.1\\.attn\\.proj"], 8);
+  EXPECT_EQ(config["alpha_pattern"]["blocks.1.attn.proj"], 8);
   EXPECT_EQ(config["target_modules"].size(), 8u);
 }
 
@@ -106,6 +105,19 @@ TEST(Adapters, MergedWeightsComputeTheSame) {
     const std::unique_ptr<Vit> vit = Make(Spec(bits), Weights());
     Train(*vit);
     EXPECT_LT(Distance(Logits(*MakeUnadapted(vit->Merged())), Logits(*vit)), kFp32) << bits;
+  }
+}
+
+// PEFT's "proj" is the patch embedding's convolution, too; ours are of the blocks.
+TEST(Adapters, PatternsAreOfTheBlocks) {
+  v1::ExperimentSpec spec = Spec(4);
+  spec.mutable_lora()->clear_target_modules();
+  spec.mutable_lora()->add_target_modules("qkv");
+  spec.mutable_lora()->add_modules_to_save("proj");
+  std::unique_ptr<Vit> vit = Make(spec, Weights());
+  EXPECT_TRUE(Value(*vit, "blocks.0.attn.proj.weight").defined());
+  for (const TrainableParameter& parameter : vit->trainable()) {
+    EXPECT_THAT(parameter.name, testing::Not(HasSubstr("patch_embed")));
   }
 }
 

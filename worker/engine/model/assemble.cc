@@ -17,6 +17,7 @@ namespace {
 // Added to a module's number to tell its adapter's initial values from those of the base's tensors.
 constexpr uint32_t kAdapterTensors = 1 << 16;
 constexpr char kPeftPrefix[] = "base_model.model.";
+constexpr char kEmbedding[] = "embed";  // the group of what lies before the blocks
 
 using Patterns = google::protobuf::RepeatedPtrField<std::string>;
 
@@ -185,7 +186,9 @@ absl::StatusOr<Linear> Assembler::MakeLinear(const std::string& name, const std:
   linear.compute = compute_;
   const at::Tensor& weight = base_.at(name + ".weight");
   const at::Tensor matrix = weight.view({weight.size(0), -1});
-  const bool saved = IsSaved(name);
+  // PEFT's patterns would take the patch embedding's convolution, too; a spec speaks of blocks.
+  const bool in_block = group != kEmbedding;
+  const bool saved = in_block && IsSaved(name);
   if (method() == "full" || saved) {
     const std::string prefix = saved ? kPeftPrefix : "";
     if (saved) out_.saved.push_back(name);
@@ -200,7 +203,7 @@ absl::StatusOr<Linear> Assembler::MakeLinear(const std::string& name, const std:
   const at::Tensor importance =
       norm.empty() ? at::Tensor()
                    : base_.at(norm + ".weight").square() + base_.at(norm + ".bias").square();
-  if (IsAdapted(name)) {
+  if (in_block && IsAdapted(name)) {
     RETURN_IF_ERROR(Adapt(matrix, importance, group, number, &linear));
   } else {
     RETURN_IF_ERROR(Freeze(matrix, importance, &linear));
@@ -289,9 +292,9 @@ absl::StatusOr<AssembledVit> Assembler::Run(int64_t image_size) {
   network.image_size = image_size;
   network.patch_size = shape_.patch_size;
   network.compute = compute_;
-  ASSIGN_OR_RETURN(network.patch_embed, MakeLinear("patch_embed.proj", "embed"));
-  network.cls_token = Base("cls_token", "embed");
-  network.pos_embed = Base("pos_embed", "embed");
+  ASSIGN_OR_RETURN(network.patch_embed, MakeLinear("patch_embed.proj", kEmbedding));
+  network.cls_token = Base("cls_token", kEmbedding);
+  network.pos_embed = Base("pos_embed", kEmbedding);
   for (int64_t i = 0; i < shape_.depth; ++i) {
     ASSIGN_OR_RETURN(Block block, MakeBlock(i));
     network.blocks.push_back(std::move(block));

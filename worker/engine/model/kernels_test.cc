@@ -279,6 +279,34 @@ TYPED_TEST(KernelTest, AttentionIsRightWhereAllScoresAreLow) {
   });
 }
 
+TYPED_TEST(KernelTest, AttentionHidesNothingThatIsNotFinite) {
+  using T = TypeParam;
+  const int64_t tokens = 53, d = 32;
+  const HeadShape shape{tokens, tokens, d, 3 * d, d};
+  struct Case {
+    int64_t part;      // q, k or v
+    int64_t token;     // of which the value is
+    double value;      // in place of its numbers
+    int64_t affected;  // rows of the output
+  };
+  for (const Case& c : {Case{0, 7, NAN, 1}, Case{1, 7, NAN, tokens}, Case{2, 7, NAN, tokens},
+                        Case{0, 7, INFINITY, 1}}) {
+    const at::Tensor qkv = at::randn({tokens, 3, d});
+    qkv.select(1, c.part).select(0, c.token).fill_(c.value);
+    const at::Tensor packed = qkv.to(this->kType);
+    this->ForEachSet([&](const Kernels<T>& kernels) {
+      const at::Tensor o = at::empty({tokens, d}, this->kType);
+      const at::Tensor saved = at::empty({kernels.attention_saved(shape)});
+      const at::Tensor scratch = at::empty({kernels.attention_scratch(shape)});
+      const T* q = Data<T>(packed);
+      kernels.attention(shape, q, q + d, q + 2 * d, Data<T>(o), Data<float>(saved),
+                        Data<float>(scratch));
+      const at::Tensor bad = at::isfinite(o).all(1).logical_not();
+      EXPECT_EQ(bad.sum().template item<int64_t>(), c.affected) << c.part << " " << c.value;
+    });
+  }
+}
+
 // Without the kernels: ops.h's definition, on the scalar Philox.
 float MaskAt(const DropoutMask& mask, int64_t sample, int64_t element) {
   const auto block = static_cast<uint32_t>(element / 128 * 16 + element % 16);

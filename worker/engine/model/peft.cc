@@ -13,16 +13,6 @@ ordered_json Number(double value) {
   return value;
 }
 
-// A dot stands for any character in PEFT's patterns, which are regular expressions.
-std::string Escaped(const std::string& name) {
-  std::string escaped;
-  for (const char c : name) {
-    if (c == '.') escaped += '\\';
-    escaped += c;
-  }
-  return escaped;
-}
-
 }  // namespace
 
 std::string PeftConfigJson(const v1::Lora& lora, const std::vector<AdaptedModule>& modules,
@@ -33,8 +23,9 @@ std::string PeftConfigJson(const v1::Lora& lora, const std::vector<AdaptedModule
   ordered_json ranks = ordered_json::object(), alphas = ordered_json::object();
   for (const AdaptedModule& module : modules) {
     names.push_back(module.name);
-    if (module.rank != first.rank) ranks[Escaped(module.name)] = module.rank;
-    if (module.alpha != first.alpha) alphas[Escaped(module.name)] = Number(module.alpha);
+    // Plain names: newer versions of PEFT take them for patterns, older ones for names.
+    if (module.rank != first.rank) ranks[module.name] = module.rank;
+    if (module.alpha != first.alpha) alphas[module.name] = Number(module.alpha);
   }
   const ordered_json json = {
       {"alpha_pattern", alphas},
@@ -43,7 +34,8 @@ std::string PeftConfigJson(const v1::Lora& lora, const std::vector<AdaptedModule
       {"bias", "none"},
       {"fan_in_fan_out", false},
       {"inference_mode", true},
-      // Whatever it began with, it is written as an adapter of the original weights.
+      // Whatever it began with, it belongs to the weights it was trained on: the original ones, or
+      // these quantized.
       {"init_lora_weights", true},
       {"layers_pattern", nullptr},
       {"layers_to_transform", nullptr},

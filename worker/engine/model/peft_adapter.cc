@@ -57,11 +57,14 @@ absl::Status CheckFeatures(const json& config) {
     return absl::InvalidArgumentError("bias: only \"none\": trained biases are not supported");
   }
   // PEFT's other initialisations change the weights that the adapter is relative to.
-  if (!IsOff(config, "init_lora_weights", {true, "gaussian", "eva", "orthogonal", "loftq"})) {
+  if (!IsOff(config, "init_lora_weights", {true, "gaussian", "eva", "orthogonal"})) {
+    const json& init = config["init_lora_weights"];
     return absl::InvalidArgumentError(absl::StrCat(
-        "init_lora_weights: ", config["init_lora_weights"].dump(),
-        ": such an adapter is relative to a base that was changed with it; save it with PEFT's "
-        "path_initial_model_for_weight_conversion, which makes it one of the original base"));
+        "init_lora_weights: ", init.dump(),
+        ": such an adapter is relative to a base that was changed with it",
+        init == "loftq" ? " and that this file does not hold"
+                        : "; save it with PEFT's path_initial_model_for_weight_conversion, which "
+                          "makes it one of the original base"));
   }
   return absl::OkStatus();
 }
@@ -140,8 +143,13 @@ absl::Status Complete(const Config& config, const std::string& name, PeftAdapter
   }
   const int64_t rank =
       std::lround(PatternValue(config.rank_pattern, name, static_cast<double>(config.rank)));
-  if (module->a.dim() != 2 || module->b.dim() != 2 || module->a.size(0) != rank ||
-      module->b.size(1) != rank) {
+  if (module->a.dim() != 2 || module->b.dim() != 2) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(name,
+                     ": lora_A and lora_B are no matrices: adapters of convolutions are not "
+                     "supported"));
+  }
+  if (module->a.size(0) != rank || module->b.size(1) != rank) {
     return absl::DataLossError(
         absl::StrCat(name, ": lora_A and lora_B are not of rank ", rank, ", as the config says"));
   }

@@ -74,6 +74,7 @@ TEST_F(BadAdapter, OtherKindsAreNamed) {
                                                          {"lora_bias", true},
                                                          {"fan_in_fan_out", true},
                                                          {"init_lora_weights", "pissa_niter_16"},
+                                                         {"init_lora_weights", "loftq"},
                                                          {"r", 0},
                                                          {"r", "4"},
                                                          {"r", 5},
@@ -95,6 +96,8 @@ TEST_F(BadAdapter, DamagedTensorsAreNamed) {
   EXPECT_THAT(Read().message(), HasSubstr(a));
   file_.tensors[a] = good.tensors.at(a).slice(0, 1);
   EXPECT_THAT(Read().message(), HasSubstr("blocks.0.attn.qkv"));
+  file_.tensors[a] = good.tensors.at(a).unsqueeze(2);
+  EXPECT_THAT(Read().message(), HasSubstr("adapters of convolutions are not supported"));
   file_.tensors.erase(a);
   EXPECT_THAT(Read().message(), HasSubstr("lacks lora_A or lora_B"));
   file_ = good;

@@ -14,7 +14,6 @@
 namespace qsweep::engine {
 namespace {
 
-constexpr int64_t kNestedBlocksize = 256;
 // Elements that a thread takes at a time: 64 KiB of bf16, well inside its L2 cache.
 constexpr int64_t kGrain = 32768;
 

@@ -18,6 +18,9 @@
 
 namespace qsweep::engine {
 
+// Scales of a double quantization that one nested scale is for.
+inline constexpr int64_t kNestedBlocksize = 256;
+
 // Immutable once made; safe to read from any thread.
 class QuantizedWeight {
  public:

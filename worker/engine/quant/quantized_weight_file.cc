@@ -17,7 +17,6 @@ namespace {
 using nlohmann::json;
 
 constexpr char kQuantState[] = ".quant_state.bitsandbytes__";
-constexpr int kNestedBlocksize = 256;
 constexpr int64_t kMaxBlocksize = 4096;
 constexpr int64_t kMaxFeatures = int64_t{1} << 30;
 constexpr int64_t kMaxElements = int64_t{1} << 40;

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "qsweep/v1/result.pb.h"
 #include "qsweep/v1/spec.pb.h"
@@ -14,10 +15,13 @@
 
 namespace qsweep::engine {
 
+// InvalidArgument naming a pattern of skip_modules that matches no module of the file.
+absl::Status CheckSkips(const TensorFile& file, const v1::Quantization& spec);
+
 // Quantizes every MODULE.weight of two dimensions or more (8 bits: of two) that holds floating
 // point numbers and is not one of spec.skip_modules; the rest is copied. `facts` gets layers,
-// bytes, bits per weight and the error of each layer. InvalidArgument if a pattern of skip_modules
-// matches nothing or nothing is left to quantize, or naming a tensor that cannot be.
+// bytes, bits per weight and the error of each layer. InvalidArgument if nothing is left to
+// quantize, or naming a tensor that cannot be.
 absl::StatusOr<TensorFile> QuantizeFile(const TensorFile& file, const v1::Quantization& spec,
                                         v1::QuantizationFacts* facts);
 

@@ -196,7 +196,7 @@ inline F Exp2(F x) {
   const F f = _mm512_reduce_ps(x, _MM_FROUND_TO_NEAREST_INT);
   return _mm512_scalef_ps(Exp2OfFraction<T>(f), x - f);
 #else
-  x = Max(x, Splat(-126.0f));
+  x = Max(Splat(-126.0f), x);          // this way round, for NaN to stay NaN
   const F magic = Splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer in the low bits
   const F shifted = x + magic;
   const F y = Exp2OfFraction<T>(x - (shifted - magic));
