@@ -27,7 +27,10 @@ absl::StatusOr<std::vector<std::string>> ClassNames(const std::string& directory
   ASSIGN_OR_RETURN(const std::vector<std::string> names, ListDirectory(directory));
   std::vector<std::string> classes;
   for (const std::string& name : names) {
-    if (name[0] != '.' && fs::is_directory(JoinPath(directory, name))) classes.push_back(name);
+    std::error_code error;  // of a link to itself, say: no directory
+    if (name[0] != '.' && fs::is_directory(JoinPath(directory, name), error)) {
+      classes.push_back(name);
+    }
   }
   if (classes.size() < 2 || classes.size() > kMaxClasses) {
     return absl::InvalidArgumentError(absl::StrCat(directory, ": holds ", classes.size(),

@@ -172,7 +172,8 @@ class TrainingLoader::Prefetcher {
   void Run() {
     // The trainer's threads come first: a batch is needed only once a step. Threads begun from here
     // inherit it.
-    ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), kDecoderNice);
+    const int nice = ::getpriority(PRIO_PROCESS, 0) + kDecoderNice;
+    ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), std::min(nice, 19));
     std::unique_lock lock(mutex_);
     while (true) {
       changed_.wait(lock, [this] {

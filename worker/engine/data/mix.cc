@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <string>
 
 #include "worker/engine/base/random.h"
@@ -68,7 +69,9 @@ void MixBatch(const v1::Dataset& spec, uint64_t seed, int64_t epoch,
   const auto size = static_cast<int64_t>(indices.size());
   const int64_t side = batch->images.size(2), count = 3 * side * side;
   const bool mixup = Names(spec, "mixup"), cutmix = Names(spec, "cutmix");
-  const at::Tensor before = batch->images.clone();
+  // Not clone(), which would begin a team of threads from the loader's.
+  const at::Tensor before = at::empty(batch->images.sizes());
+  std::memcpy(before.data_ptr(), batch->images.data_ptr(), before.nbytes());
   batch->targets = at::zeros({size, classes}, at::kFloat);
   for (int64_t i = 0; i < size; ++i) {
     RandomStream random(MakeKey(seed, Purpose::kMixing), static_cast<uint64_t>(epoch),

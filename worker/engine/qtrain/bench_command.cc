@@ -34,7 +34,6 @@
 namespace qsweep::engine {
 namespace {
 
-constexpr int64_t kMaxSpecBytes = 1 << 20;
 // Steps that are not timed: the first ones fill caches.
 constexpr int64_t kWarmUpSteps = 2;
 
@@ -109,7 +108,16 @@ absl::StatusOr<double> DataRate(const v1::ExperimentSpec& spec, const std::strin
 
 absl::StatusOr<v1::BenchReport> Bench(const BenchOptions& options) {
   ASSIGN_OR_RETURN(const std::string json, ReadFile(options.spec_file, kMaxSpecBytes));
-  ASSIGN_OR_RETURN(const v1::ExperimentSpec spec, ParseSpecJson(json));
+  const absl::StatusOr<v1::ExperimentSpec> parsed = ParseSpecJson(json);
+  if (!parsed.ok()) return Annotate(parsed.status(), options.spec_file);
+  const v1::ExperimentSpec& spec = *parsed;
+  if (spec.training().method() == "sensitivity") {
+    return absl::InvalidArgumentError("training.method: sensitivity takes no steps to time");
+  }
+  if (spec.quantization().bits() < 0) {
+    return absl::InvalidArgumentError(
+        "quantization.bits: auto is chosen by a run; give the overrides that its result names");
+  }
   v1::BenchReport report;
   RETURN_IF_ERROR(UseDevice(options.device));
   report.set_device(ComputeDeviceName());

@@ -21,6 +21,8 @@ int ProbeCommand(const std::string& data_root, const std::string& model_root,
                  const std::string& device);
 
 inline constexpr int kMaxThreads = 4096;
+inline constexpr int64_t kMaxSpecBytes = 1 << 20;  // of a spec file
+inline constexpr char kDataRoot[] = "./data", kModelRoot[] = "./models";
 
 struct BenchOptions {
   std::string spec_file;

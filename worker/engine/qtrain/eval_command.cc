@@ -1,5 +1,6 @@
 // qtrain eval: how well a model does on a dataset's evaluation images: its weights as they are or
 // quantized as the spec says, with or without an adapter.
+#include <algorithm>
 #include <cstdio>
 #include <map>
 #include <memory>
@@ -96,12 +97,15 @@ absl::Status Relabel(const std::string& text, int64_t head_classes, Dataset* dat
       return absl::InvalidArgumentError(
           absl::StrCat("--head-labels: ", part, ": the head has 0 to ", head_classes - 1));
     }
+    if (std::find(of_head.begin(), of_head.end(), label) != of_head.end()) {
+      return absl::InvalidArgumentError(absl::StrCat("--head-labels: ", part, " is there twice"));
+    }
     of_head.push_back(label);
   }
-  if (of_head.empty()) {
+  if (of_head.empty() && data->classes == head_classes) {
     for (int64_t i = 0; i < data->classes; ++i) of_head.push_back(i);
   }
-  if (static_cast<int64_t>(of_head.size()) != data->classes || data->classes > head_classes) {
+  if (static_cast<int64_t>(of_head.size()) != data->classes) {
     return absl::InvalidArgumentError(
         absl::StrCat("--head-labels: the dataset has ", data->classes, " classes, the head ",
                      head_classes, "; name the head's label of each class, as 0,217,482"));
@@ -114,10 +118,12 @@ absl::Status Relabel(const std::string& text, int64_t head_classes, Dataset* dat
 // Where the classes' weights come from.
 absl::Status SettleHead(const Options& options, const PeftAdapter* adapter, TensorFile* weights,
                         Dataset* data) {
+  const bool in_adapter = adapter != nullptr && adapter->saved.count("head.weight") > 0;
+  if (in_adapter && !options.head.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--head ", options.head, ": the adapter has a head of its own"));
+  }
   if (options.head == kPretrained) {
-    if (adapter != nullptr && adapter->saved.count("head.weight") > 0) {
-      return absl::InvalidArgumentError("--head pretrained: the adapter has a head of its own");
-    }
     if (HeadClasses(*weights) == 0) {
       return absl::InvalidArgumentError("--head pretrained: the weights have no head");
     }
@@ -135,7 +141,6 @@ absl::Status SettleHead(const Options& options, const PeftAdapter* adapter, Tens
       weights->tensors[name] = head.tensors.at(name);
     }
   }
-  const bool in_adapter = adapter != nullptr && adapter->saved.count("head.weight") > 0;
   if (in_adapter || HeadClasses(*weights) == data->classes) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(
       "the head has ", HeadClasses(*weights), " classes, the dataset ", data->classes,

@@ -1,12 +1,16 @@
 // qtrain: trains one run and exits. See common/attempt_dir.h and worker/engine/qtrain/commands.h.
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <exception>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <system_error>
 
 #include "common/attempt_dir.h"
 #include "common/command_line.h"
@@ -28,13 +32,22 @@ void LimitSpinning(char** argv) {
     if (std::getenv(binds) != nullptr) return;
   }
   ::setenv(kSpinCountVariable, kSpinCount, 1);
-  ::execv("/proc/self/exe", argv);  // if it fails, training is merely slower
+  std::error_code error;  // by its own path, or it would be called "exe"
+  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error);
+  ::execv(program.c_str(), argv);  // if it fails, training is merely slower
 }
 
 int Perform(const Action& action) {
   const absl::Status status = CatchExceptions(action);
   if (status.ok()) return kExitFinished;
   std::fprintf(stderr, "qtrain: %s\n", std::string(status.message()).c_str());
+  return kExitFailed;
+}
+
+// What a command prints is what it is for: lost output is a failure.
+int Printed(int code) {
+  if (code != kExitFinished || (std::fflush(stdout) == 0 && std::ferror(stdout) == 0)) return code;
+  std::fprintf(stderr, "qtrain: standard output: %s\n", std::strerror(errno));
   return kExitFailed;
 }
 
@@ -56,7 +69,7 @@ void AddRoots(Command command, std::string* data_root, std::string* model_root) 
 void AddRun(Command program, std::function<int()>* work) {
   struct Options {
     std::string spec;
-    TrainOptions train{.data_root = "./data", .model_root = "./models"};
+    TrainOptions train{.data_root = kDataRoot, .model_root = kModelRoot};
   };
   const auto o = std::make_shared<Options>();
   Command command =
@@ -73,8 +86,9 @@ void AddRun(Command program, std::function<int()>* work) {
 
 void AddBench(Command program, std::function<int()>* work) {
   const auto o = std::make_shared<BenchOptions>();
-  Command command = program.AddCommand("bench", "Time training steps on random images",
-                                       [o, work] { *work = [o] { return BenchCommand(*o); }; });
+  Command command = program.AddCommand("bench", "Time training steps on random images", [o, work] {
+    *work = [o] { return Printed(BenchCommand(*o)); };
+  });
   command.AddOption("--spec", &o->spec_file, "ExperimentSpec as JSON").Required();
   command.AddOption("--steps", &o->steps, "timed steps").Between(int64_t{1}, int64_t{1000000});
   AddResources(command, o.get());
@@ -85,7 +99,7 @@ void AddBench(Command program, std::function<int()>* work) {
 int Main(int argc, char** argv) {
   Program program("qtrain", "Trains, quantizes and evaluates quantized-LoRA Vision Transformers.");
   program.RequireCommand();
-  std::string data_root = "./data", model_root = "./models", device = "cpu";
+  std::string data_root = kDataRoot, model_root = kModelRoot, device = "cpu";
   bool probed = false;
   const Command probe = program.AddCommand("probe", "Print what this machine has, as JSON",
                                            [&probed] { probed = true; });
@@ -102,11 +116,11 @@ int Main(int argc, char** argv) {
   AddSensitivity(program, &action);
 
   if (const std::optional<int> code = program.Parse(argc, argv)) return *code;
-  if (probed) return ProbeCommand(data_root, model_root, device);
+  if (probed) return Printed(ProbeCommand(data_root, model_root, device));
   LimitSpinning(argv);
   ConfigureMalloc();
   InstallAllocator();
-  return work != nullptr ? work() : Perform(action);
+  return work != nullptr ? work() : Printed(Perform(action));
 }
 
 }  // namespace

@@ -329,6 +329,16 @@ TEST_F(QtrainTest, EvalAndSensitivityReadWhatRunsWrote) {
   EXPECT_TRUE(qtrain("eval", {"--set", "dataset.classes=1,2", "--head", "pretrained",
                               "--head-labels", "1,2"})
                   .ok());
+  for (const char* labels : {"", "1,1", "1,2,3", "1,10"}) {
+    EXPECT_FALSE(qtrain("eval", {"--set", "dataset.classes=1,2", "--head", "pretrained",
+                                 "--head-labels", labels})
+                     .ok())
+        << labels;
+  }
+  EXPECT_FALSE(qtrain("eval", {"--adapter", Directory("lora"), "--head", weights}).ok());
+  EXPECT_FALSE(RunForOutput({"/bin/sh", "-c", absl::StrCat(kProgram, " probe > /dev/full")},
+                            absl::Minutes(1))
+                   .ok());
   EXPECT_FALSE(qtrain("eval", {"--set", "lora.rnak=3"}).ok());
 }
 

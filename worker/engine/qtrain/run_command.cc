@@ -16,8 +16,6 @@
 namespace qsweep::engine {
 namespace {
 
-constexpr int64_t kMaxSpecBytes = 1 << 20;
-
 std::atomic<bool> stop_requested = false;
 static_assert(std::atomic<bool>::is_always_lock_free);  // set by a signal handler
 

@@ -8,12 +8,9 @@
 #include "common/spec/patch.h"
 #include "common/spec/spec.h"
 #include "common/status.h"
-#include "worker/engine/qtrain/commands.h"
 
 namespace qsweep::engine {
 namespace {
-
-constexpr int64_t kMaxSpecBytes = 1 << 20;
 
 absl::Status Set(const std::string& assignment, v1::ExperimentSpec* spec) {
   const size_t equals = assignment.find('=');
@@ -58,6 +55,8 @@ absl::StatusOr<v1::ExperimentSpec> SpecOptions::Load() const {
     RETURN_IF_ERROR(Annotate(FromJson(json, &spec), spec_file));
   }
   for (const std::string& assignment : sets) RETURN_IF_ERROR(Set(assignment, &spec));
+  // Of a model that has none of its own, a spec must name them.
+  if (spec.model().weights().empty()) spec.mutable_model()->set_weights(weights_file);
   return CompleteSpec(spec);
 }
 

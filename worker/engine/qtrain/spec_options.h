@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "common/command_line.h"
 #include "qsweep/v1/spec.pb.h"
+#include "worker/engine/qtrain/commands.h"
 
 namespace qsweep::engine {
 
@@ -17,7 +18,7 @@ void AddDevice(Command command, std::string* device);
 struct SpecOptions {
   std::string spec_file;          // empty: the defaults
   std::vector<std::string> sets;  // FIELD=VALUE, as lora.rank=4
-  std::string data_root = "./data", model_root = "./models";
+  std::string data_root = kDataRoot, model_root = kModelRoot;
   std::string weights_file;
   int threads = 0;
   std::string device = "cpu";

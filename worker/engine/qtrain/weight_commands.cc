@@ -31,8 +31,15 @@ std::string ErrorText(const v1::QuantizationFacts& facts) {
                          sum / facts.layer_errors_size(), worst->relative_mse(), worst->layer());
 }
 
-absl::Status Quantize(const std::string& in, const std::string& out, const v1::Quantization& spec) {
+std::vector<std::string> DefaultSkips() {
+  const auto& skips = DefaultSpec().quantization().skip_modules();
+  return {skips.begin(), skips.end()};
+}
+
+absl::Status Quantize(const std::string& in, const std::string& out, const v1::Quantization& spec,
+                      bool skips_asked) {
   ASSIGN_OR_RETURN(const TensorFile file, ReadTensorFile(in));
+  if (skips_asked) RETURN_IF_ERROR(Annotate(CheckSkips(file, spec), in));
   v1::QuantizationFacts facts;
   const absl::StatusOr<TensorFile> quantized = QuantizeFile(file, spec, &facts);
   if (!quantized.ok()) return Annotate(quantized.status(), in);
@@ -52,7 +59,7 @@ struct QuantizeOptions {
   std::string quant_type = "nf4";
   bool double_quant = false;
   int blocksize = 64;
-  std::vector<std::string> skip;
+  std::vector<std::string> skip = DefaultSkips();  // of any model: it may lack them
 };
 
 absl::Status Quantize(const QuantizeOptions& options) {
@@ -68,7 +75,7 @@ absl::Status Quantize(const QuantizeOptions& options) {
   for (const std::string& pattern : options.skip) {
     if (!pattern.empty()) spec.add_skip_modules(pattern);
   }
-  return Quantize(options.in, options.out, spec);
+  return Quantize(options.in, options.out, spec, options.skip != DefaultSkips());
 }
 
 absl::Status Dequantize(const std::string& in, const std::string& out, const std::string& dtype) {
@@ -100,8 +107,6 @@ absl::Status Merge(const std::string& weights_file, const std::string& adapter_d
 
 void AddQuantize(Command program, Action* action) {
   const auto o = std::make_shared<QuantizeOptions>();
-  const v1::Quantization& defaults = DefaultSpec().quantization();
-  o->skip.assign(defaults.skip_modules().begin(), defaults.skip_modules().end());
   Command command = program.AddCommand(
       "quantize", "Write a safetensors file with bitsandbytes' quantized weights",
       [o, action] { *action = [o] { return Quantize(*o); }; });

@@ -7,6 +7,7 @@
 #include "common/status.h"
 #include "worker/engine/base/allocator.h"
 #include "worker/engine/train/blame.h"
+#include "worker/engine/train/loss.h"
 #include "worker/engine/train/step.h"
 
 namespace qsweep::engine {
@@ -16,14 +17,6 @@ namespace {
 constexpr int64_t kMostConfused = 256;
 
 double Ratio(double part, double whole) { return whole == 0 ? 0 : part / whole; }
-
-// log(sum(exp(x))) without overflow.
-double LogSumExp(const float* x, int64_t n) {
-  const double largest = *std::max_element(x, x + n);
-  double sum = 0;
-  for (int64_t i = 0; i < n; ++i) sum += std::exp(x[i] - largest);
-  return largest + std::log(sum);
-}
 
 }  // namespace
 

@@ -19,6 +19,8 @@ namespace {
 
 constexpr double kVanishing = 1e-7;
 constexpr double kExploding = 10;
+// Below it the loss is all but 0 and parts of the gradient underflow, which is no mistake.
+constexpr double kLearns = 1e-10;
 // A block is summed in float lanes, blocks in double.
 constexpr int64_t kBlock = 1024;
 
@@ -71,13 +73,13 @@ double GlobalNorm(const std::vector<double>& squared_norms) {
 absl::Status CheckGradients(const std::vector<AdamW::Slot>& slots,
                             const std::vector<double>& squared_norms, int64_t step) {
   std::vector<std::string> not_finite, zero;
-  const bool learns = GlobalNorm(squared_norms) != 0;  // else the loss is exactly 0 everywhere
+  const bool learns = GlobalNorm(squared_norms) > kLearns;
   std::map<absl::string_view, const AdamW::Slot*> by_name;
   for (const AdamW::Slot& slot : slots) by_name[slot.parameter.name] = &slot;
   for (size_t i = 0; i < slots.size(); ++i) {
     const std::string& name = slots[i].parameter.name;
     if (!std::isfinite(squared_norms[i])) not_finite.push_back(name);
-    if (!learns || squared_norms[i] != 0) continue;
+    if (!learns || squared_norms[i] != 0 || slots[i].gradient.any().item<bool>()) continue;
     absl::string_view module = name;
     if (absl::ConsumeSuffix(&module, ".lora_B.weight")) zero.push_back(name);
     if (absl::ConsumeSuffix(&module, ".lora_A.weight")) {

@@ -118,16 +118,24 @@ TEST(CheckGradientsTest, PassesWhatLearns) {
   // lora_B is still zero, so lora_A has no gradient yet.
   slots[1].parameter.value = at::zeros({2});
   EXPECT_TRUE(CheckGradients(slots, {0, 16, 144}, 1).ok());
-  // The loss is exactly zero.
+  // The loss is exactly zero, or all but.
   EXPECT_TRUE(CheckGradients(slots, {0, 0, 0}, 5).ok());
+  slots = Slots();
+  EXPECT_TRUE(CheckGradients(slots, {0, 1e-30, 1e-26}, 5).ok());
+  // Its squares underflow, it does not.
+  slots[0].gradient = at::full_like(slots[0].gradient, 1e-30);
+  EXPECT_TRUE(CheckGradients(slots, {0, 16, 144}, 5).ok());
 }
 
 TEST(CheckGradientsTest, NamesTheAdapterThatLearnsNothing) {
-  const std::vector<AdamW::Slot> slots = Slots();
+  std::vector<AdamW::Slot> slots = Slots();
+  slots[0].gradient.zero_();
   const absl::Status a = CheckGradients(slots, {0, 16, 144}, 5);
   EXPECT_TRUE(absl::IsInvalidArgument(a));
   EXPECT_THAT(std::string(a.message()), HasSubstr("step 5"));
   EXPECT_THAT(std::string(a.message()), HasSubstr("blocks.0.attn.qkv.lora_A.weight"));
+  slots = Slots();
+  slots[1].gradient.zero_();
   const absl::Status b = CheckGradients(slots, {9, 0, 144}, 5);
   EXPECT_THAT(std::string(b.message()), HasSubstr("blocks.0.attn.qkv.lora_B.weight"));
 }

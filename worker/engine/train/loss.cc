@@ -20,10 +20,7 @@ at::Tensor GradientFor(const at::Tensor& logits, const Share& share, double labe
   for (int64_t i = 0; i < images; ++i) {
     const float* x = logits.data_ptr<float>() + i * classes;
     float* dx = gradient.data_ptr<float>() + i * classes;
-    const double largest = *std::max_element(x, x + classes);
-    double exponentials = 0;
-    for (int64_t c = 0; c < classes; ++c) exponentials += std::exp(x[c] - largest);
-    const double log_sum = largest + std::log(exponentials);
+    const double log_sum = LogSumExp(x, classes);
     for (int64_t c = 0; c < classes; ++c) {
       const double target = everywhere + (1 - label_smoothing) * share(i, c);
       sum += target * (log_sum - x[c]);
@@ -35,6 +32,13 @@ at::Tensor GradientFor(const at::Tensor& logits, const Share& share, double labe
 }
 
 }  // namespace
+
+double LogSumExp(const float* x, int64_t n) {
+  const double largest = *std::max_element(x, x + n);
+  double sum = 0;
+  for (int64_t i = 0; i < n; ++i) sum += std::exp(x[i] - largest);
+  return largest + std::log(sum);
+}
 
 at::Tensor CrossEntropyGradient(const at::Tensor& logits, const at::Tensor& labels,
                                 double label_smoothing, double scale, double* loss) {

@@ -4,7 +4,12 @@
 
 #include <ATen/ATen.h>
 
+#include <cstdint>
+
 namespace qsweep::engine {
+
+// log(sum(exp(x))) of n numbers, without overflow.
+double LogSumExp(const float* x, int64_t n);
 
 // Cross-entropy with label smoothing ε as torch.nn.CrossEntropyLoss defines it: the target of label
 // y among C classes is (1 − ε) · onehot(y) + ε / C. logits fp32 [B, C], labels int64 [B]. Sets

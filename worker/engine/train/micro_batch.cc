@@ -17,23 +17,21 @@ constexpr int64_t kEvaluationBatch = 32;
 // The largest multiple of `images` that fits, at most `most`; 0 if not even one does.
 int64_t LargestFitting(int64_t images, int64_t most, int64_t limit_bytes,
                        Checkpointing checkpointing, const PeakProbe& probe) {
-  int64_t fitting = 0;
-  try {
-    const int64_t one = probe(images, checkpointing);
-    if (one > limit_bytes) return 0;
-    fitting = images;
-    if (2 * images > most) return fitting;
-    const int64_t two = probe(2 * images, checkpointing);
-    if (two > limit_bytes) return fitting;
-    fitting = 2 * images;
-    const int64_t more = images * ((limit_bytes - two) / std::max<int64_t>(two - one, 1));
-    int64_t expected = std::min(fitting + more, most / images * images);
-    // Small passes are not quite in line with large ones.
-    while (expected > fitting && probe(expected, checkpointing) > limit_bytes) expected -= images;
-    return expected;
-  } catch (const OutOfMemory&) {
-    return fitting;
+  const auto fits = [&](int64_t passes) {
+    try {
+      return probe(passes * images, checkpointing) <= limit_bytes;
+    } catch (const OutOfMemory&) {
+      ReleaseCached();
+      return false;
+    }
+  };
+  const int64_t all = most / images;
+  int64_t fitting = 0, too_many = all + 1, next = 1;
+  while (too_many - fitting > 1) {
+    (fits(next) ? fitting : too_many) = next;
+    next = fitting == 1 && too_many > all ? all : (fitting + too_many) / 2;
   }
+  return fitting * images;
 }
 
 // `lanes` that divide `batch` images among them and have `micro_batch` at a time or fewer, the same

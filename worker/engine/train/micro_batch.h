@@ -31,12 +31,11 @@ using PeakProbe = std::function<int64_t(int64_t micro_batch, Checkpointing check
 // Without a limit (0): the shape's micro-batch or the effective batch if it is smaller, recomputing
 // nothing unless asked.
 //
-// With a limit: no more than fits. Peaks are measured with one and with two images a lane; they are
-// nearly linear in the number, since every activation is, and what that leads to is measured, too.
-// If not even one a lane fits, a single lane does with fewer. Then the images are evened out over
-// the passes that they take. gradient_checkpointing `auto` is the least with which every lane has
-// an image (a single lane 8): smaller micro-batches cost less than recomputation does. An error
-// that blames the resources when not even one image fits.
+// With a limit: the most that fits, every peak measured, from one image a lane on. If not even one
+// a lane fits, a single lane does with fewer. Then the images are evened out over the passes that
+// they take. gradient_checkpointing `auto` is the least with which every lane has an image (a
+// single lane 8): smaller micro-batches cost less than recomputation does. An error that blames the
+// resources when not even one image fits.
 absl::StatusOr<v1::StepPlan> PlanStep(const v1::ExperimentSpec& spec, const StepShape& shape,
                                       int64_t limit_bytes, const PeakProbe& probe);
 

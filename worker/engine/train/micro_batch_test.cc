@@ -61,6 +61,22 @@ TEST(PlanStepTest, TakesTheWholeBatchWhereItFitsExactly) {
   EXPECT_EQ(Plan(Spec(32, "auto"), kOneLane, Peak(32, Checkpointing::kNone) - 1).micro_batch(), 16);
 }
 
+// As passes of a real model are: small ones cost more for each image, and too large ones throw.
+TEST(PlanStepTest, FindsTheLargestWhateverTheSlope) {
+  for (const int64_t fitting : {1, 3, 8, 13, 31, 32}) {
+    int probes = 0;
+    const auto plan = PlanStep(Spec(1000, "none"), kOneLane, 1000, [&](int64_t n, Checkpointing) {
+      ++probes;
+      if (n > fitting) throw OutOfMemory(2000, 0, 1000);
+      return n < 4 ? 990 : 100 + n;
+    });
+    ASSERT_TRUE(plan.ok());
+    const int64_t passes = (1000 + fitting - 1) / fitting;
+    EXPECT_EQ(plan->micro_batch(), (1000 + passes - 1) / passes);
+    EXPECT_LE(probes, 7);
+  }
+}
+
 TEST(PlanStepTest, RecomputesOnlyWhenFewImagesFit) {
   EXPECT_EQ(
       Plan(Spec(32, "auto"), kOneLane, Peak(8, Checkpointing::kNone)).gradient_checkpointing(),

@@ -112,14 +112,14 @@ absl::StatusOr<Trainee> MakeTrainee(const v1::ExperimentSpec& spec, const Comput
   return trainee;
 }
 
-absl::StatusOr<v1::StepPlan> MakePlan(const v1::ExperimentSpec& spec, const Trainee& trainee,
+absl::StatusOr<v1::StepPlan> MakePlan(const v1::ExperimentSpec& spec, Trainee& trainee,
                                       at::ScalarType image_type, int64_t process_limit_bytes,
                                       int64_t data_bytes) {
   const int64_t limit = process_limit_bytes == 0 ? 0 : TensorBytes(process_limit_bytes, data_bytes);
   const Vit& model = *trainee.model;
   ASSIGN_OR_RETURN(v1::StepPlan plan,
                    PlanStep(spec, ShapeOfSteps(model), limit,
-                            MakePeakProbe(model, spec.dataset().image_size(),
+                            MakePeakProbe(model, *trainee.optimizer, spec.dataset().image_size(),
                                           LoaderBytes(spec.dataset(), image_type))));
   plan.set_limit_bytes(process_limit_bytes);
   if (!model.device().is_cpu()) plan.set_evaluation_batch(kDeviceEvaluationBatch);

@@ -41,7 +41,7 @@ absl::StatusOr<Trainee> MakeTrainee(const v1::ExperimentSpec& spec, const Comput
                                     int64_t classes, const std::string& weights_file);
 
 // After LimitTensors with the same arguments. `image_type` is that of the loader's images.
-absl::StatusOr<v1::StepPlan> MakePlan(const v1::ExperimentSpec& spec, const Trainee& trainee,
+absl::StatusOr<v1::StepPlan> MakePlan(const v1::ExperimentSpec& spec, Trainee& trainee,
                                       at::ScalarType image_type, int64_t process_limit_bytes,
                                       int64_t data_bytes);
 

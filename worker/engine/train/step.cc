@@ -56,6 +56,12 @@ Gradients ZeroSums(const Vit& model) {
   return Gradients(std::move(sums));
 }
 
+Gradients FirstSums(const AdamW& optimizer) {
+  std::vector<at::Tensor> sums;
+  for (const AdamW::Slot& slot : optimizer.slots()) sums.push_back(slot.gradient);
+  return Gradients(std::move(sums));
+}
+
 // What all passes of a step have in common.
 struct StepContext {
   int64_t step = 0;
@@ -89,12 +95,11 @@ Batch Part(const Batch& batch, int64_t begin, int64_t end) {
 
 // The first lane adds to the optimizer's gradients, the others to sums of their own, which are
 // added in the lanes' order.
-double AddGradients(const Vit& model, AdamW& optimizer, const Batch& batch,
+double AddGradients(const Vit& model, const AdamW& optimizer, const Batch& batch,
                     const StepContext& context, int64_t micro_batch) {
   const int64_t lanes = Lanes(ShapeOfSteps(model), micro_batch), chunk = micro_batch / lanes;
-  std::vector<at::Tensor> totals;
-  for (const AdamW::Slot& slot : optimizer.slots()) totals.push_back(slot.gradient);
-  std::vector<Gradients> sums(lanes, Gradients(totals));
+  std::vector<Gradients> sums(lanes, FirstSums(optimizer));
+  const std::vector<at::Tensor>& totals = sums[0].sums();
   for (int64_t lane = 1; lane < lanes; ++lane) sums[lane] = ZeroSums(model);
   std::vector<double> losses(lanes);
   ForLanes(lanes, context.batch_size, [&](int64_t lane, int64_t begin, int64_t end) {
@@ -150,27 +155,27 @@ absl::StatusOr<double> ComputeGradients(const Vit& model, AdamW& optimizer, cons
 }
 
 // One lane is measured, on the threads a lane has: all lanes may be at their peak at once, but need
-// not be when one looks.
-PeakProbe MakePeakProbe(const Vit& model, int64_t image_size, int64_t loader_bytes) {
-  return [&model, image_size, loader_bytes](int64_t micro_batch, Checkpointing checkpointing) {
+// not be when one looks. It is the first, which has the optimizer's gradients for its sums.
+PeakProbe MakePeakProbe(const Vit& model, AdamW& optimizer, int64_t image_size,
+                        int64_t loader_bytes) {
+  return [&, image_size, loader_bytes](int64_t micro_batch, Checkpointing checkpointing) {
     const int64_t lanes = Lanes(ShapeOfSteps(model), micro_batch), images = micro_batch / lanes;
     const Batch batch = {at::zeros({images, 3, image_size, image_size}),
                          at::zeros({images}, at::kLong)};
     const StepContext context{0, images, 0, 1, checkpointing};
     const int64_t before = CurrentMemory().total_bytes;
     ResetPeak();
+    Gradients sums = FirstSums(optimizer);
     ForLanes(lanes, lanes, [&](int64_t lane, int64_t, int64_t) {
-      if (lane > 0) return;
-      Gradients sums = ZeroSums(model);
-      AddPass(model, context, batch, 0, sums);
+      if (lane == 0) AddPass(model, context, batch, 0, sums);
     });
     const int64_t of_a_lane = CurrentMemory().total_peak_bytes - before;
-    const int64_t gradients = model.trainable_parameters() * static_cast<int64_t>(sizeof(float));
-    // The probe's own images are among the loader's in training, and the first lane's sums are the
-    // optimizer's.
+    optimizer.ZeroGradients();
+    const int64_t sums_bytes = model.trainable_parameters() * static_cast<int64_t>(sizeof(float));
+    // The probe's own images are among the loader's in training.
     const int64_t more_images =
         model.device().is_cpu() ? loader_bytes - static_cast<int64_t>(batch.images.nbytes()) : 0;
-    return before + more_images + lanes * of_a_lane - gradients;
+    return before + more_images + lanes * of_a_lane + (lanes - 1) * sums_bytes;
   };
 }
 

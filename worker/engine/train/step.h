@@ -28,8 +28,10 @@ absl::StatusOr<double> ComputeGradients(const Vit& model, AdamW& optimizer, cons
                                         int64_t step, double label_smoothing, v1::StepPlan* plan);
 
 // Measures what ComputeGradients needs on images of zeros, for PlanStep. `loader_bytes` is what the
-// batches of images take meanwhile, if the model is on the CPU as they are. Changes no state.
-PeakProbe MakePeakProbe(const Vit& model, int64_t image_size, int64_t loader_bytes);
+// batches of images take meanwhile, if the model is on the CPU as they are. Leaves the optimizer's
+// gradients zero.
+PeakProbe MakePeakProbe(const Vit& model, AdamW& optimizer, int64_t image_size,
+                        int64_t loader_bytes);
 
 // Logits of a batch, by lanes as well. Throws OutOfMemory.
 at::Tensor Logits(const Vit& model, const at::Tensor& images);

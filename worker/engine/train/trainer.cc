@@ -83,7 +83,8 @@ class Trainer {
   absl::Status SaveCheckpoint();
   absl::Status Finish();
   absl::Status MergeAndEvaluate(v1::RunResult* result);
-  v1::RunResult MakeResult() const;
+  void NoteUse();
+  v1::RunResult MakeResult();
 
   v1::TrainerState& state() { return run_->state; }
   const v1::TrainerState& state() const { return run_->state; }
@@ -289,6 +290,7 @@ void Trainer::KeepBest() {
 
 absl::Status Trainer::SaveCheckpoint() {
   if (!unsaved_) return absl::OkStatus();
+  NoteUse();
   v1::CheckpointWritten written;
   written.set_step(state().step());
   written.set_epoch(EpochOf(std::max<int64_t>(state().step(), 1)));
@@ -336,7 +338,18 @@ absl::Status Trainer::MergeAndEvaluate(v1::RunResult* result) {
   return reporter_.Log("warning", absl::StrCat("merged weights not evaluated: ", status.message()));
 }
 
-v1::RunResult Trainer::MakeResult() const {
+// What the run takes of its machine, so far.
+void Trainer::NoteUse() {
+  if (step_rates_.empty() && state().has_memory()) return;
+  state().set_images_per_s(Median(step_rates_));
+  v1::MemoryAccount& memory = *state().mutable_memory();
+  memory = CurrentMemoryAccount(spec_, state().plan());
+  memory.set_rss_before_bytes(rss_before_bytes_);
+  memory.set_held_before_bytes(held_before_bytes_);
+}
+
+v1::RunResult Trainer::MakeResult() {
+  NoteUse();
   v1::RunResult result;
   result.set_model(spec_.model().name());
   result.set_method(spec_.training().method());
@@ -351,10 +364,7 @@ v1::RunResult Trainer::MakeResult() const {
   result.set_trainable_parameters(run_->trainee.model->trainable_parameters());
   result.set_adapted_modules(static_cast<int32_t>(run_->trainee.model->adapted_modules().size()));
   *result.mutable_quantization() = run_->quantization;
-  v1::MemoryAccount& memory = *result.mutable_memory();
-  memory = CurrentMemoryAccount(spec_, state().plan());
-  memory.set_rss_before_bytes(rss_before_bytes_);
-  memory.set_held_before_bytes(held_before_bytes_);
+  *result.mutable_memory() = state().memory();
   *result.mutable_gradients() = gradients_->Summary();
   for (const std::string& module : run_->trainee.model->DeadAdapters()) {
     result.mutable_gradients()->add_dead_adapters(module);
@@ -362,7 +372,7 @@ v1::RunResult Trainer::MakeResult() const {
   *result.mutable_convergence() = ConvergenceOf(state().history());
   *result.mutable_provenance() = run_->provenance;
   result.set_train_seconds(state().train_seconds());
-  result.set_images_per_s(Median(step_rates_));
+  result.set_images_per_s(state().images_per_s());
   return result;
 }
 

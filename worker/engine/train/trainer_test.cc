@@ -105,6 +105,15 @@ TEST_F(TrainTest, AResultSaysAllThereIsToSay) {
   EXPECT_FALSE(PathExists(JoinPath(options_.directory, "checkpoint-15.safetensors")));
   EXPECT_TRUE(PathExists(JoinPath(options_.directory, "checkpoint-20.safetensors")));
   EXPECT_TRUE(PathExists(JoinPath(options_.directory, "checkpoint-24.safetensors")));
+
+  // An attempt that only ends the run has measured nothing of its own.
+  const std::vector<v1::Event> again =
+      Finish(spec, "again", JoinPath(options_.directory, "checkpoint-24.safetensors"));
+  EXPECT_EQ(again[0].started().resume_step(), 24);
+  const v1::RunResult& ended = again.back().finished().result();
+  EXPECT_EQ(ended.images_per_s(), result.images_per_s());
+  EXPECT_EQ(ended.memory().activation_bytes(), memory.activation_bytes());
+  EXPECT_EQ(ended.memory().peak_bytes(), memory.peak_bytes());
 }
 
 TEST_F(TrainTest, ARunInterruptedAnywhereEndsTheSame) {
@@ -297,7 +306,8 @@ TEST_F(StepTest, ProbesTellThePeak) {
     at::set_num_threads(threads);
     for (const char* name : {"none", "selective", "full"}) {
       plan_.set_gradient_checkpointing(name);
-      const PeakProbe probe = MakePeakProbe(*trainee_.model, 28, /*loader_bytes=*/0);
+      const PeakProbe probe =
+          MakePeakProbe(*trainee_.model, *trainee_.optimizer, 28, /*loader_bytes=*/0);
       const int64_t predicted = probe(16, CheckpointingFromName(name));
       ResetPeak();
       ASSERT_TRUE(Compute(16).ok());
