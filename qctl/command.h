@@ -33,6 +33,7 @@ struct CommandLine {
 };
 
 // One for each file in qctl/commands.
+void AddKeys(CommandLine& line);
 void AddPlan(CommandLine& line);
 void AddSubmit(CommandLine& line);
 void AddStatus(CommandLine& line);

@@ -84,6 +84,7 @@ int Main(int argc, char** argv) {
   CommandLine line{program, options, nullptr};
   AddRun(line);
   AddPlan(line);
+  AddKeys(line);
   AddSubmit(line);
   AddStatus(line);
   AddWatch(line);

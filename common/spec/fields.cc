@@ -116,6 +116,8 @@ std::string RangeText(const v1::FieldRule& rule) {
   return rule.has_min() ? low : high;
 }
 
+std::string ChoicesText(const v1::FieldRule& rule) { return absl::StrJoin(rule.one_of(), ", "); }
+
 bool InRange(const v1::FieldRule& rule, double value) {
   if (!std::isfinite(value)) return false;
   if (rule.has_min() && (value < rule.min() || (rule.above_min() && value == rule.min())))
@@ -128,9 +130,8 @@ std::string OneOfViolation(const v1::FieldRule& rule, const FieldValue& value) {
   const auto& choices = rule.one_of();
   if (std::find(choices.begin(), choices.end(), text) != choices.end()) return "";
   const bool word = std::holds_alternative<absl::string_view>(value) && choices.size() > 1;
-  return absl::StrCat("must be ", choices.size() > 1 ? "one of " : "", absl::StrJoin(choices, ", "),
-                      "; not ", Quoted(text),
-                      word ? DidYouMean(text, {choices.begin(), choices.end()}) : "");
+  return absl::StrCat("must be ", choices.size() > 1 ? "one of " : "", ChoicesText(rule), "; not ",
+                      Quoted(text), word ? DidYouMean(text, {choices.begin(), choices.end()}) : "");
 }
 
 bool IsAuto(const v1::FieldRule& rule, const FieldValue& value) {
@@ -274,6 +275,12 @@ absl::Status AddText(const SpecField& field, absl::string_view text, v1::Experim
     }
   }
   return absl::OkStatus();
+}
+
+std::string AllowedText(const SpecField& field) {
+  if (field.rule->pairs()) return "PATTERN=VALUE, or a mapping {PATTERN: VALUE}";
+  if (!field.rule->one_of().empty()) return ChoicesText(*field.rule);
+  return field.rule->has_min() || field.rule->has_max() ? RangeText(*field.rule) : "";
 }
 
 std::string RuleViolation(const v1::ExperimentSpec& spec, const SpecField& field) {

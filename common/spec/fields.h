@@ -49,6 +49,9 @@ void ClearField(const SpecField& field, v1::ExperimentSpec* spec);
 // says what it must be; ranges are not looked at.
 absl::Status AddText(const SpecField& field, absl::string_view text, v1::ExperimentSpec* spec);
 
+// What the field may be, as "0, 4, 8, auto" or "above 0 and at most 100"; empty: any of its type.
+std::string AllowedText(const SpecField& field);
+
 // What the field's rule says against its value; empty: nothing. Does not ask whether it is
 // required.
 std::string RuleViolation(const v1::ExperimentSpec& spec, const SpecField& field);

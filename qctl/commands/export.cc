@@ -30,10 +30,11 @@ const std::map<std::string, ExportFormat>& Formats() {
 }
 
 // RUN/adapter_model.safetensors and RUN/adapter_config.json, as the run wrote them for PEFT. Runs
-// without an adapter have no directory.
-absl::Status ExportAdapters(Client& client, const v1::ListRunsReply& runs,
-                            const std::string& directory) {
-  ASSIGN_OR_RETURN(OutputDirectory out, OutputDirectory::Create(directory));
+// without an adapter have no directory. Returns how many have one.
+absl::StatusOr<int> ExportAdapters(Client& client, const v1::ListRunsReply& runs,
+                                   const std::string& directory) {
+  ASSIGN_OR_RETURN(OutputDirectory out, OutputDirectory::Create(directory, kExport));
+  int adapters = 0;
   for (const v1::Run& run : runs.runs()) {
     if (run.state() != v1::RUN_STATE_SUCCEEDED) continue;
     ASSIGN_OR_RETURN(const v1::RunDetail detail, client.GetRun(absl::StrCat(run.id())));
@@ -43,9 +44,12 @@ absl::Status ExportAdapters(Client& client, const v1::ListRunsReply& runs,
       ASSIGN_OR_RETURN(const std::string place, out.Place(name));
       RETURN_IF_ERROR(DownloadFile(client, file, place));
       RETURN_IF_ERROR(out.Placed(name));
+      if (file.name() == kAdapterFile) ++adapters;
     }
   }
-  return out.Commit();
+  if (adapters == 0) return absl::NotFoundError("no run of this sweep has an adapter");
+  RETURN_IF_ERROR(out.Commit());
+  return adapters;
 }
 
 absl::StatusOr<int> Export(const GlobalOptions& global, const Options& options) {
@@ -54,16 +58,16 @@ absl::StatusOr<int> Export(const GlobalOptions& global, const Options& options) 
   ASSIGN_OR_RETURN(const v1::Sweep sweep, client.GetSweep(options.sweep));
   ASSIGN_OR_RETURN(const v1::ListRunsReply runs, client.ListRuns(absl::StrCat(sweep.id()), {}));
   const auto format = Formats().find(options.format);
+  int written = runs.runs_size();
   if (format == Formats().end()) {
-    RETURN_IF_ERROR(ExportAdapters(client, runs, options.directory));
+    ASSIGN_OR_RETURN(written, ExportAdapters(client, runs, options.directory));
   } else {
     const std::vector<v1::Run> all(runs.runs().begin(), runs.runs().end());
     RETURN_IF_ERROR(WriteExport(sweep, all,
                                 ReadInOrder(client, all, [](const std::string&) { return true; }),
                                 format->second, options.directory));
   }
-  Note(absl::StrCat(options.directory, ": ", Plural(runs.runs_size(), "run"), " as ",
-                    options.format));
+  Note(absl::StrCat(options.directory, ": ", Plural(written, "run"), " as ", options.format));
   return kExitGood;
 }
 

@@ -62,15 +62,18 @@ void PrintCells(const SweepPlan& plan, const std::optional<v1::PlanSweepReply>& 
 
 void PrintForecast(const v1::PlanSweepReply& forecast) {
   const int64_t open = forecast.cells_size() - forecast.known();
+  if (open == 0) {
+    PrintLine("all were submitted before, and have a result or are on their way to one");
+    return;
+  }
   PrintLine(
-      absl::StrCat(Plural(forecast.known(), "run"), " known already, ", open, " to compute; ",
+      absl::StrCat(Plural(forecast.known(), "run"), " submitted before, ", open, " new; ",
                    forecast.seconds() > 0
                        ? absl::StrCat("about ", FormatElapsed(absl::Seconds(forecast.seconds())),
                                       " on the workers connected now")
                        : "how long is unknown until a run of each kind has finished",
                    "; at most ", FormatBytes(static_cast<double>(forecast.disk_bytes())),
                    " of disk at the scheduler"));
-  if (open == 0) return;
   if (forecast.workers().empty()) PrintLine("no worker is connected");
   for (const v1::WorkerFit& worker : forecast.workers()) {
     PrintLine(absl::StrCat(

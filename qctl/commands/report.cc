@@ -9,6 +9,7 @@
 #include "common/status.h"
 #include "qctl/command.h"
 #include "qctl/format.h"
+#include "qctl/interrupt.h"
 #include "qctl/records.h"
 
 namespace qsweep::qctl {
@@ -43,6 +44,7 @@ void AddReport(CommandLine& line) {
       line.Add("report", "write tables, figures and a page about a sweep, finished or not",
                [&global = line.options, options] {
                  options->report.figures = !options->no_figures;
+                 options->report.stop = [] { return Interrupts() > 0; };
                  return Report(global, *options);
                });
   command.AddOption("SWEEP", &options->sweep, "number or name").Required();

@@ -142,8 +142,14 @@ absl::Status StopEmbedded(Embedded& embedded) {
 absl::StatusOr<int> Run(const GlobalOptions& global, const Options& options) {
   ASSIGN_OR_RETURN(std::vector<v1::SubmitSweepRequest> requests, LoadAll(options.files));
   ASSIGN_OR_RETURN(const auto connection, Connection::Open(global, /*create=*/!requests.empty()));
-  if (Embedded* embedded = connection->embedded()) {
-    const std::vector<std::string> flags = WorkerFlags(options);
+  const std::vector<std::string> flags = WorkerFlags(options);
+  Embedded* const embedded = connection->embedded();
+  if (embedded == nullptr && !flags.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        flags[0], ": is for a worker on this machine; with --scheduler ", global.scheduler,
+        " the runs go to that scheduler's workers (see qworker --help)"));
+  }
+  if (embedded != nullptr) {
     ASSIGN_OR_RETURN(const bool started, embedded->UseWorker(flags));
     if (!started && !flags.empty()) {
       Note(
@@ -153,7 +159,10 @@ absl::StatusOr<int> Run(const GlobalOptions& global, const Options& options) {
   }
   Runner runner(global, *connection);
   const absl::Status status = RunAll(runner, std::move(requests));
-  if (connection->embedded() != nullptr) RETURN_IF_ERROR(StopEmbedded(*connection->embedded()));
+  if (embedded != nullptr) RETURN_IF_ERROR(StopEmbedded(*embedded));
+  if (embedded == nullptr && absl::IsCancelled(status)) {
+    Note("The sweep goes on there. The same command follows it again; `qctl cancel` ends it.");
+  }
   RETURN_IF_ERROR(status);
   if (global.json) PrintJson(runner.report());
   return runner.all_succeeded() ? kExitGood : kExitRunsFailed;
