@@ -50,7 +50,7 @@ absl::Status RefuseOthersContent(const std::string& path, const char* kind) {
     if (it->is_directory(error) && !it->is_symlink(error)) continue;
     if (ours.size() == 1 || !ours.contains(name)) {
       return absl::FailedPreconditionError(
-          absl::StrCat(path, ": holds ", name, ", which is not of such a ", kind,
+          absl::StrCat(path, ": holds ", name, ", which is of no ", kind, " of ours",
                        "; choose another directory or move that away"));
     }
   }

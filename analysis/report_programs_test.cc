@@ -129,8 +129,8 @@ TEST_F(ReportProgramsTest, TwoMixturesAreToldApartInFigures) {
   EXPECT_THAT(literature, ContainsRegex("ours, mixed .bits=4.*overrides=.fc2=int8"));
   // Each with one colour, the same in curves and bars.
   const std::string curves = Text("figures/convergence.gp");
-  EXPECT_THAT(curves, ContainsRegex("#56B4E9' pt 6 title 'mixed bits=8"));
-  EXPECT_THAT(curves, ContainsRegex("#882255' pt 4 title 'mixed bits=4"));
+  EXPECT_THAT(curves, ContainsRegex("#56B4E9' pt 6 title 'mixed .bits=8"));
+  EXPECT_THAT(curves, ContainsRegex("#882255' pt 4 title 'mixed .bits=4"));
   EXPECT_THAT(Text("figures/throughput.gp"), AllOf(HasSubstr("0x56B4E9"), HasSubstr("0x882255")));
 }
 

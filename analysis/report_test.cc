@@ -232,7 +232,8 @@ TEST_F(ReportTest, WhatOneLabelCallsTheSameIsKeptApart) {
   }
   ASSERT_TRUE(Write(test).ok());
   std::vector<std::string> scopes;
-  for (const json& e : Json("quantization_experiments_summary.json")["expectations"]) {
+  const json summary = Json("quantization_experiments_summary.json");
+  for (const json& e : summary["expectations"]) {
     if (e["claim"] == "4-bit costs 2 to 5 points of top-1") scopes.push_back(e["scope"]);
   }
   EXPECT_THAT(scopes, UnorderedElementsAre(HasSubstr("nf4 (blocksize=64)"),

@@ -49,9 +49,9 @@ TEST_F(CliTest, HelpAndVersionAreGood) {
   const Outcome help = Qctl({"--help"});
   EXPECT_EQ(help.exit_code, 0);
   for (const char* command :
-       {"plan", "submit", "status", "watch", "runs", "show", "metrics", "logs", "explain", "cancel",
-        "retry", "pause", "resume", "drain", "undrain", "workers", "run", "report", "compare",
-        "export"}) {
+       {"plan",    "submit",  "status", "watch",  "runs",    "show",   "metrics",
+        "logs",    "explain", "cancel", "retry",  "pause",   "resume", "drain",
+        "undrain", "workers", "run",    "report", "compare", "export"}) {
     EXPECT_THAT(help.out, HasSubstr(absl::StrCat("  ", command, " ")));
   }
   EXPECT_THAT(Qctl({"--version"}).out, StartsWith("qctl 0."));
@@ -108,6 +108,23 @@ TEST_F(CliTest, ABadFileIsAUsageErrorWithItsPlace) {
   }
   EXPECT_EQ(Qctl({"plan", "missing.yaml"}).exit_code, 2);
   EXPECT_FALSE(PathExists(Path("qsweep-data")));
+}
+
+TEST_F(CliTest, KeysListsWhatASpecMaySay) {
+  const Outcome text = Qctl({"keys"});
+  EXPECT_EQ(text.exit_code, 0);
+  EXPECT_THAT(text.out,
+              AllOf(HasSubstr("\nmodel.name "), HasSubstr("0, 4, 8, auto"), HasSubstr("\nseed ")));
+  EXPECT_THAT(Qctl({"keys", "-o", "json"}).out,
+              AllOf(HasSubstr("\"lora.rank\""), HasSubstr("at least 1 and at most 4096")));
+}
+
+TEST_F(CliTest, AWorkersFlagsAreForAWorkerHere) {
+  Write("sweep.yaml", kSweep);
+  const Outcome outcome =
+      Qctl({"run", "sweep.yaml", "--slots", "2"}, {"QSWEEP_SCHEDULER=unix:nobody.sock"});
+  EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("--slots: is for a worker on this machine"));
 }
 
 TEST_F(CliTest, SubmitWithoutSubmitting) {
@@ -173,7 +190,7 @@ TEST_F(CliTest, TheEmbeddedSchedulerComesAndGoes) {
   EXPECT_THAT(Qctl({"explain", run}).out, AllOf(HasSubstr("waits: paused"), HasSubstr("paused\n")));
   EXPECT_EQ(Qctl({"resume", "little"}).out, "2 runs resumed\n");
   EXPECT_EQ(Qctl({"drain", "nobody"}).exit_code, 1);
-  EXPECT_THAT(Qctl({"plan", "sweep.yaml"}).out, HasSubstr("2 runs known already, 0 to compute"));
+  EXPECT_THAT(Qctl({"plan", "sweep.yaml"}).out, HasSubstr("all were submitted before"));
 
   EXPECT_EQ(Qctl({"cancel", "--run", run}).out, "1 run cancelled\n");
   EXPECT_EQ(Qctl({"cancel", "little"}).out, "1 run cancelled\n");
@@ -204,16 +221,22 @@ TEST_F(CliTest, ASweepThatHasNotBegunCanBeReportedComparedAndExported) {
   EXPECT_EQ(typo.exit_code, 2);
   EXPECT_THAT(typo.err, HasSubstr("did you mean lora.rank?"));
 
-  for (const char* format : {"csv", "jsonl", "tensorboard", "mlflow", "peft"}) {
+  for (const char* format : {"csv", "jsonl", "tensorboard", "mlflow"}) {
     const Outcome out = Qctl({"export", "little", "--format", format, "--out", format});
     EXPECT_EQ(out.exit_code, 0) << out.err;
     EXPECT_TRUE(PathExists(Path(absl::StrCat(format, "/MANIFEST"))));
   }
+  const Outcome none = Qctl({"export", "little", "--format", "peft", "--out", "peft"});
+  EXPECT_EQ(none.exit_code, 1);
+  EXPECT_THAT(none.err, HasSubstr("no run of this sweep has an adapter"));
+  EXPECT_FALSE(PathExists(Path("peft")));
+  const Outcome report_there = Qctl({"export", "little", "--format", "csv", "--out", "report"});
+  EXPECT_THAT(report_there.err, HasSubstr("which is of no export of ours"));
   EXPECT_EQ(Qctl({"export", "little", "--format", "xls", "--out", "x"}).exit_code, 2);
   // What is not a report is not replaced.
   const Outcome refused = Qctl({"report", "little", "--out", ".", "--no-figures"});
   EXPECT_EQ(refused.exit_code, 1);
-  EXPECT_THAT(refused.err, HasSubstr("not of a report"));
+  EXPECT_THAT(refused.err, HasSubstr("is of no report of ours"));
 }
 
 TEST_F(CliTest, CommandsAtTheSameTimeShareOneScheduler) {

@@ -1,5 +1,8 @@
 // qctl keys: what a sweep file may say, from the rules that it is checked by.
+#include <google/protobuf/struct.pb.h>
+
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/spec/fields.h"
@@ -25,24 +28,37 @@ std::string TypeText(const google::protobuf::FieldDescriptor& leaf) {
   }
 }
 
-absl::StatusOr<int> Keys() {
-  Table table({{"key"}, {"default"}, {"type"}, {"allowed"}});
+std::string DefaultText(const SpecField& field) {
+  if (field.rule->required()) return "required";
+  const std::string& text = field.rule->default_value();
+  return field.leaf->is_repeated() ? absl::StrCat("[", text, "]") : text;
+}
+
+absl::StatusOr<int> Keys(const GlobalOptions& options) {
+  const std::vector<std::string> titles = {"key", "default", "type", "allowed"};
+  google::protobuf::Struct document;
+  auto* keys = (*document.mutable_fields())["keys"].mutable_list_value();
+  Table table({{titles[0]}, {titles[1]}, {titles[2]}, {titles[3]}});
   for (const SpecField& field : SpecFields()) {
-    const std::string& otherwise = field.rule->default_value();
-    table.AddRow({field.path,
-                  field.rule->required()
-                      ? "required"
-                      : (field.leaf->is_repeated() ? absl::StrCat("[", otherwise, "]") : otherwise),
-                  TypeText(*field.leaf), AllowedText(field)});
+    const std::vector<std::string> row = {field.path, DefaultText(field), TypeText(*field.leaf),
+                                          AllowedText(field)};
+    table.AddRow({row[0], row[1], row[2], row[3]});
+    auto& fields = *keys->add_values()->mutable_struct_value()->mutable_fields();
+    for (size_t i = 0; i < row.size(); ++i) fields[titles[i]].set_string_value(row[i]);
   }
-  PrintTable(table);
+  if (options.json) {
+    PrintJson(document);
+  } else {
+    PrintTable(table);
+  }
   return kExitGood;
 }
 
 }  // namespace
 
 void AddKeys(CommandLine& line) {
-  line.Add("keys", "list the keys of a sweep file, with what each is if it is not named", Keys);
+  line.Add("keys", "list the keys of a sweep file: defaults, and what is allowed",
+           [&options = line.options] { return Keys(options); });
 }
 
 }  // namespace qsweep::qctl

@@ -140,15 +140,15 @@ absl::Status StopEmbedded(Embedded& embedded) {
 }
 
 absl::StatusOr<int> Run(const GlobalOptions& global, const Options& options) {
-  ASSIGN_OR_RETURN(std::vector<v1::SubmitSweepRequest> requests, LoadAll(options.files));
-  ASSIGN_OR_RETURN(const auto connection, Connection::Open(global, /*create=*/!requests.empty()));
   const std::vector<std::string> flags = WorkerFlags(options);
-  Embedded* const embedded = connection->embedded();
-  if (embedded == nullptr && !flags.empty()) {
+  if (!global.scheduler.empty() && !flags.empty()) {
     return absl::InvalidArgumentError(absl::StrCat(
         flags[0], ": is for a worker on this machine; with --scheduler ", global.scheduler,
         " the runs go to that scheduler's workers (see qworker --help)"));
   }
+  ASSIGN_OR_RETURN(std::vector<v1::SubmitSweepRequest> requests, LoadAll(options.files));
+  ASSIGN_OR_RETURN(const auto connection, Connection::Open(global, /*create=*/!requests.empty()));
+  Embedded* const embedded = connection->embedded();
   if (embedded != nullptr) {
     ASSIGN_OR_RETURN(const bool started, embedded->UseWorker(flags));
     if (!started && !flags.empty()) {
