@@ -299,8 +299,8 @@ TEST_F(StepTest, RecomputationDoesNotChangeTheGradient) {
   }
 }
 
-// What the plan trusts in. Two lanes need not be at their peaks at the same time: what they may
-// need together, they seldom do.
+// What the plan trusts in. Two lanes need not be at their peaks at the same time, but within a few
+// steps (ten at most when this was written) they are.
 TEST_F(StepTest, ProbesTellThePeak) {
   for (const int threads : {1, 2}) {
     at::set_num_threads(threads);
@@ -310,12 +310,13 @@ TEST_F(StepTest, ProbesTellThePeak) {
           MakePeakProbe(*trainee_.model, *trainee_.optimizer, 28, /*loader_bytes=*/0);
       const int64_t predicted = probe(16, CheckpointingFromName(name));
       ResetPeak();
-      ASSERT_TRUE(Compute(16).ok());
-      const int64_t measured = CurrentMemory().total_peak_bytes;
-      EXPECT_LE(measured, 1.03 * predicted) << name;
-      if (threads == 1) {
-        EXPECT_GE(measured, 0.97 * predicted) << name;
+      int64_t measured = 0;
+      for (int step = 0; step < 500 && measured < 0.97 * predicted; ++step) {
+        ASSERT_TRUE(Compute(16).ok());
+        measured = CurrentMemory().total_peak_bytes;
       }
+      EXPECT_LE(measured, 1.03 * predicted) << name;
+      EXPECT_GE(measured, 0.97 * predicted) << name;
     }
   }
 }
