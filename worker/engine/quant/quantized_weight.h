@@ -90,6 +90,11 @@ class QuantizedWeight {
   at::Tensor pairs_, dynamic_map_;
 };
 
+// The tensors of a file that are held so, sorted: X of bitsandbytes' keys.
+std::vector<std::string> QuantizedNames(const TensorFile& file);
+// What stands beside X = `name` in the file.
+std::vector<std::string> QuantizedKeys(const TensorFile& file, const std::string& name);
+
 }  // namespace qsweep::engine
 
 #endif  // QSWEEP_WORKER_ENGINE_QUANT_QUANTIZED_WEIGHT_H_

@@ -1,4 +1,5 @@
 // bitsandbytes' safetensors keys, as its Params4bit and Int8Params write and read them.
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <nlohmann/json.hpp>
@@ -17,10 +18,15 @@ namespace {
 using nlohmann::json;
 
 constexpr char kQuantState[] = ".quant_state.bitsandbytes__";
+constexpr char kWeight[] = ".weight", kRowScales[] = ".SCB", kRowFormat[] = ".weight_format";
 constexpr int64_t kMaxBlocksize = 4096;
 constexpr int64_t kMaxFeatures = int64_t{1} << 30;
 constexpr int64_t kMaxElements = int64_t{1} << 40;
 constexpr size_t kMaxDimensions = 8;
+
+std::string ModuleOf(const std::string& name) {
+  return std::string(absl::StripSuffix(name, kWeight));
+}
 
 template <size_t N>
 at::Tensor TableTensor(const std::array<float, N>& values) {
@@ -117,9 +123,8 @@ at::Tensor Keep(const at::Tensor& tensor, at::IntArrayRef shape, Account account
 void QuantizedWeight::Save(const std::string& name, TensorFile* file) const {
   file->tensors[name] = payload_;
   if (scheme_ == nullptr) {
-    const std::string module(absl::StripSuffix(name, ".weight"));
-    file->tensors[module + ".SCB"] = absmax_;
-    file->tensors[module + ".weight_format"] = at::zeros({}, at::kByte);  // row-major
+    file->tensors[ModuleOf(name) + kRowScales] = absmax_;
+    file->tensors[ModuleOf(name) + kRowFormat] = at::zeros({}, at::kByte);  // row-major
     return;
   }
   json state = {{"quant_type", stored_as_},
@@ -144,14 +149,14 @@ absl::StatusOr<QuantizedWeight> QuantizedWeight::Load(const TensorFile& file,
                                                       const std::string& name) {
   const auto payload = file.tensors.find(name);
   if (payload == file.tensors.end()) return absl::DataLossError(absl::StrCat(name, ": missing"));
-  if (file.tensors.count(std::string(absl::StripSuffix(name, ".weight")) + ".SCB") > 0) {
+  if (file.tensors.count(ModuleOf(name) + kRowScales) > 0) {
     return LoadRows(file, name);
   }
   const std::string state_prefix = name + kQuantState;
   const auto state = file.tensors.lower_bound(state_prefix);
   if (state == file.tensors.end() || !absl::StartsWith(state->first, state_prefix) ||
       state->second.scalar_type() != at::kByte) {
-    return absl::DataLossError(absl::StrCat(name, ": neither .SCB nor ", kQuantState,
+    return absl::DataLossError(absl::StrCat(name, ": neither ", kRowScales, " nor ", kQuantState,
                                             absl::StrJoin(SchemeNames(), "|"), " beside it"));
   }
   return LoadBlocks(file, name, state->first, state->first.substr(state_prefix.size()));
@@ -169,11 +174,11 @@ absl::StatusOr<QuantizedWeight> QuantizedWeight::LoadRows(const TensorFile& file
   result.SetShape(payload.sizes());
   ASSIGN_OR_RETURN(const at::Tensor codes, Find(file, name, at::kChar, payload.numel()));
   ASSIGN_OR_RETURN(const at::Tensor scb,
-                   Find(file, module + ".SCB", at::kFloat, result.out_features()));
-  ASSIGN_OR_RETURN(const at::Tensor format, Find(file, module + ".weight_format", at::kByte, 1));
+                   Find(file, module + kRowScales, at::kFloat, result.out_features()));
+  ASSIGN_OR_RETURN(const at::Tensor format, Find(file, module + kRowFormat, at::kByte, 1));
   if (format.item<uint8_t>() != 0) {
     return absl::DataLossError(
-        absl::StrCat(module, ".weight_format: only 0 (row-major) can be read"));
+        absl::StrCat(module, kRowFormat, ": only 0 (row-major) can be read"));
   }
   result.payload_ = Keep(codes, result.shape_, Account::kWeights);
   result.absmax_ = Keep(scb, {result.out_features()}, Account::kScales);
@@ -215,6 +220,30 @@ absl::StatusOr<QuantizedWeight> QuantizedWeight::LoadBlocks(const TensorFile& fi
     result.nested_offset_ = state->nested_offset;
   }
   return result;
+}
+
+std::vector<std::string> QuantizedNames(const TensorFile& file) {
+  std::vector<std::string> names;
+  for (const auto& [key, tensor] : file.tensors) {
+    if (const size_t at = key.find(absl::StrCat(kWeight, kQuantState)); at != std::string::npos) {
+      names.push_back(absl::StrCat(key.substr(0, at), kWeight));
+    } else if (absl::EndsWith(key, kRowScales)) {
+      names.push_back(absl::StrCat(absl::StripSuffix(key, kRowScales), kWeight));
+    }
+  }
+  std::sort(names.begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
+  return names;
+}
+
+std::vector<std::string> QuantizedKeys(const TensorFile& file, const std::string& name) {
+  std::vector<std::string> keys = {ModuleOf(name) + kRowScales, ModuleOf(name) + kRowFormat};
+  const std::string prefix = name + ".";
+  for (auto it = file.tensors.lower_bound(prefix);
+       it != file.tensors.end() && absl::StartsWith(it->first, prefix); ++it) {
+    keys.push_back(it->first);
+  }
+  return keys;
 }
 
 }  // namespace qsweep::engine

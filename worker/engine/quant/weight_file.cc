@@ -13,8 +13,6 @@ namespace qsweep::engine {
 namespace {
 
 constexpr absl::string_view kWeight = ".weight";
-constexpr char kState[] = ".weight.quant_state.bitsandbytes__";
-constexpr absl::string_view kRowScales = ".SCB";
 
 bool CanBeQuantized(const std::string& name, const at::Tensor& tensor, int bits) {
   return absl::EndsWith(name, kWeight) && tensor.is_floating_point() &&
@@ -85,34 +83,11 @@ absl::StatusOr<TensorFile> QuantizeFile(const TensorFile& file, const v1::Quanti
   return out;
 }
 
-std::vector<std::string> QuantizedNames(const TensorFile& file) {
-  std::vector<std::string> names;
-  for (const auto& [name, tensor] : file.tensors) {
-    if (const size_t at = name.find(kState); at != std::string::npos) {
-      names.push_back(absl::StrCat(name.substr(0, at), kWeight));
-    } else if (absl::EndsWith(name, kRowScales)) {
-      names.push_back(absl::StrCat(absl::StripSuffix(name, kRowScales), kWeight));
-    }
-  }
-  std::sort(names.begin(), names.end());
-  names.erase(std::unique(names.begin(), names.end()), names.end());
-  return names;
-}
-
 absl::StatusOr<TensorFile> DequantizeFile(const TensorFile& file, at::ScalarType dtype) {
   TensorFile out = file;
   for (const std::string& name : QuantizedNames(file)) {
     ASSIGN_OR_RETURN(const QuantizedWeight quantized, QuantizedWeight::Load(file, name));
-    const std::string module = ModuleOf(name);
-    for (const char* key : {".SCB", ".weight_format", ".weight.absmax", ".weight.quant_map",
-                            ".weight.nested_absmax", ".weight.nested_quant_map"}) {
-      out.tensors.erase(module + key);
-    }
-    const std::string states = absl::StrCat(module, kState);
-    for (auto it = out.tensors.lower_bound(states);
-         it != out.tensors.end() && absl::StartsWith(it->first, states);) {
-      it = out.tensors.erase(it);
-    }
+    for (const std::string& key : QuantizedKeys(file, name)) out.tensors.erase(key);
     out.tensors[name] = quantized.Dequantize(dtype);
   }
   return out;

@@ -25,9 +25,6 @@ absl::Status CheckSkips(const TensorFile& file, const v1::Quantization& spec);
 absl::StatusOr<TensorFile> QuantizeFile(const TensorFile& file, const v1::Quantization& spec,
                                         v1::QuantizationFacts* facts);
 
-// Names of the tensors that bitsandbytes' keys say are quantized, sorted.
-std::vector<std::string> QuantizedNames(const TensorFile& file);
-
 // The same file with every quantized tensor expanded to `dtype` (fp32, bf16 or fp16).
 absl::StatusOr<TensorFile> DequantizeFile(const TensorFile& file, at::ScalarType dtype);
 
