@@ -10,6 +10,7 @@
 #include "common/file.h"
 #include "common/status.h"
 #include "worker/engine/base/safetensors.h"
+#include "worker/engine/quant/quantized_weight.h"
 #include "worker/engine/quant/weight_file.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

@@ -10,6 +10,7 @@
 #include "common/status.h"
 #include "worker/engine/model/peft_adapter.h"
 #include "worker/engine/qtrain/commands.h"
+#include "worker/engine/quant/quantized_weight.h"
 #include "worker/engine/quant/scheme.h"
 #include "worker/engine/quant/weight_file.h"
 #include "worker/engine/train/reporter.h"
