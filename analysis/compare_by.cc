@@ -141,6 +141,7 @@ absl::StatusOr<v1::FieldComparison> CompareBy(const std::vector<RunFacts>& runs,
   std::vector<ValueRuns> all;
   std::map<std::string, size_t> index;
   for (const RunFacts& run : runs) {
+    if (!Trains(run.spec)) continue;
     const auto [it, added] = index.try_emplace((*value)(run.spec), all.size());
     if (added) all.emplace_back().result.set_value(it->first);
     ValueRuns& values = all[it->second];

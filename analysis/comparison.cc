@@ -101,7 +101,9 @@ std::vector<v1::Comparison> CompareWithUnquantized(const std::vector<RunFacts>& 
   std::vector<v1::ExperimentSpec> scopes;
   for (const Pairs& pairs : all) {
     scopes.push_back(pairs.scope);
-    scopes.back().clear_lora();  // the adapter has its own column
+    if (!scopes.back().has_lora()) continue;
+    scopes.back().mutable_lora()->clear_rank();  // AdapterLabel's
+    scopes.back().mutable_lora()->clear_alpha();
   }
   const std::vector<std::string> differs = Differences(scopes);
   std::vector<v1::Comparison> comparisons;

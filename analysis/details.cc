@@ -4,6 +4,7 @@
 #include <string>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "analysis/run_files.h"
 #include "analysis/statistics.h"
@@ -191,6 +192,7 @@ std::vector<v1::BlockGradient> BlockGradients(const std::vector<RunFacts>& runs)
   Ordered<Values> all;
   for (const RunFacts& run : runs) {
     v1::ExperimentSpec scope = QuantizationScope(run.spec);
+    scope.mutable_training()->set_method(run.spec.training().method());
     const std::string key = scope.SerializeAsString();
     for (const v1::LayerGradient& layer : run.layers) {
       Values& values = all[{key, layer.layer()}];
@@ -205,7 +207,9 @@ std::vector<v1::BlockGradient> BlockGradients(const std::vector<RunFacts>& runs)
     v1::BlockGradient& block = blocks.emplace_back();
     block.set_model(values.scope.model().name());
     block.set_dataset(values.scope.dataset().name());
-    block.set_quantization(names[blocks.size() - 1]);
+    const std::string& method = values.scope.training().method();
+    block.set_quantization(method == "lora" ? names[blocks.size() - 1]
+                                            : absl::StrCat(method, ", ", names[blocks.size() - 1]));
     block.set_layer(values.layer);
     *block.mutable_norm() = Describe(values.norms);
   }

@@ -202,8 +202,10 @@ void AddVariation(const std::vector<PairValues>& all, std::vector<v1::Expectatio
 void AddModelSizes(const std::vector<PairValues>& all, std::vector<v1::Expectation>* out) {
   for (const PairValues& large : all) {
     for (const PairValues& small : all) {
-      if (large.scope.dataset().name() != small.scope.dataset().name() ||
-          small.parameters >= large.parameters || large.quantization != small.quantization) {
+      v1::ExperimentSpec same = small.scope;
+      *same.mutable_model() = large.scope.model();
+      if (small.parameters == 0 || small.parameters >= large.parameters ||
+          same.SerializeAsString() != large.scope.SerializeAsString()) {
         continue;
       }
       const v1::Statistic a = Describe(small.points), b = Describe(large.points);

@@ -5,7 +5,9 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "common/spec/datasets.h"
+#include "common/spec/fields.h"
 
 namespace qsweep {
 namespace {
@@ -63,15 +65,21 @@ void Judge(double same, v1::ParetoFront* front) {
 
 std::vector<v1::ParetoFront> ParetoFronts(const std::vector<Group>& groups, MemoryKind kind) {
   std::vector<v1::ParetoFront> fronts;
-  std::map<std::pair<std::string, std::string>, size_t> index;
+  std::map<std::string, size_t> index;  // by model and task
   for (const Group& group : groups) {
     const v1::GroupSummary& summary = group.summary;
     if (summary.top1().n() == 0) continue;
-    const auto [it, added] = index.try_emplace({summary.model(), summary.dataset()}, fronts.size());
+    v1::ExperimentSpec task;
+    task.mutable_model()->set_name(summary.model());
+    *task.mutable_dataset() = Task(group.spec.dataset());
+    const auto [it, added] = index.try_emplace(task.SerializeAsString(), fronts.size());
     if (added) {
+      const SpecField& classes = *FindSpecField("dataset.classes");
       v1::ParetoFront& front = fronts.emplace_back();
       front.set_model(summary.model());
-      front.set_dataset(summary.dataset());
+      front.set_dataset(
+          absl::StrCat(summary.dataset(), IsSet(task, classes) ? " " : "",
+                       IsSet(task, classes) ? ValueText(task, classes) : task.dataset().path()));
       front.set_memory(kind == MemoryKind::kWeights ? "weights" : "peak");
       front.set_reference_top1(Chance(group.spec));
     }

@@ -11,7 +11,7 @@ namespace qsweep {
 
 enum class MemoryKind { kWeights, kPeak };
 
-// One front for each model and dataset with a result, in the order of the groups. A group dominates
+// One front for each model and task with a result, in the order of the groups. A group dominates
 // another if it has no more bytes and no less top-1 (means over seeds) and is better in one of
 // them; peaks within 1 % of each other count as the same, as they vary between runs. The reference
 // point of the hypervolume is the largest memory at chance, 1 / `classes of dataset`.

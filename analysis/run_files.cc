@@ -14,7 +14,8 @@
 namespace qsweep {
 namespace {
 
-constexpr size_t kThinned = 250;  // points of a curve that is kept for figures
+constexpr int64_t kThinned = 250;  // points of a curve that is kept for figures
+constexpr int64_t kWhole = int64_t{1} << 40;
 
 const v1::Curve* FindCurve(const RunRecord& record, absl::string_view name) {
   for (const v1::Curve& curve : record.curves) {
@@ -23,14 +24,17 @@ const v1::Curve* FindCurve(const RunRecord& record, absl::string_view name) {
   return nullptr;
 }
 
-// At most `limit` points, evenly chosen, the last one always.
-Series Thinned(const v1::Curve* curve, size_t limit) {
+// Every so many points of the curve, about `limit` of a run of `total_steps`, and the last: the
+// same steps of every run of a group, whenever it ended.
+Series Thinned(const v1::Curve* curve, int64_t total_steps, int64_t limit) {
   Series series;
   if (curve == nullptr || curve->steps().empty()) return series;
-  const size_t size = static_cast<size_t>(curve->steps_size());
-  const size_t count = std::min(size, limit);
-  for (size_t k = 1; k <= count; ++k) {
-    const int i = static_cast<int>(size * k / count) - 1;
+  const int size = curve->steps_size();
+  const int64_t apart = size > 1 ? std::max<int64_t>(curve->steps(1) - curve->steps(0), 1) : 1;
+  const int64_t planned = std::max<int64_t>(total_steps / apart, size);
+  const int64_t stride = (planned + limit - 1) / limit;
+  for (int i = 0; i < size; ++i) {
+    if ((i + 1) % stride != 0 && i + 1 < size) continue;
     series.steps.push_back(curve->steps(i));
     series.values.push_back(static_cast<float>(curve->values(i)));
   }
@@ -197,10 +201,11 @@ RunFacts MakeRunFacts(const RunRecord& record) {
   facts.result = record.detail.result();
   facts.result->mutable_best()->clear_confusion();
   facts.result->mutable_final()->clear_confusion();
-  facts.top1 = Thinned(FindCurve(record, "eval/top1"), SIZE_MAX);
-  facts.eval_loss = Thinned(FindCurve(record, "eval/loss"), SIZE_MAX);
-  facts.loss = Thinned(FindCurve(record, "loss"), kThinned);
-  facts.gradient_norm = Thinned(FindCurve(record, "gradient_norm"), kThinned);
+  const int64_t steps = record.detail.run().total_steps();
+  facts.top1 = Thinned(FindCurve(record, "eval/top1"), steps, kWhole);
+  facts.eval_loss = Thinned(FindCurve(record, "eval/loss"), steps, kWhole);
+  facts.loss = Thinned(FindCurve(record, "loss"), steps, kThinned);
+  facts.gradient_norm = Thinned(FindCurve(record, "gradient_norm"), steps, kThinned);
   facts.layers = LayerGradients(record);
   return facts;
 }

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
@@ -27,6 +28,13 @@ std::string Columns(const v1::ExperimentSpec& spec) {
   return absl::StrCat(spec.model().name(), "\n", spec.dataset().name(), "\n",
                       spec.training().method(), "\n", spec.lora().rank(), "\n",
                       QuantizationLabel(spec.quantization()));
+}
+
+// Whether a field means anything where the spec has it.
+bool HasEffect(absl::string_view path, const v1::ExperimentSpec& spec) {
+  const std::string& method = spec.training().method();
+  if (absl::StartsWith(path, "lora.")) return method.empty() || method == "lora";
+  return !absl::StartsWith(path, "quantization.") || Quantizes(spec.quantization());
 }
 
 template <typename Get>
@@ -118,18 +126,24 @@ const std::vector<GroupTrait>& GroupTraits() {
 v1::ExperimentSpec QuantizationScope(const v1::ExperimentSpec& spec) {
   v1::ExperimentSpec scope;
   scope.mutable_model()->set_name(spec.model().name());
-  scope.mutable_dataset()->set_name(spec.dataset().name());
+  *scope.mutable_dataset() = Task(spec.dataset());
   *scope.mutable_quantization() = spec.quantization();
   return scope;
+}
+
+v1::Dataset Task(const v1::Dataset& dataset) {
+  v1::Dataset task;
+  task.set_name(dataset.name());
+  *task.mutable_classes() = dataset.classes();
+  if (!dataset.path().empty()) task.set_path(dataset.path());
+  return task;
 }
 
 std::string WithoutSections(const std::string& differs) {
   std::vector<absl::string_view> parts = absl::StrSplit(differs, ", ");
   for (absl::string_view& part : parts) {
-    const size_t equals = part.find('='), dot = part.rfind('.', equals);
-    if (equals != absl::string_view::npos && dot != absl::string_view::npos) {
-      part.remove_prefix(dot + 1);
-    }
+    const absl::string_view path = part.substr(0, part.find('='));
+    if (FindSpecField(path) != nullptr) part.remove_prefix(path.rfind('.') + 1);  // npos + 1 is 0
   }
   return absl::StrJoin(parts, ", ");
 }
@@ -162,7 +176,7 @@ std::vector<std::string> Differences(const std::vector<v1::ExperimentSpec>& spec
   for (const auto& [path, seen] : values) {
     if (seen.size() < 2 || HasColumn(path) || follows(path)) continue;
     for (size_t i = 0; i < specs.size(); ++i) {
-      parts[i].push_back(absl::StrCat(path, "=", flat[i][path]));
+      if (HasEffect(path, specs[i])) parts[i].push_back(absl::StrCat(path, "=", flat[i][path]));
     }
   }
   std::vector<std::string> differences;

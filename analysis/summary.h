@@ -28,7 +28,10 @@ struct GroupTrait {
 };
 const std::vector<GroupTrait>& GroupTraits();
 
-// What runs on one model and dataset with one quantization share.
+// What is learnt: the dataset, which of its classes, and where it lies if that is its own affair.
+v1::Dataset Task(const v1::Dataset& dataset);
+
+// What runs on one model and task with one quantization share.
 v1::ExperimentSpec QuantizationScope(const v1::ExperimentSpec& spec);
 
 // Of each scope the quantization's label, "nf4", or, where another one of the same model and

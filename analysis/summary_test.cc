@@ -94,6 +94,20 @@ TEST(GroupBySeedTest, MixturesTellWhatTheyAreMixedOf) {
   EXPECT_THAT(groups[2].differs(), testing::Not(testing::HasSubstr("int8_compute")));
 }
 
+TEST(QuantizationNamesTest, TellApartWhatIsCalledTheSame) {
+  const auto scope = [](const char* quantization) {
+    return QuantizationScope(Finished(quantization, 1, 0.9, 500, 800).spec);
+  };
+  EXPECT_THAT(QuantizationNames(
+                  {scope(kNone), scope(R"({"bits": 4, "quant_type": "nf4", "blocksize": 64})"),
+                   scope(R"({"bits": 4, "quant_type": "nf4", "blocksize": 128})"),
+                   scope(R"({"bits": 4, "overrides": ["qkv=int8", "blocks.0.mlp.fc1=none"]})"),
+                   scope(R"({"bits": 4, "overrides": ["qkv=int8", "blocks.1.mlp.fc1=none"]})")}),
+              testing::ElementsAre("none", "nf4 (blocksize=64)", "nf4 (blocksize=128)",
+                                   "mixed (overrides=[qkv=int8, blocks.0.mlp.fc1=none])",
+                                   "mixed (overrides=[qkv=int8, blocks.1.mlp.fc1=none])"));
+}
+
 TEST(GroupBySeedTest, OtherDifferencesAreNeverAveraged) {
   RunFacts slow = Finished(kNf4, 1, 0.80, 250, 600), fast = slow;
   slow.spec.mutable_training()->set_learning_rate(0.5);

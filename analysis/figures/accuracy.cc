@@ -334,9 +334,9 @@ Figure ConvergenceFigure(const Analysis& analysis) {
     }
   }
   figure.caption = absl::StrCat(
-      "Training loss and top-1 on the evaluation images. Lines: means over seeds; bands: one "
-      "standard deviation, "
-      "none where there is one seed.",
+      "Training loss and top-1 on the evaluation images. Lines: means over seeds, to where the "
+      "first "
+      "of them ends; bands: one standard deviation, none where there is one seed.",
       CurvesLeftOut(families),
       shown < 2 * families.size() ? LeftOut(shown, 2 * families.size()) : "");
   return figure;
@@ -355,8 +355,9 @@ Figure GradientFigure(const Analysis& analysis) {
     if (!panel.empty()) figure.panels.push_back(std::move(panel));
   }
   figure.caption = absl::StrCat(
-      "Global L2 norm of each step's gradient before clipping. Lines: means over seeds; bands: one "
-      "standard deviation.",
+      "Global L2 norm of each step's gradient before clipping. Lines: means over seeds, to where "
+      "the "
+      "first of them ends; bands: one standard deviation.",
       CurvesLeftOut(families), LeftOut(figure.panels.size(), families.size()));
   return figure;
 }

@@ -267,7 +267,7 @@ absl::Status AddText(const SpecField& field, absl::string_view text, v1::Experim
       break;
     case FieldDescriptor::CPPTYPE_DOUBLE:
       if (!absl::SimpleAtod(text, &real) || !std::isfinite(real)) return NotA("a number", text);
-      r->SetDouble(m, f, real);
+      r->SetDouble(m, f, real + 0.0);  // not -0: two keys of one value
       break;
     default: {
       std::string copy(text);

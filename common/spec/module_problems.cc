@@ -109,16 +109,22 @@ void CheckLora(const v1::ExperimentSpec& spec, const ModelShape& shape, Problems
   CheckNumbers("lora.rank_pattern", lora.rank_pattern(), /*whole=*/true, adapted, shape, out);
   CheckNumbers("lora.alpha_pattern", lora.alpha_pattern(), /*whole=*/false, adapted, shape, out);
   CheckSaved(lora, linears, shape, out);
-  const bool quantizes = Quantizes(spec.quantization());
+  // Of what is adapted.
+  const bool quantizes = std::any_of(adapted.begin(), adapted.end(), [&](const auto& module) {
+    return QuantizationOf(module, spec.quantization()).bits() != 0;
+  });
   if (lora.init_lora_weights() == "loftq" && !quantizes) {
     out->push_back(
         {"lora.init_lora_weights",
-         "loftq begins with the error of quantization; set quantization.bits, or default"});
+         "loftq begins with the error of quantization, which nothing that is adapted has; set "
+         "quantization.bits, or default"});
   }
   if (!spec.training().quantization_aware()) return;
   if (!quantizes) {
-    out->push_back({"training.quantization_aware",
-                    "needs quantization.bits: what the merged weights are to be quantized to"});
+    out->push_back(
+        {"training.quantization_aware",
+         "needs quantization.bits for what is adapted: what the merged weights are to be "
+         "quantized to"});
   }
   if (lora.dropout() != 0) {
     out->push_back({"lora.dropout",
@@ -149,6 +155,27 @@ void CheckOverrides(const v1::Quantization& quantization, const Names& linears, 
   }
 }
 
+// A sensitivity run measures what is not skipped; others quantize what is not trained in full, too.
+void CheckSkips(const v1::ExperimentSpec& spec, const Names& linears, ProblemsOut* out) {
+  v1::Quantization quantization = spec.quantization();
+  const bool measures = spec.training().method() == "sensitivity";
+  if (measures) quantization.set_bits(4);
+  if (std::all_of(linears.begin(), linears.end(), [&](const std::string& module) {
+        return QuantizationOf(module, quantization).bits() == 0 ||
+               (spec.training().method() == "lora" &&
+                ModuleMatchesAny(module, spec.lora().modules_to_save()));
+      })) {
+    out->push_back({"quantization.skip_modules",
+                    measures ? "leaves no module to measure"
+                             : "leaves no module to quantize; set quantization.bits: 0 if that is "
+                               "meant"});
+  }
+  Names modules = linears;
+  modules.insert(modules.end(), {"head", "patch_embed.proj"});
+  CheckPatterns("quantization.skip_modules", quantization.skip_modules(), modules,
+                absl::StrCat("head, patch_embed.proj, ", kLinears), out);
+}
+
 void CheckQuantization(const v1::ExperimentSpec& spec, const ModelShape& shape, ProblemsOut* out) {
   const v1::Quantization& quantization = spec.quantization();
   const std::string& method = spec.training().method();
@@ -157,7 +184,10 @@ void CheckQuantization(const v1::ExperimentSpec& spec, const ModelShape& shape, 
                     "not with training.method: sensitivity, which quantizes one layer at a time"});
     return;
   }
-  if (!Quantizes(quantization)) return;
+  const Names linears = BlockLinearNames(shape);
+  CheckOverrides(quantization, linears, out);
+  if (!Quantizes(quantization) && method != "sensitivity") return;
+  CheckSkips(spec, linears, out);
   if (quantization.bits() < 0 && !spec.model().pretrained()) {
     out->push_back({"quantization.bits",
                     "auto measures trained weights; with model.pretrained: false there are none"});
@@ -167,17 +197,6 @@ void CheckQuantization(const v1::ExperimentSpec& spec, const ModelShape& shape, 
                     "must be 0 with training.method: full, which trains the weights that would "
                     "be frozen; or train with lora"});
   }
-  Names modules = BlockLinearNames(shape);
-  CheckOverrides(quantization, modules, out);
-  if (std::all_of(modules.begin(), modules.end(), [&quantization](const std::string& module) {
-        return QuantizationOf(module, quantization).bits() == 0;
-      })) {
-    out->push_back({"quantization.skip_modules",
-                    "leaves no module to quantize; set quantization.bits: 0 if that is meant"});
-  }
-  modules.insert(modules.end(), {"head", "patch_embed.proj"});
-  CheckPatterns("quantization.skip_modules", quantization.skip_modules(), modules,
-                absl::StrCat("head, patch_embed.proj, ", kLinears), out);
 }
 
 }  // namespace

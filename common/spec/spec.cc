@@ -61,6 +61,7 @@ void NormalizeQuantization(v1::ExperimentSpec* spec) {
   }
   if (quantization->bits() >= 0) quantization->set_bits_budget(defaults.bits_budget());
   if (!Quantizes(*quantization) && spec->training().method() != "sensitivity") {
+    quantization->clear_overrides();  // "none", all of them
     *quantization->mutable_skip_modules() = defaults.skip_modules();
   }
 }

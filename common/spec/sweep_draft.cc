@@ -25,7 +25,7 @@ void ReadName(const YAML::Node& node, SweepDraft* draft, ProblemList* problems) 
 
 void ReadPriority(const YAML::Node& node, SweepDraft* draft, ProblemList* problems) {
   if (!node.IsScalar() || !absl::SimpleAtoi(node.Scalar(), &draft->priority) ||
-      std::abs(draft->priority) > kMaxPriority) {
+      draft->priority < -kMaxPriority || draft->priority > kMaxPriority) {
     draft->priority = 0;
     problems->Add(
         LineOf(node), "priority",

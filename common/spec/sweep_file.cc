@@ -98,6 +98,8 @@ class Expansion {
     return false;
   }
 
+  static constexpr int64_t kMaxComparisons = 100'000'000;  // of cells with exclusions: seconds
+
   void MakeRecipes(bool file_is_sound) {
     if (!draft_.axes.empty() || draft_.includes.empty()) recipes_ = Product(draft_.axes);
     DropExcluded(file_is_sound);
@@ -114,6 +116,14 @@ class Expansion {
 
   void DropExcluded(bool file_is_sound) {
     if (draft_.excludes.empty()) return;
+    const auto cells = static_cast<int64_t>(recipes_.size());
+    if (const auto excludes = static_cast<int64_t>(draft_.excludes.size());
+        cells * excludes > kMaxComparisons) {
+      problems_->Add(draft_.excludes[0].line, "exclude",
+                     absl::StrCat(excludes, " entries for ", cells, " cells; their product may be ",
+                                  kMaxComparisons, " at most"));
+      return;
+    }
     absl::flat_hash_set<const SweepDraft::Exclude*> used;
     std::vector<Recipe> kept;
     for (Recipe& recipe : recipes_) {
