@@ -16,13 +16,14 @@ mkdir -p "$reports"
 status=0
 GTEST_OUTPUT=xml:$reports/ ctest --preset "$preset" -j "$(nproc)" || status=$?
 
+results() { find "$reports" -name '*.xml' -exec cat {} +; }
 # sum NAME: of an attribute over every report's outermost element.
 sum() {
-  cat "$reports"/*.xml | sed -nE "s/.*<testsuites .*\b$1=\"([0-9]+)\".*/\1/p" | awk '{n += $1} END {print n + 0}'
+  results | sed -nE "s/.*<testsuites .*\b$1=\"([0-9]+)\".*/\1/p" | awk '{n += $1} END {print n + 0}'
 }
 tests=$(sum tests)
 failed=$(sum failures)
-skipped=$(cat "$reports"/*.xml | grep -c 'result="skipped"' || true)
+skipped=$(results | grep -c 'result="skipped"' || true)
 programs=$(ctest --preset "$preset" -N | sed -nE 's/^Total Tests: ([0-9]+)$/\1/p')
 silent=$((programs - $(find "$reports" -name '*.xml' | wc -l)))
 failed=$((failed + silent))
@@ -30,7 +31,7 @@ if [ "$status" -ne 0 ] && [ "$failed" -eq 0 ]; then failed=1; fi
 
 if [ "$skipped" -gt 0 ]; then
   echo "Skipped:"
-  cat "$reports"/*.xml | grep -oE '<skipped message="[^"]*' | sed -E 's/<skipped message="/  /; s/&#x0A;/ /g' | sort | uniq -c
+  results | grep -oE '<skipped message="[^"]*' | sed -E 's/<skipped message="/  /; s/&#x0A;/ /g' | sort | uniq -c
 fi
 echo "$((tests - failed + silent - skipped)) passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ]

@@ -1,5 +1,5 @@
-// The attempt directory: the border between whoever supervises a run (worker/agent, or a person) and
-// qtrain. One directory holds one attempt and is never trained in twice.
+// The attempt directory: the border between whoever supervises a run (worker/agent, or a person)
+// and qtrain. One directory holds one attempt and is never trained in twice.
 //
 //   spec.json          canonical ExperimentSpec                      written by the supervisor
 //   resume.safetensors the checkpoint to continue from, if any       written by the supervisor
@@ -12,7 +12,7 @@
 //   output.txt         what qtrain printed; its end is the evidence when it died without a word
 //
 // Command line: qtrain run --spec F --dir D [--threads N] [--memory-limit BYTES] [--data-root D]
-//                          [--model-root D] [--resume F] [--weights F]
+//                          [--model-root D] [--resume F] [--weights F] [--device D]
 // with kSpinCountVariable set; without it qtrain starts itself anew, which costs half a second.
 // SIGTERM, however often, and SIGINT: finish the step, write a checkpoint, exit with kExitStopped.
 #ifndef QSWEEP_COMMON_ATTEMPT_DIR_H_

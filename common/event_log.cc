@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/hash.h"
 #include "common/status.h"
+#include "common/utf8.h"
 
 namespace qsweep {
 namespace {
@@ -61,6 +62,12 @@ absl::StatusOr<EventLogWriter> EventLogWriter::Create(const std::string& path) {
 absl::Status EventLogWriter::Append(const v1::Event& event) {
   std::string record(kRecordHeader, '\0');
   if (!event.AppendToString(&record)) return absl::InternalError("event cannot be serialized");
+  if (!v1::Event().ParseFromArray(&record[kRecordHeader],
+                                  static_cast<int>(record.size() - kRecordHeader))) {
+    v1::Event readable = event;  // it names a file, perhaps
+    MakeUtf8(&readable);
+    return Append(readable);
+  }
   const absl::string_view payload = absl::string_view(record).substr(kRecordHeader);
   if (payload.empty() || static_cast<int64_t>(payload.size()) > kMaxEventBytes) {
     return absl::InvalidArgumentError(absl::StrCat("an event of ", payload.size(), " bytes"));

@@ -44,6 +44,21 @@ TEST_F(EventLogTest, ReadsOnFromWhereItStopped) {
   EXPECT_TRUE(ReadEventLog(path(), rest->end_offset, 1000)->events.empty());
 }
 
+// A file's name may hold any bytes; a record with them could not be read, nor what follows it.
+TEST_F(EventLogTest, TextThatIsNotUtf8IsReadableAllTheSame) {
+  auto writer = EventLogWriter::Create(path());
+  v1::Event finished;
+  finished.mutable_finished()->mutable_result()->mutable_provenance()->set_weights_file("/m\xe4/x");
+  finished.mutable_finished()->mutable_result()->add_files()->set_name("\xc3\xa4\xff");
+  ASSERT_TRUE(writer->Append(finished).ok());
+  ASSERT_TRUE(writer->Append(Log("after")).ok());
+  const auto chunk = ReadEventLog(path(), 0, 1000);
+  ASSERT_EQ(chunk->events.size(), 2u);
+  const v1::RunResult& result = chunk->events[0].finished().result();
+  EXPECT_EQ(result.provenance().weights_file(), "/m?/x");
+  EXPECT_EQ(result.files(0).name(), "\xc3\xa4?");
+}
+
 TEST_F(EventLogTest, IsNeverWrittenByTwo) {
   ASSERT_TRUE(EventLogWriter::Create(path()).ok());
   EXPECT_EQ(EventLogWriter::Create(path()).status().code(), absl::StatusCode::kAlreadyExists);

@@ -76,7 +76,7 @@ class FileLock {
  public:
   // Unavailable, naming the holder's pid, when another process holds it.
   static absl::StatusOr<FileLock> Acquire(const std::string& path);
-  // Whether some process holds the lock now.
+  // Whether some process holds the lock now, or one cannot know.
   static bool IsHeld(const std::string& path);
   // The pid the file names; 0 if none.
   static pid_t Holder(const std::string& path);

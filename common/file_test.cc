@@ -104,6 +104,10 @@ TEST_F(FileTest, ALockLastsAsLongAsItsProcess) {
   ::close(ends[0]);
   ::close(ends[1]);
   EXPECT_FALSE(FileLock::IsHeld(path));
+  EXPECT_FALSE(FileLock::IsHeld(path + ".none"));
+  const std::string loop = path + ".loop";  // cannot be opened, whoever may hold it
+  ASSERT_EQ(::symlink(loop.c_str(), loop.c_str()), 0);
+  EXPECT_TRUE(FileLock::IsHeld(loop));
   {
     const auto third = FileLock::Acquire(path);
     ASSERT_TRUE(third.ok()) << third.status();

@@ -52,7 +52,8 @@ class LogFile {
   void Rotate(int64_t first_line) {
     const auto name = [this](int i) { return i == 0 ? path_ : absl::StrCat(path_, ".", i); };
     for (int i = kKeptLogFiles; i > 0; --i) ::rename(name(i - 1).c_str(), name(i).c_str());
-    (void)Reopen();  // should it fail, the old file goes on under its new name
+    bytes_ = 0;
+    (void)Reopen();  // should it fail, the old file goes on under its new name, as long again
     bytes_ += first_line;
   }
 

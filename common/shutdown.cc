@@ -23,6 +23,7 @@ void BlockShutdownSignals() {
   const sigset_t set = ShutdownSet();
   QSWEEP_CHECK(pthread_sigmask(SIG_BLOCK, &set, nullptr) == 0);
   signal(SIGPIPE, SIG_IGN);
+  signal(SIGCHLD, SIG_DFL);  // a parent may have left it ignored: then no exit code is ever known
 }
 
 int WaitForShutdownSignal(absl::Duration timeout) {

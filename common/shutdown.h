@@ -6,8 +6,8 @@
 
 namespace qsweep {
 
-// Blocks SIGTERM and SIGINT for this thread and all it starts, and ignores SIGPIPE. Call first in
-// main, before any thread. Children made by Subprocess get the default mask back.
+// Blocks SIGTERM and SIGINT for this thread and all it starts, ignores SIGPIPE and not SIGCHLD.
+// Call first in main, before any thread. Children made by Subprocess get the default mask back.
 void BlockShutdownSignals();
 
 // The signal that came, or 0 after `timeout`. Takes the signal: the next call waits for another.

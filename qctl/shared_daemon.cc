@@ -103,8 +103,10 @@ absl::Status SharedDaemon::Start() {
   while (FileLock::Holder(options_.lock_path) != child_) {
     if (ChildEnded()) return DiedError();
     if (SystemClock().Monotonic() - started_at_ > kStartTimeout) {
-      return absl::InternalError(
-          absl::StrCat("the ", options_.name, " does not come up; see ", options_.log_path));
+      // Or it would come up when nobody uses it.
+      ::kill(child_, SIGKILL);
+      while (!ChildEnded()) absl::SleepFor(kPoll);
+      return DiedError();
     }
     absl::SleepFor(kPoll);
   }

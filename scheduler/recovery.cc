@@ -22,13 +22,17 @@ core::Time MonotonicAt(const Clock& clock, int64_t unix_us, absl::Duration longe
   return clock.Monotonic() + std::clamp(ahead, absl::ZeroDuration(), longest);
 }
 
+// Since a moment that was stored likewise; one that seems to come is now.
+absl::Duration SinceUnix(const Clock& clock, int64_t unix_us) {
+  return std::max(absl::ZeroDuration(), absl::Microseconds(clock.UnixMicros() - unix_us));
+}
+
 absl::Status RestoreWorkers(storage::Database& database, const Clock& clock, core::State& state) {
   ASSIGN_OR_RETURN(const std::vector<storage::WorkerRow> workers, storage::ListWorkers(database));
   const core::Time now = clock.Monotonic();
   for (const storage::WorkerRow& worker : workers) {
     core::Worker& restored =
-        core::RestoreWorker(state, now, worker.info,
-                            now - absl::Microseconds(clock.UnixMicros() - worker.last_seen_us));
+        core::RestoreWorker(state, now, worker.info, now - SinceUnix(clock, worker.last_seen_us));
     restored.draining = worker.draining;
     restored.moving = worker.moving;
     restored.faults = worker.faults;

@@ -87,10 +87,15 @@ void Rounds::Send(core::Effects& effects) {
     const auto session = sessions_.find(out.session);
     if (session != sessions_.end()) session->second->Send(std::move(out.message));
   }
-  for (const core::SessionNumber number : effects.closed) {
-    const auto session = sessions_.find(number);
+  for (const core::Closing& closing : effects.closed) {
+    const auto session = sessions_.find(closing.session);
     if (session == sessions_.end()) continue;
-    session->second->Close(absl::OkStatus());
+    // A worker that has lost the stream does not hear it; two of one id do.
+    session->second->Close(closing.replaced ? absl::FailedPreconditionError(
+                                                  "another qworker with this worker's id has "
+                                                  "connected; if its state directory was copied, "
+                                                  "remove worker-id from the copy")
+                                            : absl::OkStatus());
     sessions_.erase(session);
   }
 }

@@ -176,6 +176,17 @@ TEST_F(ServiceTest, NumbersThatCannotBeAreNotKnown) {
   EXPECT_EQ(GetSweep("study").succeeded(), 3);
 }
 
+// A state directory that was copied: each would end the other's sessions for ever.
+TEST_F(ServiceTest, TwoWorkersOfOneIdAreTold) {
+  ScriptedWorker first(channel_, "w");
+  first.Await(v1::ToWorker::kWelcome);
+  ScriptedWorker second(channel_, "w");
+  second.Await(v1::ToWorker::kWelcome);
+  const grpc::Status told = first.AwaitEnd();
+  EXPECT_EQ(told.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+  EXPECT_THAT(told.error_message(), HasSubstr("remove worker-id from the copy"));
+}
+
 TEST_F(ServiceTest, ALongGoodbyeIsCutShort) {
   Submit(Request("study", 1));
   ScriptedWorker worker(channel_, "w");

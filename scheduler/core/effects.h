@@ -88,10 +88,15 @@ struct Outgoing {
   v1::ToWorker message;
 };
 
+struct Closing {
+  SessionNumber session = 0;
+  bool replaced = false;  // by another session of the same worker
+};
+
 struct Effects {
   std::vector<Change> changes;
   std::vector<Outgoing> messages;
-  std::vector<SessionNumber> closed;  // streams to end, after their messages
+  std::vector<Closing> closed;  // streams to end, after their messages
 };
 
 }  // namespace qsweep::core

@@ -29,7 +29,7 @@ TEST_F(CoreTest, HeartbeatsKeepALeaseAndSilenceOnAnOpenStreamEndsIt) {
   Take();
   Pass(kLease);
   EXPECT_EQ(Get(run).state, v1::RUN_STATE_PENDING);
-  EXPECT_THAT(effects_.closed, ElementsAre(worker));
+  EXPECT_THAT(effects_.closed, ElementsAre(testing::Field(&Closing::session, worker)));
 }
 
 TEST_F(CoreTest, AWorkerThatReturnsInTimeKeepsItsRunAndItsOffset) {
@@ -75,7 +75,8 @@ TEST_F(CoreTest, ANewSessionClosesTheOldOne) {
   const SessionNumber old = Connect("w");
   const AttemptId attempt = Live(run);
   const SessionNumber now = Connect("w", {attempt});
-  EXPECT_THAT(effects_.closed, ElementsAre(old));
+  EXPECT_THAT(effects_.closed, ElementsAre(testing::Field(&Closing::session, old)));
+  EXPECT_TRUE(effects_.closed[0].replaced);
   OnDisconnect(state_, old);  // comes late
   EXPECT_EQ(FindLive(state_, old, attempt), nullptr);
   EXPECT_NE(FindLive(state_, now, attempt), nullptr);
@@ -119,7 +120,7 @@ TEST_F(CoreTest, GoodbyeFreesRunsAtOnce) {
   Tick();
   EXPECT_EQ(Live(run).number, AttemptNumber(2));
   EXPECT_EQ(Get(run).worker, WorkerId("v"));
-  EXPECT_THAT(effects_.closed, ElementsAre(worker));
+  EXPECT_THAT(effects_.closed, ElementsAre(testing::Field(&Closing::session, worker)));
 }
 
 TEST_F(CoreTest, TimeInWhichTheSchedulerStoodStillIsNotTakenFromARunThatStops) {

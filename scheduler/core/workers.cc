@@ -44,9 +44,9 @@ void ForgetStopping(Worker& worker, const AttemptId& attempt) {
   worker.stopping.erase(it);
 }
 
-void CloseSession(State& state, Worker& worker, Effects& effects) {
+void CloseSession(State& state, Worker& worker, Effects& effects, bool replaced = false) {
   if (worker.session == 0) return;
-  effects.closed.push_back(worker.session);
+  effects.closed.push_back({worker.session, replaced});
   state.sessions.erase(worker.session);
   worker.session = 0;
 }
@@ -113,7 +113,7 @@ void EndDelays(State& state, Time now) {
 void OnHello(State& state, Time now, SessionNumber session, const v1::Hello& hello,
              int64_t heartbeat_ms, Effects& effects) {
   Worker& worker = state.workers[WorkerId(hello.info().id())];
-  CloseSession(state, worker, effects);
+  CloseSession(state, worker, effects, /*replaced=*/true);
   worker.info = hello.info();
   worker.session = session;
   state.next_deadline = now;  // the runs that it holds can be late again

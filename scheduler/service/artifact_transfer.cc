@@ -154,7 +154,12 @@ void FileSender::OnWriteDone(bool ok) {
   do {
     n = ::read(fd_.get(), data->data(), data->size());
   } while (n < 0 && errno == EINTR);
-  if (n < 0) return Finish(ToGrpc(ErrnoStatus(errno, "file", "read")));
+  if (n < 0) {
+    const int error = errno;
+    if (error == EIO) OnDamage();  // what a disk has lost it does not find again
+    const absl::Status status = ErrnoStatus(error, sha256_, "read");
+    return Finish(ToGrpc(error == EIO ? absl::DataLossError(status.message()) : status));
+  }
   if (n == 0) return Finish(CheckHash());
   data->resize(static_cast<size_t>(n));
   hash_.Update(*data);

@@ -8,6 +8,7 @@
 #include "common/file.h"
 #include "common/log.h"
 #include "common/status.h"
+#include "common/utf8.h"
 
 namespace qsweep {
 namespace {
@@ -49,6 +50,7 @@ Agent::Agent(AgentOptions options, StateDirectory state, std::shared_ptr<grpc::C
                  }),
       session_(session, clock, [this](SessionEvent event) { inbox_.Put(std::move(event)); }) {
   options_.info.set_id(state_.worker_id());
+  MakeUtf8(&options_.info);
 }
 
 absl::Status Agent::Run() {
@@ -65,12 +67,17 @@ absl::Status Agent::Run() {
     AdvanceAll();
     UpdateHeartbeat();
   }
-  v1::Goodbye goodbye;
-  goodbye.set_reason(kShutdownReason);
-  session_.Leave(std::move(goodbye), kGoodbyeTime);
+  std::optional<v1::Goodbye> goodbye(std::in_place);
+  goodbye->set_reason(kShutdownReason);
   for (const auto& [id, attempt] : attempts_) {
-    LogInfo(absl::StrCat(LogTag(id), "not reported yet; the next agent here will do it"));
+    if (!attempt->succeeded()) continue;
+    // A goodbye would give its run to another worker, who would compute it all again.
+    LogInfo(absl::StrCat(LogTag(id),
+                         "finished and not reported yet; an agent that begins here "
+                         "within the lease does it"));
+    goodbye.reset();
   }
+  session_.Leave(std::move(goodbye), kGoodbyeTime);
   return absl::OkStatus();
 }
 
@@ -145,7 +152,7 @@ void Agent::OnWelcome(const v1::Welcome& welcome) {
     Attempt* const attempt = Find(verdict.attempt());
     if (attempt == nullptr) {
       if (verdict.keep()) {
-        ReportAbsent(verdict.attempt());
+        ReportAbsent(verdict.attempt(), v1::BLAME_MACHINE);
       }
     } else if (verdict.keep()) {
       attempt->Attach(verdict.acked_offset());
@@ -156,18 +163,22 @@ void Agent::OnWelcome(const v1::Welcome& welcome) {
 }
 
 void Agent::OnAssign(const v1::Assign& assign) {
-  if (Find(assign.attempt()) != nullptr) return;
+  if (const Attempt* attempt = Find(assign.attempt())) {
+    // Of another database's scheduler, under whose number this one cannot be run, too.
+    if (attempt->discarded()) ReportAbsent(assign.attempt(), v1::BLAME_CONTROL_PLANE);
+    return;
+  }
   // The goodbye gives it back. Any answer before would only bring the next assignment.
   if (shutdown_since_) return;
   std::unique_ptr<Attempt> attempt = Attempt::FromAssign(environment_, assign);
   attempts_[attempt->id()] = std::move(attempt);
 }
 
-void Agent::ReportAbsent(const v1::Attempt& attempt) {
+void Agent::ReportAbsent(const v1::Attempt& attempt, v1::Blame blame) {
   v1::FromWorker message;
   *message.mutable_ended()->mutable_attempt() = attempt;
-  message.mutable_ended()->set_blame(v1::BLAME_MACHINE);
-  message.mutable_ended()->set_error("the worker no longer has this attempt");
+  message.mutable_ended()->set_blame(blame);
+  message.mutable_ended()->set_error("the worker does not have this attempt");
   session_.Send(std::move(message));
 }
 

@@ -67,7 +67,7 @@ class Agent {
   void OnWelcome(const v1::Welcome& welcome);
   void OnAssign(const v1::Assign& assign);
   // Ends an attempt of which this worker has nothing.
-  void ReportAbsent(const v1::Attempt& attempt);
+  void ReportAbsent(const v1::Attempt& attempt, v1::Blame blame);
 
   void AdvanceAll();
   int RunningTrainers() const;

@@ -11,6 +11,7 @@
 #include "common/log.h"
 #include "common/proto_json.h"
 #include "common/status.h"
+#include "common/utf8.h"
 
 namespace qsweep {
 namespace {
@@ -103,8 +104,10 @@ void Attempt::OnTransfer(const Transfer& transfer, const TransferResult& result)
   const auto it = transfers_.find(transfer.path);
   if (it == transfers_.end()) return;
   TransferState& state = it->second;
-  if (result.code == TransferResult::kTryAgain && state.message != result.message) {
-    LogWarning(absl::StrCat(LogTag(id_), transfer.path, ": ", result.message, "; trying again"));
+  const bool again = result.code == TransferResult::kTryAgain;
+  if (result.code != TransferResult::kDone && !(again && std::exchange(state.told, true))) {
+    LogWarning(absl::StrCat(LogTag(id_), transfer.path, ": ", result.message,
+                            again ? "; trying again" : ""));
   }
   state.message = result.message;
   switch (result.code) {
@@ -206,6 +209,7 @@ void Attempt::End(Evidence evidence) {
   if (stop_ != StopWish::kNone) evidence.stop_reason = stop_reason_;
   ended_ = Judge(evidence);
   *ended_.mutable_attempt() = assign_.attempt();
+  MakeUtf8(&ended_);
   if (!ended_.succeeded()) {
     ended_.set_log_tail(TextTail(JoinPath(directory_, kOutputFile), kLogTailBytes));
   }
@@ -226,7 +230,6 @@ bool Attempt::Upload(const v1::EventBatch& batch) {
       const TransferState& state = Request(Direction::kUpload, JoinPath(directory_, file.name()),
                                            file.sha256(), file.bytes());
       if (state.code == TransferState::kLost) {
-        LogWarning(absl::StrCat(LogTag(id_), file.name(), " is not uploaded: ", state.message));
         // A checkpoint that was pruned meanwhile is no loss: a newer one follows.
         if (event.has_finished()) {
           cut_reason_ = absl::StrCat(file.name(), " could not be uploaded: ", state.message);

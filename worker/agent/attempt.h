@@ -45,6 +45,7 @@ class Attempt {
   const AttemptId& id() const { return id_; }
   Phase phase() const { return phase_; }
   bool discarded() const { return stop_ == StopWish::kDiscard; }
+  bool succeeded() const { return phase_ == Phase::kEnded && ended_.succeeded() && !discarded(); }
 
   // A session is open whose scheduler keeps this attempt and has its log before `acked_offset`.
   void Attach(uint64_t acked_offset);
@@ -70,6 +71,7 @@ class Attempt {
     enum Code { kUnderWay, kWaiting, kDone, kLost } code = kUnderWay;
     absl::Duration retry_at;
     std::string message;
+    bool told = false;  // that it is tried again
   };
 
   Attempt(const AttemptEnvironment& environment, const v1::Assign& assign);

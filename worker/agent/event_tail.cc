@@ -24,27 +24,6 @@ absl::StatusOr<EventLogChunk> ReadFrom(const std::string& path, uint64_t offset,
   return chunk;
 }
 
-// The length of the valid UTF-8 character at the begin of `text`; 0 if it is none. RFC 3629.
-size_t CharacterLength(absl::string_view text) {
-  const unsigned char c = static_cast<unsigned char>(text[0]);
-  const size_t length = c < 0x80   ? 1
-                        : c < 0xC2 ? 0
-                        : c < 0xE0 ? 2
-                        : c < 0xF0 ? 3
-                        : c < 0xF5 ? 4
-                                   : 0;
-  if (length == 0 || text.size() < length) return 0;
-  for (size_t i = 1; i < length; ++i) {
-    if (!IsContinuation(text[i])) return 0;
-  }
-  if (length < 3) return length;
-  const unsigned char second = static_cast<unsigned char>(text[1]);
-  const bool overlong = (c == 0xE0 && second < 0xA0) || (c == 0xF0 && second < 0x90);
-  const bool surrogate = c == 0xED && second > 0x9F;
-  const bool too_large = c == 0xF4 && second > 0x8F;
-  return overlong || surrogate || too_large ? 0 : length;
-}
-
 }  // namespace
 
 void EventTail::Rewind(uint64_t offset) { acknowledged_ = sent_ = offset; }
@@ -115,14 +94,7 @@ std::string TextTail(const std::string& path, int64_t max_bytes) {
   absl::string_view rest = bytes;
   // The cut may have gone through a character.
   for (int i = 0; i < 3 && !rest.empty() && IsContinuation(rest[0]); ++i) rest.remove_prefix(1);
-  std::string text;
-  while (!rest.empty()) {
-    const size_t length = CharacterLength(rest);
-    if (length == 0) text += '?';
-    text.append(rest.data(), length);
-    rest.remove_prefix(std::max<size_t>(length, 1));
-  }
-  return text;
+  return ToUtf8(rest);
 }
 
 }  // namespace qsweep

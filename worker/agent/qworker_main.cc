@@ -175,6 +175,7 @@ absl::StatusOr<Dialled> Dial(const Flags& flags) {
 }
 
 absl::Status Serve(const Flags& flags) {
+  if (flags.state_dir.empty()) return absl::InvalidArgumentError("--state-dir: needs a directory");
   if (!flags.log_file.empty()) RETURN_IF_ERROR(SetLogFile(flags.log_file));
   ASSIGN_OR_RETURN(StateDirectory state, StateDirectory::Open(flags.state_dir));
   ASSIGN_OR_RETURN(const Dialled scheduler, Dial(flags));

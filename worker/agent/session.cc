@@ -81,10 +81,10 @@ std::pair<v1::Heartbeat, bool> Session::Standing() {
   return {heartbeat_, writing_};
 }
 
-void Session::Leave(v1::Goodbye goodbye, absl::Duration timeout) {
+void Session::Leave(std::optional<v1::Goodbye> goodbye, absl::Duration timeout) {
   std::unique_lock<std::mutex> hold(mutex_);
-  if (writing_) {
-    *outbox_.emplace_back().mutable_goodbye() = std::move(goodbye);
+  if (writing_ && goodbye.has_value()) {
+    *outbox_.emplace_back().mutable_goodbye() = *std::move(goodbye);
     leaving_ = true;
     changed_.notify_all();
     changed_.wait_for(hold, absl::ToChronoMilliseconds(timeout), [this] { return !writing_; });

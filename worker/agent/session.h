@@ -65,8 +65,8 @@ class Session {
   // As last set, and whether there is a stream to say it on.
   std::pair<v1::Heartbeat, bool> Standing();
   // Sends what is queued, then `goodbye`, and closes for good. Waits until the scheduler has ended
-  // the stream, at most `timeout`.
-  void Leave(v1::Goodbye goodbye, absl::Duration timeout);
+  // the stream, at most `timeout`. Without a goodbye the stream just breaks.
+  void Leave(std::optional<v1::Goodbye> goodbye, absl::Duration timeout);
 
  private:
   using Stream = grpc::ClientReaderWriter<v1::FromWorker, v1::ToWorker>;

@@ -2,6 +2,7 @@
 
 #include "common/attempt_dir.h"
 #include "common/proto_json.h"
+#include "common/utf8.h"
 #include "common/version.h"
 #include "qsweep/v1/worker.pb.h"
 #include "worker/engine/base/allocator.h"
@@ -37,6 +38,7 @@ int ProbeCommand(const std::string& data_root, const std::string& model_root,
   Fill(InstructionSets(), info.mutable_instruction_sets());
   Fill(ModelsPresent(model_root), info.mutable_models());
   Fill(DatasetsPresent(data_root), info.mutable_datasets());
+  MakeUtf8(&info);
   std::puts(ToJson(info, JsonStyle::kPretty).c_str());
   return 0;
 }

@@ -29,7 +29,7 @@ absl::StatusOr<double> ComputeGradients(const Vit& model, AdamW& optimizer, cons
 
 // Measures what ComputeGradients needs on images of zeros, for PlanStep. `loader_bytes` is what the
 // batches of images take meanwhile, if the model is on the CPU as they are. Leaves the optimizer's
-// gradients zero.
+// gradients zero unless it throws.
 PeakProbe MakePeakProbe(const Vit& model, AdamW& optimizer, int64_t image_size,
                         int64_t loader_bytes);
 
