@@ -1,5 +1,4 @@
-# `cpack -B DIR` in a build directory makes qsweep_VERSION_ARCH.deb.
-# (Needs Debian's file and dpkg-dev.)
+# `cpack -B DIR` in a build directory makes qsweep_VERSION_ARCH.deb; it needs Debian's file and dpkg-dev.
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 foreach(unit qscheduler qworker)
   # At install time, which is when the prefix is known.
