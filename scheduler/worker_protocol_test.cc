@@ -89,7 +89,8 @@ TEST_F(ServiceTest, AStaleAttemptIsRefused) {
   ScriptedWorker second(channel_, "w");
   const v1::Attempt live = NextAssign(second);
   EXPECT_EQ(live.number(), stale.number() + 1);
-  EXPECT_TRUE(first.AwaitEnd().ok());  // the older session is closed
+  EXPECT_EQ(first.AwaitEnd().error_code(),
+            grpc::StatusCode::FAILED_PRECONDITION);  // the older session is closed
 
   v1::FromWorker message;
   *message.mutable_events()->mutable_attempt() = stale;
