@@ -62,11 +62,11 @@ absl::StatusOr<EventLogWriter> EventLogWriter::Create(const std::string& path) {
 absl::Status EventLogWriter::Append(const v1::Event& event) {
   std::string record(kRecordHeader, '\0');
   if (!event.AppendToString(&record)) return absl::InternalError("event cannot be serialized");
-  if (!v1::Event().ParseFromArray(&record[kRecordHeader],
-                                  static_cast<int>(record.size() - kRecordHeader))) {
+  if (!v1::Event().ParseFromString(record.substr(kRecordHeader))) {
     v1::Event readable = event;  // it names a file, perhaps
     MakeUtf8(&readable);
-    return Append(readable);
+    record.resize(kRecordHeader);
+    if (!readable.AppendToString(&record)) return absl::InternalError("event cannot be serialized");
   }
   const absl::string_view payload = absl::string_view(record).substr(kRecordHeader);
   if (payload.empty() || static_cast<int64_t>(payload.size()) > kMaxEventBytes) {

@@ -213,8 +213,8 @@ absl::StatusOr<FileLock> FileLock::Acquire(const std::string& path) {
 
 bool FileLock::IsHeld(const std::string& path) {
   FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd.valid())
-    return errno != ENOENT && errno != ENOTDIR;  // what cannot be looked at may well be held
+  // What cannot be looked at may well be held.
+  if (!fd.valid()) return errno != ENOENT && errno != ENOTDIR;
   return ::flock(fd.get(), LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
 }
 

@@ -207,9 +207,7 @@ void OnCheckpoint(State& state, Run& run, int64_t step, Effects& effects) {
 void OnCheckpointLost(Run& run, int64_t step, Effects& effects) {
   Note(run,
        absl::StrCat("its checkpoint of step ", run.resume_step,
-                    " is damaged or gone; goes on "
-                    "from step ",
-                    step),
+                    " is damaged or gone; goes on from step ", step),
        effects);
   run.resume_step = step;
 }
