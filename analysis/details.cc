@@ -2,10 +2,10 @@
 
 #include <cmath>
 #include <string>
+#include <utility>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
+#include "analysis/by_scope.h"
 #include "analysis/run_files.h"
 #include "analysis/statistics.h"
 #include "analysis/summary.h"
@@ -13,22 +13,6 @@
 
 namespace qsweep {
 namespace {
-
-// Values by key, in the order in which the keys first came.
-template <typename Value>
-class Ordered {
- public:
-  Value& operator[](const std::vector<std::string>& key) {
-    const auto [it, added] = index_.try_emplace(absl::StrJoin(key, "\n"), values_.size());
-    if (added) values_.emplace_back();
-    return values_[it->second];
-  }
-  std::vector<Value>& values() { return values_; }
-
- private:
-  absl::flat_hash_map<std::string, size_t> index_;
-  std::vector<Value> values_;
-};
 
 // A mean that is known only if there was a value.
 struct Mean {
@@ -57,13 +41,6 @@ v1::Quantization QuantizationOfLayer(const RunFacts& run, const std::string& qua
   layer.set_double_quant(run.spec.quantization().double_quant());
   layer.set_blocksize(run.spec.quantization().blocksize());
   return layer;
-}
-
-template <typename Scoped>
-std::vector<std::string> Names(const std::vector<Scoped>& all) {
-  std::vector<v1::ExperimentSpec> scopes;
-  for (const Scoped& one : all) scopes.push_back(one.scope);
-  return QuantizationNames(scopes);
 }
 
 // Of the bytes that the quantized layers could save at the expected bits, the share that was saved.
@@ -106,17 +83,13 @@ void AddRun(const RunFacts& run, const RunFacts* twin, EffectSums* sums) {
 
 std::vector<v1::QuantizationEffect> QuantizationEffects(
     const std::vector<RunFacts>& runs, const std::vector<std::optional<size_t>>& twins) {
-  Ordered<EffectSums> all;
+  ByScope<EffectSums> all;
   for (size_t i = 0; i < runs.size(); ++i) {
     if (!runs[i].result.has_value() || !TrainsQuantized(runs[i].spec)) continue;
-    v1::ExperimentSpec scope = QuantizationScope(runs[i].spec);
-    EffectSums& sums = all[{scope.SerializeAsString()}];
-    sums.scope = std::move(scope);
-    AddRun(runs[i], twins[i].has_value() ? &runs[*twins[i]] : nullptr, &sums);
+    AddRun(runs[i], twins[i].has_value() ? &runs[*twins[i]] : nullptr,
+           &all.At(QuantizationScope(runs[i].spec)));
   }
-  std::vector<v1::ExperimentSpec> scopes;
-  for (const EffectSums& sums : all.values()) scopes.push_back(sums.scope);
-  const std::vector<std::string> differs = Differences(scopes);
+  const std::vector<std::string> differs = Differences(all.scopes());
   std::vector<v1::QuantizationEffect> effects;
   for (const EffectSums& sums : all.values()) {
     v1::QuantizationEffect& effect = effects.emplace_back(sums.effect);
@@ -140,14 +113,13 @@ std::vector<v1::LayerSensitivity> LayerSensitivities(const std::vector<RunFacts>
     v1::LayerSensitivity layer;
     Mean relative_mse, sqnr, max_abs, loss, top1;
   };
-  Ordered<Sums> all;
+  ByScope<Sums> all;
   const auto sums_of = [&all](const RunFacts& run, const std::string& quant_type,
                               const std::string& layer) -> Sums& {
     v1::ExperimentSpec scope;
     scope.mutable_model()->set_name(run.spec.model().name());
     *scope.mutable_quantization() = QuantizationOfLayer(run, quant_type);
-    Sums& sums = all[{scope.SerializeAsString(), layer}];
-    sums.scope = std::move(scope);
+    Sums& sums = all.At(std::move(scope), layer);
     sums.layer.set_layer(layer);
     sums.layer.set_runs(sums.layer.runs() + 1);
     return sums;
@@ -168,7 +140,7 @@ std::vector<v1::LayerSensitivity> LayerSensitivities(const std::vector<RunFacts>
       sums.top1.Add(alone.top1_change());
     }
   }
-  const std::vector<std::string> names = Names(all.values());
+  const std::vector<std::string> names = all.names();
   std::vector<v1::LayerSensitivity> layers;
   for (const Sums& sums : all.values()) {
     v1::LayerSensitivity& layer = layers.emplace_back(sums.layer);
@@ -189,19 +161,17 @@ std::vector<v1::BlockGradient> BlockGradients(const std::vector<RunFacts>& runs)
     std::string layer;
     std::vector<double> norms;
   };
-  Ordered<Values> all;
+  ByScope<Values> all;
   for (const RunFacts& run : runs) {
     v1::ExperimentSpec scope = QuantizationScope(run.spec);
     scope.mutable_training()->set_method(run.spec.training().method());
-    const std::string key = scope.SerializeAsString();
     for (const v1::LayerGradient& layer : run.layers) {
-      Values& values = all[{key, layer.layer()}];
-      values.scope = scope;
+      Values& values = all.At(scope, layer.layer());
       values.layer = layer.layer();
       values.norms.push_back(layer.mean_norm());
     }
   }
-  const std::vector<std::string> names = Names(all.values());
+  const std::vector<std::string> names = all.names();
   std::vector<v1::BlockGradient> blocks;
   for (const Values& values : all.values()) {
     v1::BlockGradient& block = blocks.emplace_back();

@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <map>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "analysis/by_scope.h"
 #include "analysis/run_files.h"
 #include "analysis/statistics.h"
 
@@ -20,21 +20,6 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 std::string BitsLabel(const v1::Quantization& quantization) {
   return quantization.bits() == 8 ? "8-bit" : "4-bit";
 }
-
-// Numbers scopes in the order in which they first come.
-class Scopes {
- public:
-  size_t IndexOf(v1::ExperimentSpec scope) {
-    const auto [it, added] = index_.try_emplace(scope.SerializeAsString(), all_.size());
-    if (added) all_.push_back(std::move(scope));
-    return it->second;
-  }
-  const std::vector<v1::ExperimentSpec>& all() const { return all_; }
-
- private:
-  std::map<std::string, size_t> index_;
-  std::vector<v1::ExperimentSpec> all_;
-};
 
 // A range of values and how it is told.
 struct Expected {
@@ -82,32 +67,31 @@ void JudgeStatistic(const Expected& expected, const v1::Statistic& statistic,
 
 void AddMemory(const std::vector<Group>& groups, bool peak, std::vector<v1::Expectation>* out) {
   struct Seen {
+    v1::ExperimentSpec scope;  // model and quantization
     Expected expected;
     double low = kInfinity, high = -kInfinity, sum = 0;
     int n = 0;
   };
-  Scopes scopes;  // model and quantization
-  std::vector<Seen> all;
+  ByScope<Seen> all;
   for (const Group& group : groups) {
     const v1::GroupSummary& summary = group.summary;
     Expected expected{.unit = "share"};
     if (!ExpectedReduction(group.spec.quantization(), &expected.low, &expected.high)) continue;
     v1::ExperimentSpec scope = QuantizationScope(group.spec);
     scope.clear_dataset();
-    const size_t at = scopes.IndexOf(std::move(scope));
-    if (at == all.size()) all.push_back({expected});
+    Seen& seen = all.At(std::move(scope));
+    seen.expected = expected;
     if (summary.top1().n() == 0 || (peak && !summary.has_peak_reduction())) continue;
     const double reduction = peak ? summary.peak_reduction() : summary.weights_reduction();
-    Seen& seen = all[at];
     seen.low = std::min(seen.low, reduction);
     seen.high = std::max(seen.high, reduction);
     seen.sum += reduction;
     ++seen.n;
   }
-  const std::vector<std::string> names = QuantizationNames(scopes.all());
-  for (size_t i = 0; i < all.size(); ++i) {
-    const Seen& seen = all[i];
-    const v1::Quantization& quantization = scopes.all()[i].quantization();
+  const std::vector<std::string> names = all.names();
+  for (size_t i = 0; i < names.size(); ++i) {
+    const Seen& seen = all.values()[i];
+    const v1::Quantization& quantization = seen.scope.quantization();
     const Expected& expected = seen.expected;
     v1::Expectation& e = out->emplace_back();
     e.set_claim(absl::StrCat(
@@ -115,7 +99,7 @@ void AddMemory(const std::vector<Group>& groups, bool peak, std::vector<v1::Expe
         " takes ", std::lround(100 * expected.low), " to ", std::lround(100 * expected.high),
         " % less memory (",
         peak ? "peak while training, against the unquantized base" : "weights, against fp32", ")"));
-    e.set_scope(absl::StrCat(scopes.all()[i].model().name(), ", ", names[i]));
+    e.set_scope(absl::StrCat(seen.scope.model().name(), ", ", names[i]));
     if (seen.n == 0) {
       Judge(expected, std::nullopt, std::nullopt, kInterval, &e);
     } else {
@@ -147,15 +131,12 @@ double Variation(const v1::GradientSummary& gradients) {
 
 std::vector<PairValues> CollectPairs(const std::vector<RunFacts>& runs,
                                      const std::vector<std::optional<size_t>>& twins) {
-  std::vector<PairValues> all;
-  Scopes scopes;
+  ByScope<PairValues> all;
   for (size_t i = 0; i < runs.size(); ++i) {
     const v1::ExperimentSpec& spec = runs[i].spec;
     if (!Trains(spec) || !IsOneKind(spec.quantization())) continue;
-    const size_t at = scopes.IndexOf(QuantizationScope(spec));
-    if (at == all.size()) all.push_back({scopes.all()[at]});
+    PairValues& values = all.At(QuantizationScope(spec));
     if (!twins[i].has_value()) continue;
-    PairValues& values = all[at];
     const v1::RunResult &ours = *runs[i].result, &theirs = *runs[*twins[i]].result;
     values.parameters = theirs.total_parameters();
     const double lost = 100 * (theirs.best().top1() - ours.best().top1());
@@ -163,9 +144,9 @@ std::vector<PairValues> CollectPairs(const std::vector<RunFacts>& runs,
     const double a = Variation(ours.gradients()), b = Variation(theirs.gradients());
     if (a > 0 && b > 0) values.variation.push_back(std::log(a / b));
   }
-  const std::vector<std::string> names = QuantizationNames(scopes.all());
-  for (size_t i = 0; i < all.size(); ++i) all[i].quantization = names[i];
-  return all;
+  const std::vector<std::string> names = all.names();
+  for (size_t i = 0; i < names.size(); ++i) all.values()[i].quantization = names[i];
+  return std::move(all.values());
 }
 
 void AddAccuracy(const std::vector<PairValues>& all, std::vector<v1::Expectation>* out) {

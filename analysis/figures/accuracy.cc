@@ -335,8 +335,7 @@ Figure ConvergenceFigure(const Analysis& analysis) {
   }
   figure.caption = absl::StrCat(
       "Training loss and top-1 on the evaluation images. Lines: means over seeds, to where the "
-      "first "
-      "of them ends; bands: one standard deviation, none where there is one seed.",
+      "first of them ends; bands: one standard deviation, none where there is one seed.",
       CurvesLeftOut(families),
       shown < 2 * families.size() ? LeftOut(shown, 2 * families.size()) : "");
   return figure;
@@ -356,8 +355,7 @@ Figure GradientFigure(const Analysis& analysis) {
   }
   figure.caption = absl::StrCat(
       "Global L2 norm of each step's gradient before clipping. Lines: means over seeds, to where "
-      "the "
-      "first of them ends; bands: one standard deviation.",
+      "the first of them ends; bands: one standard deviation.",
       CurvesLeftOut(families), LeftOut(figure.panels.size(), families.size()));
   return figure;
 }
@@ -384,8 +382,7 @@ Figure LiteratureComparison(const Analysis& analysis) {
             &figure);
   figure.caption =
       "Relative change of the score when LoRA's base is quantized, here (filled) and in QLoRA "
-      "(arXiv "
-      "2305.14314, tables 3 and 4). "
+      "(arXiv 2305.14314, tables 3 and 4). "
       "The protocols differ: QLoRA's are language models of 80 million to 65 billion parameters.";
   return figure;
 }

@@ -23,6 +23,7 @@
 #include "worker/engine/data/dataset.h"
 #include "worker/engine/data/image_transform.h"
 #include "worker/engine/qtrain/commands.h"
+#include "worker/engine/qtrain/spec_options.h"
 #include "worker/engine/train/blame.h"
 #include "worker/engine/train/gradient_stats.h"
 #include "worker/engine/train/memory_account.h"
@@ -114,10 +115,7 @@ absl::StatusOr<v1::BenchReport> Bench(const BenchOptions& options) {
   if (spec.training().method() == "sensitivity") {
     return absl::InvalidArgumentError("training.method: sensitivity takes no steps to time");
   }
-  if (spec.quantization().bits() < 0) {
-    return absl::InvalidArgumentError(
-        "quantization.bits: auto is chosen by a run; give the overrides that its result names");
-  }
+  RETURN_IF_ERROR(CheckBitsChosen(spec));
   v1::BenchReport report;
   RETURN_IF_ERROR(UseDevice(options.device));
   report.set_device(ComputeDeviceName());

@@ -165,10 +165,7 @@ absl::StatusOr<v1::Evaluation> EvaluateSpec(const Options& options, v1::Experime
     spec.mutable_training()->set_method("linear_probe");
   }
   spec.mutable_training()->set_quantization_aware(false);
-  if (spec.quantization().bits() < 0) {
-    return absl::InvalidArgumentError(
-        "quantization.bits: auto is chosen by a run; give the overrides that its result names");
-  }
+  RETURN_IF_ERROR(CheckBitsChosen(spec));
   RETURN_IF_ERROR(SettleHead(options, adapted ? &adapter : nullptr, &weights, &data));
   const ModelShape& shape = *FindModel(spec.model().name());
   const Vit::Options made = {.compute = ChooseComputeType(spec).type, .classes = data.classes};

@@ -48,6 +48,12 @@ void SpecOptions::AddTo(Command command) {
   AddDevice(command, &device);
 }
 
+absl::Status CheckBitsChosen(const v1::ExperimentSpec& spec) {
+  if (spec.quantization().bits() >= 0) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      "quantization.bits: auto is chosen by a run; give the overrides that its result names");
+}
+
 absl::StatusOr<v1::ExperimentSpec> SpecOptions::Load() const {
   v1::ExperimentSpec spec;
   if (!spec_file.empty()) {

@@ -15,6 +15,9 @@ namespace qsweep::engine {
 // --device.
 void AddDevice(Command command, std::string* device);
 
+// InvalidArgument for bits: auto: which bits that are, only a run finds out.
+absl::Status CheckBitsChosen(const v1::ExperimentSpec& spec);
+
 struct SpecOptions {
   std::string spec_file;          // empty: the defaults
   std::vector<std::string> sets;  // FIELD=VALUE, as lora.rank=4

@@ -90,6 +90,8 @@ class QuantizedWeight {
   at::Tensor pairs_, dynamic_map_;
 };
 
+// MODULE of MODULE.weight.
+std::string ModuleOf(const std::string& name);
 // The tensors of a file that are held so, sorted: X of bitsandbytes' keys.
 std::vector<std::string> QuantizedNames(const TensorFile& file);
 // What stands beside X = `name` in the file.

@@ -24,10 +24,6 @@ constexpr int64_t kMaxFeatures = int64_t{1} << 30;
 constexpr int64_t kMaxElements = int64_t{1} << 40;
 constexpr size_t kMaxDimensions = 8;
 
-std::string ModuleOf(const std::string& name) {
-  return std::string(absl::StripSuffix(name, kWeight));
-}
-
 template <size_t N>
 at::Tensor TableTensor(const std::array<float, N>& values) {
   return at::from_blob(const_cast<float*>(values.data()), {N}, at::kFloat).clone();
@@ -220,6 +216,10 @@ absl::StatusOr<QuantizedWeight> QuantizedWeight::LoadBlocks(const TensorFile& fi
     result.nested_offset_ = state->nested_offset;
   }
   return result;
+}
+
+std::string ModuleOf(const std::string& name) {
+  return std::string(absl::StripSuffix(name, kWeight));
 }
 
 std::vector<std::string> QuantizedNames(const TensorFile& file) {

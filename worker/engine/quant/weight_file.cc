@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "absl/strings/match.h"
-#include "absl/strings/strip.h"
 #include "common/spec/modules.h"
 #include "common/status.h"
 #include "worker/engine/quant/quantized_weight.h"
@@ -17,10 +16,6 @@ constexpr absl::string_view kWeight = ".weight";
 bool CanBeQuantized(const std::string& name, const at::Tensor& tensor, int bits) {
   return absl::EndsWith(name, kWeight) && tensor.is_floating_point() &&
          (bits == 8 ? tensor.dim() == 2 : tensor.dim() >= 2);
-}
-
-std::string ModuleOf(const std::string& name) {
-  return std::string(absl::StripSuffix(name, kWeight));
 }
 
 }  // namespace
