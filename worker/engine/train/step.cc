@@ -1,6 +1,7 @@
 #include "worker/engine/train/step.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <functional>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "worker/engine/train/blame.h"
 #include "worker/engine/train/loss.h"
 #include "worker/engine/train/loss_scale.h"
+#include "worker/engine/train/pass_sums.h"
 
 namespace qsweep::engine {
 namespace {
@@ -21,18 +23,17 @@ namespace {
 constexpr int64_t kRowsPerPass = 768;
 constexpr int64_t kImagesPerDevicePass = int64_t{1} << 20;  // more than any memory holds
 
-using Work = std::function<void(int64_t lane, int64_t begin, int64_t end)>;
-
-// work(lane, begin, end) for each lane's images of [0, size), each lane on a thread of its own; a
-// single lane's operations have all threads.
-void ForLanes(int64_t lanes, int64_t size, const Work& work) {
-  if (lanes == 1) return work(0, 0, size);
-  const int64_t share = (size + lanes - 1) / lanes;
-  at::parallel_for(0, lanes, 1, [&](int64_t first, int64_t last) {
-    for (int64_t lane = first; lane < last; ++lane) {
-      const int64_t begin = std::min(lane * share, size);
-      work(lane, begin, std::min(begin + share, size));
-    }
+// work(item) for each item of [0, items), on as many threads as there are lanes: each takes the next
+// item when it is done with one, so that slower ones take fewer. A single lane's operations have
+// all threads.
+void ForLanes(int64_t lanes, int64_t items, const std::function<void(int64_t item)>& work) {
+  if (lanes == 1) {
+    for (int64_t item = 0; item < items; ++item) work(item);
+    return;
+  }
+  std::atomic<int64_t> next = 0;
+  at::parallel_for(0, lanes, 1, [&](int64_t, int64_t) {
+    for (int64_t item; (item = next++) < items;) work(item);
   });
 }
 
@@ -46,20 +47,10 @@ int64_t ImagesPerPass(const Vit& model, int64_t rows = kRowsPerPass) {
   return (rows + model.tokens() - 1) / model.tokens();
 }
 
-// Zeros to which a lane adds its gradients.
-Gradients ZeroSums(const Vit& model) {
-  const AccountScope scope(Account::kActivations);  // they live for the step only
-  std::vector<at::Tensor> sums;
-  for (const TrainableParameter& parameter : model.trainable()) {
-    sums.push_back(at::zeros_like(parameter.value));
-  }
-  return Gradients(std::move(sums));
-}
-
-Gradients FirstSums(const AdamW& optimizer) {
-  std::vector<at::Tensor> sums;
-  for (const AdamW::Slot& slot : optimizer.slots()) sums.push_back(slot.gradient);
-  return Gradients(std::move(sums));
+std::vector<at::Tensor> GradientsOf(const AdamW& optimizer) {
+  std::vector<at::Tensor> gradients;
+  for (const AdamW::Slot& slot : optimizer.slots()) gradients.push_back(slot.gradient);
+  return gradients;
 }
 
 // What all passes of a step have in common.
@@ -93,26 +84,42 @@ Batch Part(const Batch& batch, int64_t begin, int64_t end) {
           batch.targets.defined() ? batch.targets.slice(0, begin, end) : at::Tensor()};
 }
 
-// The first lane adds to the optimizer's gradients, the others to sums of their own, which are
-// added in the lanes' order.
+struct Images {
+  int64_t begin = 0, end = 0;
+};
+
+// The images of each pass of a batch: `most`, but towards the end fewer, so that all lanes end at
+// about the same time, even if they are not equally fast (guided self-scheduling).
+std::vector<Images> Passes(int64_t batch_size, int64_t lanes, int64_t most) {
+  std::vector<Images> passes;
+  for (int64_t begin = 0; begin < batch_size; begin = passes.back().end) {
+    const bool first_of_a_lane = static_cast<int64_t>(passes.size()) < lanes;
+    const int64_t to_share = first_of_a_lane ? batch_size : batch_size - begin;
+    const int64_t images = std::min({most, (to_share + lanes - 1) / lanes, batch_size - begin});
+    passes.push_back({begin, begin + images});
+  }
+  return passes;
+}
+
+// A single lane adds to the optimizer's gradients straight.
 double AddGradients(const Vit& model, const AdamW& optimizer, const Batch& batch,
                     const StepContext& context, int64_t micro_batch) {
-  const int64_t lanes = Lanes(ShapeOfSteps(model), micro_batch), chunk = micro_batch / lanes;
-  std::vector<Gradients> sums(lanes, FirstSums(optimizer));
-  const std::vector<at::Tensor>& totals = sums[0].sums();
-  for (int64_t lane = 1; lane < lanes; ++lane) sums[lane] = ZeroSums(model);
-  std::vector<double> losses(lanes);
-  ForLanes(lanes, context.batch_size, [&](int64_t lane, int64_t begin, int64_t end) {
-    for (int64_t next; begin < end; begin = next) {
-      next = std::min(begin + chunk, end);
-      losses[lane] += AddPass(model, context, Part(batch, begin, next), begin, sums[lane]);
-    }
-  });
-  for (int64_t lane = 1; lane < lanes; ++lane) {
-    for (size_t i = 0; i < totals.size(); ++i) totals[i].add_(sums[lane].sums()[i]);
-    losses[0] += losses[lane];
+  const int64_t lanes = Lanes(ShapeOfSteps(model), micro_batch);
+  const std::vector<Images> passes = Passes(context.batch_size, lanes, micro_batch / lanes);
+  const auto add = [&](const Images& images, Gradients& sums) {
+    return AddPass(model, context, Part(batch, images.begin, images.end), images.begin, sums);
+  };
+  if (lanes == 1) {
+    Gradients sums(GradientsOf(optimizer));
+    double loss = 0;
+    for (const Images& images : passes) loss += add(images, sums);
+    return loss;
   }
-  return losses[0];
+  PassSums sums(GradientsOf(optimizer), lanes);
+  ForLanes(lanes, static_cast<int64_t>(passes.size()), [&](int64_t pass) {
+    sums.Add(pass, [&](Gradients& zeros) { return add(passes[pass], zeros); });
+  });
+  return sums.loss();
 }
 
 }  // namespace
@@ -165,8 +172,9 @@ PeakProbe MakePeakProbe(const Vit& model, AdamW& optimizer, int64_t image_size,
     const StepContext context{0, images, 0, 1, checkpointing};
     const int64_t before = CurrentMemory().total_bytes;
     ResetPeak();
-    Gradients sums = FirstSums(optimizer);
-    ForLanes(lanes, lanes, [&](int64_t lane, int64_t, int64_t) {
+    Gradients sums(GradientsOf(optimizer));
+    // All threads are taken, so that this lane's operations have no more than their own.
+    at::parallel_for(0, lanes, 1, [&](int64_t lane, int64_t) {
       if (lane == 0) AddPass(model, context, batch, 0, sums);
     });
     const int64_t of_a_lane = CurrentMemory().total_peak_bytes - before;
@@ -175,7 +183,8 @@ PeakProbe MakePeakProbe(const Vit& model, AdamW& optimizer, int64_t image_size,
     // The probe's own images are among the loader's in training.
     const int64_t more_images =
         model.device().is_cpu() ? loader_bytes - static_cast<int64_t>(batch.images.nbytes()) : 0;
-    return before + more_images + lanes * of_a_lane + (lanes - 1) * sums_bytes;
+    const int64_t copies = lanes == 1 ? 0 : PassSums::Copies(lanes);
+    return before + more_images + lanes * of_a_lane + copies * sums_bytes;
   };
 }
 
@@ -185,11 +194,9 @@ at::Tensor Logits(const Vit& model, const at::Tensor& images) {
   const int64_t lanes = std::min<int64_t>(at::get_num_threads(), size);
   const int64_t chunk = ImagesPerPass(model);
   std::vector<at::Tensor> parts((size + chunk - 1) / chunk);
-  ForLanes(lanes, static_cast<int64_t>(parts.size()), [&](int64_t, int64_t begin, int64_t end) {
-    for (int64_t part = begin; part < end; ++part) {
-      parts[part] = model.Forward(images.slice(0, part * chunk, std::min((part + 1) * chunk, size)),
-                                  ForwardContext());
-    }
+  ForLanes(lanes, static_cast<int64_t>(parts.size()), [&](int64_t part) {
+    parts[part] = model.Forward(images.slice(0, part * chunk, std::min((part + 1) * chunk, size)),
+                                ForwardContext());
   });
   return at::cat(parts);
 }
