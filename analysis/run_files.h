@@ -31,7 +31,7 @@ v1::ErrorFile MakeErrorFile(const v1::RunDetail& detail);
 std::string LogText(const std::vector<v1::LogRecord>& logs);
 
 // Of a quantized base without overrides, bits a weight with scales (arXiv 2305.14314, section 3;
-// row-wise int8 has one fp32 scale a row of `row` weights, too small to count here).
+// the one fp32 scale of an int8 row is too small to count here).
 double ExpectedBitsPerWeight(const v1::Quantization& quantization);
 
 // Of the weights' reduction, by the study's claim: int8 0.40..0.60, 4 bits 0.60..0.80, with double

@@ -21,17 +21,6 @@ class Clock {
 // Thread-safe, lives for ever.
 const Clock& SystemClock();
 
-// Stands still until told. Not thread-safe.
-class FakeClock : public Clock {
- public:
-  absl::Duration Monotonic() const override { return now_; }
-  int64_t UnixMicros() const override { return 1'700'000'000'000'000 + absl::ToInt64Microseconds(now_); }
-  void Advance(absl::Duration by) { now_ += by; }
-
- private:
-  absl::Duration now_ = absl::Seconds(1000);
-};
-
 }  // namespace qsweep
 
 #endif  // QSWEEP_COMMON_CLOCK_H_

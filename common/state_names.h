@@ -8,7 +8,7 @@
 
 namespace qsweep {
 
-std::string StateName(v1::RunState state);  // pending, running, lost contact, succeeded, ...
+std::string StateName(v1::RunState state);  // pending, running, succeeded, ...
 std::string BlameName(v1::Blame blame);     // config, resources, machine, control plane
 
 }  // namespace qsweep

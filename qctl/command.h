@@ -32,7 +32,6 @@ struct CommandLine {
               Command* parent = nullptr);
 };
 
-// One for each file in qctl/commands.
 void AddKeys(CommandLine& line);
 void AddPlan(CommandLine& line);
 void AddSubmit(CommandLine& line);
@@ -50,13 +49,12 @@ void AddTokens(CommandLine& line);
 void AddDatabase(CommandLine& line);
 void AddDoctor(CommandLine& line);
 void AddSelftest(CommandLine& line);
-// Into `qctl workers`.
-void AddInvite(CommandLine& line, Command& workers);
 void AddRun(CommandLine& line);
 void AddReport(CommandLine& line);
 void AddCompare(CommandLine& line);
 void AddExport(CommandLine& line);
 void AddFetch(CommandLine& line);
+void AddInvite(CommandLine& line, Command& workers);  // `qctl workers invite`
 
 }  // namespace qsweep::qctl
 

@@ -27,7 +27,6 @@ class Embedded {
   ~Embedded();
 
   const std::string& address() const { return address_; }
-  const std::string& data_dir() const { return data_dir_; }
   // `flags` are qworker's. Ignored if a worker runs already: returns false then.
   absl::StatusOr<bool> UseWorker(const std::vector<std::string>& flags);
   // Starts again what has died. Call often.

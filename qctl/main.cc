@@ -29,8 +29,6 @@ int ExitCode(const absl::Status& status) {
     case absl::StatusCode::kUnavailable:
     case absl::StatusCode::kDeadlineExceeded:
       return kExitUnreachable;
-    case absl::StatusCode::kCancelled:
-      return kExitInterrupted;
     default:
       return kExitError;
   }

@@ -1,7 +1,7 @@
 // Everything the scheduler does, without a thread and without a network: work is done in rounds. A
 // round lets each piece of work have its turn, stores what the core decided in one transaction, and
 // only then lets anyone know: replies, acknowledgements and commands leave after the commit. The
-// loop (loop.h) runs rounds on its thread, the simulation (simulation/) on a clock of its own.
+// loop (loop.h) runs rounds on its thread, the simulation (tests/simulation/) on a clock of its own.
 #ifndef QSWEEP_SCHEDULER_ROUNDS_H_
 #define QSWEEP_SCHEDULER_ROUNDS_H_
 

@@ -1,13 +1,13 @@
 // A sweep file: a spec plus
 //
-//   name      of the sweep: letters, digits, . _ -  (default: the file's name without its
-//   extension) priority  -1000..1000, higher runs first (default 0) matrix    axes; each key is a
-//   field (lora.rank: [4, 8]) or a section (quantization: [{bits: 0},
-//             {bits: 4}]), each alternative replaces those fields of the spec. Every combination is
-//             a cell, the first axis varying slowest.
-//   exclude   list of mappings; a cell of the matrix that has all values of one of them is dropped
-//   include   list of mappings, each one more cell: the spec with those fields replaced. Without a
-//             matrix these are the only cells.
+// - name: of the sweep; letters, digits, . _ -; default: the file's name without its extension
+// - priority: -1000..1000, higher runs first; default 0
+// - matrix: axes. Each key is a field (lora.rank: [4, 8]) or a section (quantization: [{bits: 0},
+//   {bits: 4}]); each alternative replaces those fields of the spec. Every combination is a cell,
+//   the first axis varying slowest.
+// - exclude: list of mappings; a cell of the matrix that has all values of one of them is dropped
+// - include: list of mappings, each one more cell: the spec with those fields replaced. Without a
+//   matrix these are the only cells.
 //
 // A file with neither matrix nor include is a sweep of one cell. A key may always be written
 // dotted.

@@ -1,5 +1,5 @@
 // One attempt on this worker: its directory, its trainer, what of its events is sent, and its end.
-// Everything here is done by the supervisor's thread; nothing waits.
+// Everything here is done by the agent's thread; nothing waits.
 #ifndef QSWEEP_WORKER_AGENT_ATTEMPT_H_
 #define QSWEEP_WORKER_AGENT_ATTEMPT_H_
 

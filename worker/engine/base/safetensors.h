@@ -18,10 +18,10 @@ struct TensorFile {
   std::map<std::string, std::string> metadata;  // __metadata__
 };
 
-// Checks everything it reads: header at most 64 MiB, offsets inside the file, no overlap or gap,
-// sizes that agree with shape and dtype (F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL); DataLoss says
-// what is wrong. The tensors own their memory, charged to the caller's AccountScope; OutOfMemory is
-// thrown.
+// Checks everything it reads: header at most kMaxSafetensorsHeaderBytes, offsets inside the file,
+// no overlap or gap, sizes that agree with shape and dtype (F64 F32 F16 BF16 I64 I32 I16 I8 U8
+// BOOL); DataLoss says what is wrong. The tensors own their memory, charged to the caller's
+// AccountScope; OutOfMemory is thrown.
 absl::StatusOr<TensorFile> ReadTensorFile(const std::string& path);
 
 // Atomic (temp, fsync, rename). Tensors lie sorted by element size (widest first, so all are

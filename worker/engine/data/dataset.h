@@ -37,7 +37,7 @@ struct Dataset {
 
 // Classes and limits of `spec` applied: the first N images of the chosen classes, renumbered.
 // NotFound says where it looked and what to install or download; DataLoss names the file and the
-// record. An imagefolder is spec.path, in DATA_ROOT unless absolute; else looks in
+// record. An imagefolder is DATA_ROOT/spec.path; else looks in
 // DATA_ROOT/cifar-10-batches-bin, DATA_ROOT/cifar-100-binary, DATA_ROOT/fashion-mnist and
 // /usr/share/datasets/fashion-mnist. A file may hold fewer records than the official one.
 absl::StatusOr<Dataset> LoadDataset(const v1::Dataset& spec, const std::string& data_root,

@@ -17,7 +17,6 @@
 namespace qsweep::engine {
 
 // --- LayerNorm: y = x̂·γ + β, x̂ = (x − mean) · rstd, rstd = 1 / sqrt(variance + eps)
-// ---------------
 
 struct NormSaved {
   at::Tensor xhat;  // [rows, dim], compute type
@@ -48,14 +47,12 @@ void LayerNormParameterGradients(const at::Tensor& dy, const NormSaved& saved,
                                  const at::Tensor& d_gamma, const at::Tensor& d_beta);
 
 // --- GELU with erf: g = u · Φ(u)
-// ------------------------------------------------------------------
 
 // Returns gelu(u). With `keep_derivative`, `u` then holds g'(u) = Φ(u) + u · φ(u), all that
 // backward needs, at no memory of its own; otherwise u is spent.
 at::Tensor Gelu(const at::Tensor& u, bool keep_derivative);
 
 // --- Attention: o = softmax(q kᵀ / sqrt(d)) v, per image and head
-// -----------------------------------
 
 // qkv [images, tokens, 3 * dim], as timm lays it out (q, k, v, then head, then d) -> o [images,
 // queries, dim]: of the first `queries` tokens only. `saved` (may be null) gets what backward needs
@@ -66,7 +63,6 @@ at::Tensor AttentionBackward(const at::Tensor& qkv, int64_t heads, const at::Ten
                              const at::Tensor& saved, const at::Tensor& d_o);
 
 // --- Dropout
-// ----------------------------------------------------------------------------------------
 
 // Which mask: element e of sample s at a step is dropped as a function of (key, step, s, e) only.
 // In groups of 128 elements, element e = 128 g + 32 w + 16 h + l belongs to half h (0: low) of word

@@ -17,10 +17,8 @@ struct AdaptedModule {
 };
 
 // adapter_config.json of at least one module. Modules are written by full name: PEFT's lists know
-// no
-// `*`, and a short name may match more there than was adapted here ("proj" also names the patch
-// embedding's). Ranks and alphas other than the first module's go to rank_pattern and
-// alpha_pattern.
+// no `*`, and a short name may match more there than was adapted here ("proj" also names the patch
+// embedding's). Ranks and alphas other than the first module's are in rank_pattern, alpha_pattern.
 std::string PeftConfigJson(const v1::Lora& lora, const std::vector<AdaptedModule>& modules,
                            const std::vector<std::string>& modules_to_save,
                            const std::string& base_model);

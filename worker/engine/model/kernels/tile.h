@@ -70,7 +70,6 @@ inline int64_t RoundUp(int64_t n, int64_t multiple) {
 }
 
 // --- Layouts
-// --------------------------------------------------------------------------------------
 
 inline void Convert(const Bf16* from, float* to, int64_t n) {
   int64_t i = 0;
@@ -183,7 +182,6 @@ void PackPairs(const T* rows, int64_t stride, int64_t n, int64_t d, float* out) 
 }
 
 // --- Products
-// -------------------------------------------------------------------------------------
 
 // A broadcast operand: unit k of row r is at[r * row_step + k * k_step].
 struct Broadcast {
