@@ -16,7 +16,6 @@
 #include <atomic>
 #include <chrono>
 #include <cstdio>
-#include <fstream>
 #include <functional>
 #include <optional>
 #include <set>
@@ -33,7 +32,9 @@
 #include "bench/fleet.h"
 #include "common/clock.h"
 #include "common/command_line.h"
+#include "common/data_dir.h"
 #include "common/file.h"
+#include "common/proc.h"
 #include "common/rpc.h"
 #include "common/status.h"
 #include "common/subprocess.h"
@@ -114,7 +115,7 @@ void WaitUntil(const char* what, double patience, const std::function<bool()>& h
 class SchedulerProcess {
  public:
   explicit SchedulerProcess(const Options& options)
-      : directory_(options.directory), address_file_(JoinPath(directory_, "data/address")) {
+      : directory_(options.directory), address_file_(JoinPath(directory_ + "/data", kAddressFile)) {
     (void)::unlink(address_file_.c_str());
     SubprocessOptions process;
     process.argv = {options.qscheduler, "--data-dir", directory_ + "/data",         "--listen",
@@ -149,14 +150,9 @@ class SchedulerProcess {
   }
   // "VmRSS" or "VmHWM", in MB.
   double Memory(const std::string& line) const {
-    std::ifstream status(absl::StrCat("/proc/", pid_, "/status"));
-    std::string name;
-    double kilobytes = 0;
-    while (status >> name) {
-      if (name == line + ":" && status >> kilobytes) return kilobytes * 1024e-6;
-      status.ignore(1 << 12, '\n');
-    }
-    Fail("cannot read /proc/PID/status");
+    const int64_t bytes = BytesAfter(absl::StrCat("/proc/", pid_, "/status"), line + ":");
+    if (bytes == 0) Fail("cannot read /proc/PID/status");
+    return 1e-6 * static_cast<double>(bytes);
   }
 
   template <typename Request, typename Reply>
@@ -325,10 +321,10 @@ void Start(const Options& options, SchedulerProcess& killed, Fleet& fleet, Repor
   fleet.End();
   killed.Kill();
   const std::map<int64_t, int64_t> steps = fleet.AcknowledgedSteps();
-  report.Add(
-      "start: database",
-      1e-6 * static_cast<double>(FileSize(options.directory + "/data/qsweep.db").value_or(0)),
-      "MB");
+  report.Add("start: database",
+             1e-6 * static_cast<double>(
+                        FileSize(JoinPath(options.directory + "/data", kDatabaseFile)).value_or(0)),
+             "MB");
   const double begin = Now();
   SchedulerProcess scheduler(options);
   const auto sweeps = scheduler.Call(&v1::SweepService::Stub::ListSweeps, v1::ListSweepsRequest());

@@ -14,7 +14,8 @@
 // Command line: qtrain run --spec F --dir D [--threads N] [--memory-limit BYTES] [--data-root D]
 //                          [--model-root D] [--resume F] [--weights F] [--device D]
 // with kSpinCountVariable set; without it qtrain starts itself anew, which costs half a second.
-// SIGTERM, however often, and SIGINT: finish the step, write a checkpoint, exit with kExitStopped.
+// SIGTERM, however often, and SIGINT: finish the step, write a checkpoint if the method has any
+// (sensitivity has none), exit with kExitStopped.
 #ifndef QSWEEP_COMMON_ATTEMPT_DIR_H_
 #define QSWEEP_COMMON_ATTEMPT_DIR_H_
 
@@ -39,11 +40,10 @@ inline constexpr char kAdapterConfigFile[] = "adapter_config.json";
 inline constexpr char kModelFile[] = "model.safetensors";
 inline constexpr char kHeadFile[] = "head.safetensors";
 
-// Exit codes of qtrain.
+// Exit codes of qtrain, besides kExitUsage (common/command_line.h).
 inline constexpr int kExitFinished = 0;  // events.log ends in `finished`
 inline constexpr int kExitFailed = 1;    // events.log ends in `failed`
-inline constexpr int kExitUsage = 2;     // nothing was begun
-inline constexpr int kExitStopped = 75;  // told to stop; the last event is a checkpoint
+inline constexpr int kExitStopped = 75;  // told to stop; checkpoints so far are in events.log
 
 }  // namespace qsweep
 

@@ -11,8 +11,8 @@ namespace qsweep {
 class Clock {
  public:
   virtual ~Clock() = default;
-  // Since an arbitrary origin, never goes back, counts suspended time too: whatever decides, decides
-  // by this one.
+  // Since an arbitrary origin, never goes back, counts suspended time too: whatever decides,
+  // decides by this one.
   virtual absl::Duration Monotonic() const = 0;
   // Microseconds since 1970, UTC: to be shown, never compared.
   virtual int64_t UnixMicros() const = 0;

@@ -12,8 +12,6 @@
 namespace qsweep {
 namespace {
 
-constexpr int kUsage = 2;
-
 bool IsSet(const std::string& text) { return !text.empty(); }
 bool IsSet(const std::vector<std::string>& texts) { return !texts.empty(); }
 bool IsSet(double number) { return number != 0; }
@@ -115,7 +113,7 @@ std::optional<int> Program::Parse(int argc, char** argv) {
       absl::StrAppend(&message, " or ", name, " COMMAND --help");
     }
     std::fprintf(stderr, "%s\n", message.c_str());
-    return kUsage;
+    return kExitUsage;
   }
 }
 

@@ -18,6 +18,9 @@ class Option;
 
 namespace qsweep {
 
+// The exit code after wrong arguments, or a bad file that they name: nothing was begun.
+inline constexpr int kExitUsage = 2;
+
 // Where a value goes; it must live until the line is parsed. What it holds before is the default,
 // shown in the help unless it is empty or 0.
 using OptionValue = std::variant<std::string*, std::vector<std::string>*, int*, uint32_t*, int64_t*,
@@ -68,8 +71,8 @@ class Program : public Command {
   Program(const std::string& name, const std::string& description, const std::string& footer = "");
   ~Program();
 
-  // With an exit code the program is to end: 0 after --help or --version; 2 after a line that is
-  // wrong, and what is wrong has been said on standard error.
+  // With an exit code the program is to end: 0 after --help or --version; kExitUsage after a
+  // line that is wrong, and what is wrong has been said on standard error.
   std::optional<int> Parse(int argc, char** argv);
 
  private:

@@ -24,7 +24,6 @@ constexpr char kPrefix[] = "qsweep1-";
 constexpr size_t kSumBytes = 4;  // of the hash, behind the message: a line cut off is noticed
 constexpr size_t kSecretBytes = 32;
 constexpr int64_t kMaxFileBytes = 1 << 20;
-constexpr char kRolePrefix[] = "ROLE_";
 
 absl::string_view Sum(absl::string_view hash) { return hash.substr(0, 2 * kSumBytes); }
 
@@ -83,17 +82,6 @@ std::string UserCredentialsPath(const std::string& address) {
   // An address may come from an invitation: it names a file, never a directory.
   return JoinPath(base,
                   absl::StrCat("qsweep/", absl::StrReplaceAll(address, {{"/", "_"}}), ".json"));
-}
-
-std::string RoleName(v1::Role role) {
-  const std::string name = v1::Role_Name(role);
-  return absl::AsciiStrToLower(absl::StripPrefix(name, kRolePrefix));
-}
-
-v1::Role RoleFromName(absl::string_view name) {
-  v1::Role role = v1::ROLE_UNSPECIFIED;
-  v1::Role_Parse(absl::StrCat(kRolePrefix, absl::AsciiStrToUpper(name)), &role);
-  return role;
 }
 
 std::string NewSecret() {

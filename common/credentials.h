@@ -26,10 +26,6 @@ absl::StatusOr<v1::Credentials> LoadCredentials(const std::string& path);
 // $XDG_CONFIG_HOME or ~/.config.
 std::string UserCredentialsPath(const std::string& address);
 
-// "admin", ...; ROLE_UNSPECIFIED for what is none.
-std::string RoleName(v1::Role role);
-v1::Role RoleFromName(absl::string_view name);
-
 // 256 bits nobody can guess, as text.
 std::string NewSecret();
 // In a time that does not depend on where they differ.

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "common/enum_text.h"
 #include "common/file.h"
 
 namespace qsweep {
@@ -59,9 +60,9 @@ TEST(Credentials, ALieInTheAddressNamesNoOtherDirectory) {
 }
 
 TEST(Roles, HaveNames) {
-  EXPECT_EQ(RoleName(v1::ROLE_WORKER), "worker");
-  EXPECT_EQ(RoleFromName("submit"), v1::ROLE_SUBMIT);
-  EXPECT_EQ(RoleFromName("root"), v1::ROLE_UNSPECIFIED);
+  EXPECT_EQ(EnumText(v1::ROLE_WORKER), "worker");
+  EXPECT_EQ(EnumFromText<v1::Role>("submit"), v1::ROLE_SUBMIT);
+  EXPECT_EQ(EnumFromText<v1::Role>("root"), v1::ROLE_UNSPECIFIED);
 }
 
 TEST(Secrets, AreNeverTheSame) {

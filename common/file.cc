@@ -52,9 +52,14 @@ void FileDescriptor::Close() {
   if (fd_ >= 0) ::close(Release());
 }
 
-absl::StatusOr<std::string> ReadFile(const std::string& path, int64_t max_bytes) {
-  FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd.valid()) return ErrnoStatus(errno, path, "open");
+namespace {
+
+absl::Status NotRegular(const std::string& path) {
+  return absl::InvalidArgumentError(absl::StrCat(path, ": not a regular file"));
+}
+
+absl::StatusOr<std::string> ReadAll(const FileDescriptor& fd, const std::string& path,
+                                    int64_t max_bytes) {
   std::string bytes;
   char buffer[1 << 16];
   while (true) {
@@ -68,6 +73,39 @@ absl::StatusOr<std::string> ReadFile(const std::string& path, int64_t max_bytes)
           absl::StrCat(path, ": larger than the limit of ", max_bytes, " bytes"));
     }
   }
+}
+
+// Where what is written to the path comes to lie: links are followed, to a file that is not there
+// yet, too.
+absl::StatusOr<std::string> FollowLinks(fs::path path) {
+  for (int links = 0; links < 40; ++links) {  // as many as the kernel follows
+    struct stat info;
+    // What else may be wrong shows when the file is made.
+    if (::lstat(path.c_str(), &info) != 0 || S_ISREG(info.st_mode)) return path.string();
+    if (!S_ISLNK(info.st_mode)) return NotRegular(path.string());
+    std::error_code error;
+    const fs::path to = fs::read_symlink(path, error);
+    if (error) return ErrnoStatus(error.value(), path.string(), "read link");
+    path = path.parent_path() / to;
+  }
+  return ErrnoStatus(ELOOP, path.string(), "open");
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> ReadFile(const std::string& path, int64_t max_bytes) {
+  const FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd.valid()) return ErrnoStatus(errno, path, "open");
+  return ReadAll(fd, path, max_bytes);
+}
+
+absl::StatusOr<std::string> ReadRegularFile(const std::string& path, int64_t max_bytes) {
+  const FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!fd.valid()) return ErrnoStatus(errno, path, "open");
+  struct stat info;
+  if (::fstat(fd.get(), &info) != 0) return ErrnoStatus(errno, path, "stat");
+  if (!S_ISREG(info.st_mode)) return NotRegular(path);
+  return ReadAll(fd, path, max_bytes);
 }
 
 absl::Status WriteAll(int fd, absl::string_view bytes, const std::string& path) {
@@ -87,28 +125,47 @@ absl::Status SyncDirectory(const std::string& path) {
   return absl::OkStatus();
 }
 
+absl::Status Rename(const std::string& from, const std::string& to) {
+  if (::rename(from.c_str(), to.c_str()) != 0) return ErrnoStatus(errno, to, "rename");
+  const std::string parent = fs::path(to).parent_path().string();
+  return SyncDirectory(parent.empty() ? "." : parent);
+}
+
+AtomicFile::AtomicFile(std::string path)
+    : path_(std::move(path)), temporary_(absl::StrCat(path_, ".tmp.", ::getpid())) {}
+
+AtomicFile::~AtomicFile() {
+  if (fd_.valid()) ::unlink(temporary_.c_str());
+}
+
+absl::StatusOr<AtomicFile> AtomicFile::Create(const std::string& path, mode_t mode) {
+  ASSIGN_OR_RETURN(std::string target, FollowLinks(path));
+  AtomicFile file(std::move(target));
+  const char* name = file.temporary_.c_str();
+  ::unlink(name);  // of a process with our number that died: it may have another mode
+  file.fd_ = FileDescriptor(::open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
+  if (!file.fd_.valid()) return ErrnoStatus(errno, file.temporary_, "create");
+  return file;
+}
+
+absl::Status AtomicFile::Append(absl::string_view bytes) {
+  return WriteAll(fd_.get(), bytes, temporary_);
+}
+
+absl::Status AtomicFile::Commit() {
+  if (::fsync(fd_.get()) != 0) return ErrnoStatus(errno, temporary_, "fsync");
+  RETURN_IF_ERROR(Rename(temporary_, path_));
+  fd_.Close();
+  return absl::OkStatus();
+}
+
 namespace {
 
 absl::Status WriteAtomic(const std::string& path, const std::vector<absl::string_view>& pieces,
                          mode_t mode) {
-  const std::string temporary = absl::StrCat(path, ".tmp.", ::getpid());
-  ::unlink(temporary.c_str());  // of a process with our number that died: it may have another mode
-  FileDescriptor fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
-  if (!fd.valid()) return ErrnoStatus(errno, temporary, "create");
-  absl::Status status;
-  for (absl::string_view piece : pieces) {
-    if (status.ok()) status = WriteAll(fd.get(), piece, temporary);
-  }
-  if (status.ok() && ::fsync(fd.get()) != 0) status = ErrnoStatus(errno, temporary, "fsync");
-  if (status.ok() && ::rename(temporary.c_str(), path.c_str()) != 0) {
-    status = ErrnoStatus(errno, path, "rename");
-  }
-  if (!status.ok()) {
-    ::unlink(temporary.c_str());
-    return status;
-  }
-  const std::string parent = fs::path(path).parent_path().string();
-  return SyncDirectory(parent.empty() ? "." : parent);
+  ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create(path, mode));
+  for (absl::string_view piece : pieces) RETURN_IF_ERROR(file.Append(piece));
+  return file.Commit();
 }
 
 }  // namespace

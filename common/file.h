@@ -37,17 +37,40 @@ class FileDescriptor {
 
 // The whole file; FailedPrecondition if it is larger than max_bytes.
 absl::StatusOr<std::string> ReadFile(const std::string& path, int64_t max_bytes);
+// The same of a regular file; InvalidArgument for what might keep its reader waiting, as a pipe.
+absl::StatusOr<std::string> ReadRegularFile(const std::string& path, int64_t max_bytes);
 
 // Writes all of `bytes`, retrying short writes.
 absl::Status WriteAll(int fd, absl::string_view bytes, const std::string& path);
 
-// Temporary file beside it, fsync, rename, fsync of the directory: after a crash at any instant the
-// path holds the old content or the new, whole.
+// A file written beside its place, PATH.tmp.PID, that takes it when it is whole: after a crash at
+// any instant the path holds the old content or the new. Without Commit nothing stays. Movable.
+class AtomicFile {
+ public:
+  // A link stays, and what it points to is replaced. InvalidArgument for a device, a pipe or a
+  // directory, which is not to become a file.
+  static absl::StatusOr<AtomicFile> Create(const std::string& path, mode_t mode = 0644);
+  AtomicFile(AtomicFile&&) = default;
+  ~AtomicFile();
+  absl::Status Append(absl::string_view bytes);
+  // fsync, rename, fsync of the directory. Once, at the end.
+  absl::Status Commit();
+
+ private:
+  explicit AtomicFile(std::string path);
+  std::string path_, temporary_;
+  FileDescriptor fd_;  // valid while the temporary file is there
+};
+
+// The whole of such a file.
 absl::Status WriteFileAtomic(const std::string& path, absl::string_view bytes);
 // The same of pieces, one after the other.
 absl::Status WriteFileAtomic(const std::string& path, const std::vector<absl::string_view>& pieces);
 // The same, and only its owner can read it, at no moment anyone else.
 absl::Status WritePrivateFile(const std::string& path, absl::string_view bytes);
+
+// Replaces what is at `to`; durable when it returns OK.
+absl::Status Rename(const std::string& from, const std::string& to);
 absl::Status SyncDirectory(const std::string& path);
 
 // With parents; fine if it is there.

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -36,6 +37,33 @@ TEST_F(FileTest, WritesAndReadsWhole) {
   EXPECT_EQ(ReadFile(Path("f"), 100).value(), "new");
   // Nothing temporary stays behind.
   EXPECT_THAT(ListDirectory(directory_).value(), ElementsAre("f"));
+}
+
+TEST_F(FileTest, WritesWhereALinkPoints) {
+  ASSERT_TRUE(WriteFileAtomic(Path("f"), "old").ok());
+  ASSERT_TRUE(MakeDirectories(Path("d")).ok());
+  ASSERT_EQ(::symlink("../f", Path("d/link").c_str()), 0);
+  ASSERT_EQ(::symlink("none", Path("dangling").c_str()), 0);
+  ASSERT_EQ(::symlink("loop", Path("loop").c_str()), 0);
+  ASSERT_TRUE(WriteFileAtomic(Path("d/link"), "new").ok());
+  EXPECT_EQ(ReadFile(Path("f"), 100).value(), "new");
+  ASSERT_TRUE(WriteFileAtomic(Path("dangling"), "made").ok());
+  EXPECT_EQ(ReadFile(Path("none"), 100).value(), "made");
+  EXPECT_FALSE(WriteFileAtomic(Path("loop"), "").ok());
+  EXPECT_THAT(ListDirectory(directory_).value(), ElementsAre("d", "dangling", "f", "loop", "none"));
+}
+
+TEST_F(FileTest, NeitherReplacesNorWaitsForAPipe) {
+  ASSERT_EQ(::mkfifo(Path("pipe").c_str(), 0600), 0);
+  ASSERT_EQ(::symlink("pipe", Path("link").c_str()), 0);
+  for (const char* name : {"pipe", "link"}) {
+    EXPECT_THAT(WriteFileAtomic(Path(name), "x").message(), HasSubstr("pipe: not a regular file"));
+    EXPECT_THAT(ReadRegularFile(Path(name), 100).status().message(),
+                HasSubstr("not a regular file"));
+  }
+  struct stat info;
+  ASSERT_EQ(::stat(Path("link").c_str(), &info), 0);
+  EXPECT_TRUE(S_ISFIFO(info.st_mode));
 }
 
 TEST_F(FileTest, FailuresSayWhereAndWhat) {

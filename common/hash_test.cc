@@ -40,7 +40,11 @@ TEST(Hash, TellsHexFromOtherNames) {
 }
 
 // The check value of CRC-32/ISO-HDLC.
-TEST(Hash, Crc32) { EXPECT_EQ(Crc32("123456789"), 0xcbf43926u); }
+TEST(Hash, Crc32) {
+  EXPECT_EQ(Crc32("123456789"), 0xcbf43926u);
+  EXPECT_EQ(Crc32("56789", Crc32("1234")), 0xcbf43926u);
+  EXPECT_EQ(Crc32(absl::string_view(), 7), 7u);
+}
 
 }  // namespace
 }  // namespace qsweep

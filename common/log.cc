@@ -21,8 +21,6 @@ std::string& Name() {
   return name;
 }
 
-constexpr int kKeptLogFiles = 4;
-
 // The file that lines go to. Thread-safe.
 class LogFile {
  public:

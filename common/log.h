@@ -16,9 +16,15 @@ namespace qsweep {
 // The program's name in every line. Set once, before threads start.
 void SetLogName(absl::string_view name);
 // To this file from now on, not to standard error. Before it grows past `max_bytes` it becomes
-// PATH.1, that PATH.2 and so on up to PATH.4, which goes. Once, before threads start.
+// PATH.1, that PATH.2 and so on up to kKeptLogFiles, which goes. Once, before threads start.
 inline constexpr int64_t kMaxLogFileBytes = 16 << 20;
+inline constexpr int kKeptLogFiles = 4;
 absl::Status SetLogFile(const std::string& path, int64_t max_bytes = kMaxLogFileBytes);
+// The same for a program's help.
+inline std::string LogFileHelp() {
+  return absl::StrCat("log there and not to standard error; ", kMaxLogFileBytes >> 20,
+                      " MiB each, the last ", kKeptLogFiles, " are kept");
+}
 
 // Thread-safe; a line is written whole.
 void LogInfo(absl::string_view text);

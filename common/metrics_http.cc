@@ -5,11 +5,12 @@
 
 #include <thread>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
+#include "common/address.h"
 #include "common/file.h"
+#include "common/proc.h"
 #include "common/status.h"
 #include "common/version.h"
 
@@ -61,14 +62,8 @@ void MetricsPage::Process() {
     Counter("process_cpu_seconds_total", "Processor time used.",
             Seconds(use.ru_utime) + Seconds(use.ru_stime));
   }
-  // Pages in all, pages resident.
-  int64_t pages = 0;
-  const std::string statm = ReadFile("/proc/self/statm", 4096).value_or("");
-  const size_t space = statm.find(' ');
-  if (space != std::string::npos &&
-      absl::SimpleAtoi(statm.substr(space + 1, statm.find(' ', space + 1) - space - 1), &pages)) {
-    Gauge("process_resident_memory_bytes", "Memory resident.",
-          static_cast<double>(pages) * static_cast<double>(::sysconf(_SC_PAGESIZE)));
+  if (const int64_t bytes = ResidentBytes(); bytes > 0) {
+    Gauge("process_resident_memory_bytes", "Memory resident.", static_cast<double>(bytes));
   }
   const auto files = ListDirectory("/proc/self/fd");
   if (files.ok()) Gauge("process_open_fds", "Open files.", static_cast<double>(files->size()));
@@ -88,16 +83,13 @@ MetricsServer::~MetricsServer() {
 
 absl::StatusOr<std::unique_ptr<MetricsServer>> MetricsServer::Start(
     const std::string& address, std::function<MetricsPage()> page) {
-  const size_t colon = address.rfind(':');
-  int port = -1;
-  if (colon == std::string::npos || colon == 0 ||
-      !absl::SimpleAtoi(address.substr(colon + 1), &port) || port < 0 || port > 65535) {
+  const absl::StatusOr<HostAndPort> parts = ParseHostAndPort(address);
+  if (!parts.ok() || !parts->port) {
     return absl::InvalidArgumentError(
         absl::StrCat("metrics address '", address, "': write HOST:PORT"));
   }
-  std::string host = address.substr(0, colon);
-  const bool bracketed = host.front() == '[' && host.back() == ']';
-  if (bracketed) host = host.substr(1, host.size() - 2);  // as getaddrinfo takes an IPv6 address
+  const std::string& host = parts->host;
+  int port = *parts->port;
   auto impl = std::make_unique<Impl>();
   impl->server.new_task_queue = [] { return new httplib::ThreadPool(kThreads); };
   // The library would share the port with whoever else has it.
@@ -124,7 +116,7 @@ absl::StatusOr<std::unique_ptr<MetricsServer>> MetricsServer::Start(
         address, ": cannot serve metrics there; is another program using the address?"));
   }
   std::unique_ptr<MetricsServer> server(new MetricsServer(std::move(impl)));
-  server->address_ = absl::StrCat(address.substr(0, colon), ":", port);
+  server->address_ = FormatAddress(host, port);
   server->impl_->thread =
       std::thread([&http = server->impl_->server] { http.listen_after_bind(); });
   while (!server->impl_->server.is_running()) std::this_thread::yield();

@@ -1,16 +1,10 @@
 #include "common/rpc.h"
 
-#include <arpa/inet.h>
 #include <grpc/support/log.h>
-#include <netinet/in.h>
 
 #include <cstdlib>
-#include <optional>
 
-#include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
-#include "absl/strings/strip.h"
-#include "common/status.h"
+#include "absl/strings/str_cat.h"
 
 namespace qsweep {
 namespace {
@@ -32,10 +26,7 @@ class TokenPlugin : public grpc::MetadataCredentialsPlugin {
 
 std::shared_ptr<grpc::Channel> Dial(const std::string& address,
                                     const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
-  // What goes wrong comes back as a status; its own lines on standard error are for whoever asks.
-  if (std::getenv("GRPC_VERBOSITY") == nullptr) {
-    gpr_set_log_verbosity(static_cast<gpr_log_severity>(GPR_LOG_SEVERITY_ERROR + 1));
-  }
+  SilenceGrpc();
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
   arguments.SetMaxSendMessageSize(kMaxMessageBytes);
@@ -52,62 +43,11 @@ std::shared_ptr<grpc::Channel> Dial(const std::string& address,
   return grpc::CreateCustomChannel(address, credentials, arguments);
 }
 
-bool IsIpv6(const std::string& host) {
-  in6_addr address;
-  return ::inet_pton(AF_INET6, host.substr(0, host.find('%')).c_str(), &address) == 1;
-}
-
-struct HostAndPort {
-  std::string host;  // without brackets; empty: it is none
-  std::optional<std::string> port;
-};
-
-HostAndPort Split(const std::string& text) {
-  if (IsIpv6(text)) return {text, std::nullopt};
-  const size_t colon = text.rfind(':');
-  const bool has_port = colon != std::string::npos && !absl::EndsWith(text, "]");
-  HostAndPort parts{text.substr(0, has_port ? colon : text.size()), std::nullopt};
-  if (has_port) parts.port = text.substr(colon + 1);
-  const bool bracketed = absl::StartsWith(parts.host, "[") && absl::EndsWith(parts.host, "]");
-  if (bracketed) parts.host = parts.host.substr(1, parts.host.size() - 2);
-  const bool possible = bracketed ? IsIpv6(parts.host) : !absl::StrContains(parts.host, ':');
-  return possible ? parts : HostAndPort();
-}
-
 }  // namespace
 
-absl::StatusOr<std::string> ParseAddress(const std::string& text) {
-  if (absl::StartsWith(text, "unix:")) {
-    if (text.size() <= 5 || text.size() - 5 > 107) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("address '", text,
-                       "': a socket path has 1 to 107 bytes; use a shorter or a relative one"));
-    }
-    return text;
-  }
-  const HostAndPort parts = Split(text);
-  if (parts.host.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "address '", text, "': write unix:PATH, HOST, HOST:PORT or [IPV6ADDRESS]:PORT"));
-  }
-  const std::string host = IsIpv6(parts.host) ? absl::StrCat("[", parts.host, "]") : parts.host;
-  if (!parts.port) return absl::StrCat(host, ":", kDefaultPort);
-  int port = -1;
-  if (!absl::SimpleAtoi(*parts.port, &port) || port < 0 || port > 65535) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("address '", text, "': the port must be a number from 0 to 65535"));
-  }
-  return absl::StrCat(host, ":", *parts.port);
-}
-
-bool IsLocalAddress(const std::string& address) {
-  if (absl::StartsWith(address, "unix:")) return true;
-  const std::string host = Split(address).host;
-  in_addr v4;
-  in6_addr v6;
-  if (::inet_pton(AF_INET, host.c_str(), &v4) == 1) return ntohl(v4.s_addr) >> 24 == IN_LOOPBACKNET;
-  if (::inet_pton(AF_INET6, host.c_str(), &v6) == 1) return IN6_IS_ADDR_LOOPBACK(&v6);
-  return host == "localhost";
+void SilenceGrpc() {
+  if (std::getenv("GRPC_VERBOSITY") != nullptr) return;
+  gpr_set_log_verbosity(static_cast<gpr_log_severity>(GPR_LOG_SEVERITY_ERROR + 1));
 }
 
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {

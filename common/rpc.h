@@ -1,4 +1,4 @@
-// What every gRPC client and server here agrees on: addresses, limits, status codes.
+// What every gRPC client and server here agrees on: channels, limits, status codes.
 #ifndef QSWEEP_COMMON_RPC_H_
 #define QSWEEP_COMMON_RPC_H_
 
@@ -18,16 +18,13 @@ inline constexpr int kMaxMessageBytes = 128 << 20;  // 100,000 cells in one subm
 // find the best size gRPC (GRPC_ARG_HTTP2_BDP_PROBE) answers nearly every small message with a
 // ping: a sixth of what a run costs the scheduler.
 inline constexpr int kReadAheadBytes = 1 << 20;
-inline constexpr int kDefaultPort = 7411;
 // How a token travels with a call: the header "authorization: Bearer TOKEN".
 inline constexpr char kTokenHeader[] = "authorization";
 inline constexpr char kTokenPrefix[] = "Bearer ";
 
-// "unix:PATH", "HOST:PORT" or "HOST" (with kDefaultPort), checked, an IPv6 address in brackets even
-// if it came without; PATH at most 107 bytes.
-absl::StatusOr<std::string> ParseAddress(const std::string& text);
-// Whether only this machine can reach the address.
-bool IsLocalAddress(const std::string& address);
+// What goes wrong comes back as a status; gRPC's own lines on standard error are for whoever asks
+// for them, by GRPC_VERBOSITY. A server calls it before it starts; channels come with it.
+void SilenceGrpc();
 
 // A channel, and with it a connection of its own, with keep-alive (a silent partition is noticed
 // within 20 s), reconnecting with a back-off of 0.1 to 5 s, never through a proxy. In the clear.

@@ -1,28 +1,24 @@
 #include "common/state_names.h"
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
-#include "absl/strings/string_view.h"
+#include "common/enum_text.h"
 
 namespace qsweep {
 namespace {
 
-// Of enumerators: RUN_STATE_PENDING is "pending".
-std::string Words(absl::string_view name, absl::string_view prefix) {
-  return absl::StrReplaceAll(absl::AsciiStrToLower(name.substr(prefix.size())), {{"_", " "}});
+// `kind` stands before the number of one that a newer program made.
+template <typename E>
+std::string Words(E value, const char* kind) {
+  const std::string text = EnumText(value);
+  return text.empty() ? absl::StrCat(kind, " ", static_cast<int>(value))
+                      : absl::StrReplaceAll(text, {{"_", " "}});
 }
 
 }  // namespace
 
-std::string StateName(v1::RunState state) {
-  if (!v1::RunState_IsValid(state)) return absl::StrCat("state ", static_cast<int>(state));
-  return Words(v1::RunState_Name(state), "RUN_STATE_");
-}
+std::string StateName(v1::RunState state) { return Words(state, "state"); }
 
-std::string BlameName(v1::Blame blame) {
-  if (!v1::Blame_IsValid(blame)) return absl::StrCat("blame ", static_cast<int>(blame));
-  return Words(v1::Blame_Name(blame), "BLAME_");
-}
+std::string BlameName(v1::Blame blame) { return Words(blame, "blame"); }
 
 }  // namespace qsweep

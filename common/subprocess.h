@@ -37,8 +37,8 @@ absl::StatusOr<std::optional<ExitStatus>> PollSubprocess(pid_t pid);
 absl::StatusOr<ExitStatus> WaitSubprocess(pid_t pid, absl::Duration timeout);
 
 // Runs it to its end and returns what it printed to standard output (at most 1 MiB). An exit code
-// other than 0, a signal or the timeout (which kills its children too) is an error that quotes the end
-// of its standard error.
+// other than 0, a signal or the timeout (which kills its children too) is an error that quotes the
+// end of its standard error.
 absl::StatusOr<std::string> RunForOutput(const std::vector<std::string>& argv,
                                          absl::Duration timeout,
                                          const std::string& working_directory = "");

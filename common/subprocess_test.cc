@@ -37,11 +37,11 @@ TEST(Subprocess, TheTimeoutKills) {
 
 TEST(Subprocess, TheTimeoutKillsItsChildrenToo) {
   const std::string path = ::testing::TempDir() + "qsweep-subprocess-pid";
-  EXPECT_EQ(RunForOutput({"/bin/sh", "-c", "sleep 60 & echo $! > \"$0\"; wait", path},
-                         absl::Seconds(5))
-                .status()
-                .code(),
-            absl::StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(
+      RunForOutput({"/bin/sh", "-c", "sleep 60 & echo $! > \"$0\"; wait", path}, absl::Seconds(5))
+          .status()
+          .code(),
+      absl::StatusCode::kDeadlineExceeded);
   const pid_t child = std::stoi(ReadFile(path, 100).value_or("0"));
   ASSERT_GT(child, 1);
   // Gone, or a zombie until init reaps it; a signal takes a moment.

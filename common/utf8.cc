@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "absl/strings/ascii.h"
+
 namespace qsweep {
 namespace {
 
@@ -54,6 +56,15 @@ void MakeField(const FieldDescriptor& field, Message* message) {
 
 }  // namespace
 
+bool IsValidUtf8(absl::string_view bytes) {
+  while (!bytes.empty()) {
+    const size_t length = CharacterLength(bytes);
+    if (length == 0) return false;
+    bytes.remove_prefix(length);
+  }
+  return true;
+}
+
 std::string ToUtf8(absl::string_view bytes) {
   std::string text;
   text.reserve(bytes.size());
@@ -70,6 +81,25 @@ void MakeUtf8(Message* message) {
   std::vector<const FieldDescriptor*> fields;  // those that are set
   message->GetReflection()->ListFields(*message, &fields);
   for (const FieldDescriptor* field : fields) MakeField(*field, message);
+}
+
+absl::string_view Beginning(absl::string_view text, size_t limit) {
+  if (text.size() <= limit) return text;
+  while (limit > 0 && IsContinuation(text[limit])) --limit;
+  return text.substr(0, limit);
+}
+
+absl::string_view Ending(absl::string_view text, size_t limit) {
+  if (text.size() <= limit) return text;
+  text.remove_prefix(text.size() - limit);
+  // No character has more to go on with.
+  for (int i = 0; i < 3 && !text.empty() && IsContinuation(text[0]); ++i) text.remove_prefix(1);
+  return text;
+}
+
+bool HasControl(absl::string_view text) {
+  return std::any_of(text.begin(), text.end(),
+                     [](char c) { return absl::ascii_iscntrl(static_cast<unsigned char>(c)); });
 }
 
 }  // namespace qsweep

@@ -84,7 +84,7 @@ TEST_F(AdminCliTest, LetsPeopleInAndOut) {
   EXPECT_THAT(refused.err, HasSubstr("a token for read does not allow ListTokens"));
 
   EXPECT_THAT(Admin({"tokens"}).out, HasSubstr("ann"));
-  EXPECT_EQ(Admin({"tokens", "revoke", "2"}).exit_code, 0);
+  EXPECT_THAT(Admin({"tokens", "revoke", "2"}).out, HasSubstr("token 2 of ann (read) revoked"));
   EXPECT_THAT(Admin({"tokens"}).out, HasSubstr("revoked"));
   EXPECT_THAT(Qctl({"--scheduler", address, "status"}, ann).err, HasSubstr("no longer, good here"));
   EXPECT_THAT(Qctl({"login", invitation}, ann).err, HasSubstr("no longer, good here"));
@@ -121,12 +121,13 @@ TEST_F(AdminCliTest, CtrlCEndsABackupAtOnceAndLeavesNothing) {
   ASSERT_EQ(::kill(pid_, SIGSTOP), 0);
   const Started backup =
       Begin({"--scheduler", absl::StrCat("localhost:", port_), "db", "backup", "copy.db"}, config_);
-  Await([this] { return PathExists(Path("copy.db.part")); });
+  const std::string part = Path(absl::StrCat("copy.db.tmp.", backup.pid));
+  Await([&part] { return PathExists(part); });
   const absl::Duration begin = SystemClock().Monotonic();
   ASSERT_EQ(::kill(backup.pid, SIGINT), 0);
   EXPECT_EQ(End(backup).exit_code, 130);
   EXPECT_LT(SystemClock().Monotonic() - begin, absl::Seconds(5));
-  EXPECT_FALSE(PathExists(Path("copy.db.part")));
+  EXPECT_FALSE(PathExists(part));
   EXPECT_FALSE(PathExists(Path("copy.db")));
   ASSERT_EQ(::kill(pid_, SIGCONT), 0);
 }

@@ -8,13 +8,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/attempt_dir.h"
+#include "common/data_dir.h"
 #include "common/file.h"
 
 namespace qsweep::qctl {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr char kDaemonLock[] = "lock";
 constexpr double kKills = 0.75;  // of all strikes; the rest are stops
 // Of scheduler, worker, trainer, a whole machine, all there is.
 const std::initializer_list<double> kWeights = {3, 3, 3, 2, 1};
@@ -68,7 +68,7 @@ std::vector<pid_t> Chaos::Trainers(const std::string& worker_dir) const {
 
 std::vector<pid_t> Chaos::Machine(const std::string& worker_dir) const {
   std::vector<pid_t> pids = Trainers(worker_dir);
-  AddHolder(JoinPath(worker_dir, kDaemonLock), "qworker", &pids);
+  AddHolder(JoinPath(worker_dir, kDaemonLockFile), "qworker", &pids);
   return pids;
 }
 
@@ -78,10 +78,10 @@ std::vector<pid_t> Chaos::Find(const Plan& plan) const {
     return of[static_cast<size_t>(plan.which * static_cast<double>(of.size()))];
   };
   if (plan.victim == Victim::kScheduler || plan.victim == Victim::kAll) {
-    AddHolder(JoinPath(options_.scheduler_dir, kDaemonLock), "qscheduler", &pids);
+    AddHolder(JoinPath(options_.scheduler_dir, kDaemonLockFile), "qscheduler", &pids);
   }
   if (plan.victim == Victim::kWorker) {
-    AddHolder(JoinPath(one(options_.worker_dirs), kDaemonLock), "qworker", &pids);
+    AddHolder(JoinPath(one(options_.worker_dirs), kDaemonLockFile), "qworker", &pids);
   }
   if (plan.victim == Victim::kMachine) pids = Machine(one(options_.worker_dirs));
   if (plan.victim != Victim::kTrainer && plan.victim != Victim::kAll) return pids;

@@ -114,9 +114,11 @@ TEST_F(CliTest, KeysListsWhatASpecMaySay) {
   const Outcome text = Qctl({"keys"});
   EXPECT_EQ(text.exit_code, 0);
   EXPECT_THAT(text.out,
-              AllOf(HasSubstr("\nmodel.name "), HasSubstr("0, 4, 8, auto"), HasSubstr("\nseed ")));
+              AllOf(HasSubstr("\nmodel.name "), HasSubstr("0, 4, 8, auto"), HasSubstr("\nseed "),
+                    HasSubstr("\nmatrix "), HasSubstr(", vit_mini_patch4_28")));
   EXPECT_THAT(Qctl({"keys", "-o", "json"}).out,
-              AllOf(HasSubstr("\"lora.rank\""), HasSubstr("at least 1 and at most 4096")));
+              AllOf(HasSubstr("\"lora.rank\""), HasSubstr("at least 1 and at most 4096"),
+                    HasSubstr("\"required\": true"), Not(HasSubstr("\"required\","))));
 }
 
 TEST_F(CliTest, AWorkersFlagsAreForAWorkerHere) {
@@ -187,13 +189,18 @@ TEST_F(CliTest, TheEmbeddedSchedulerComesAndGoes) {
   EXPECT_THAT(Qctl({"explain", run}).out, HasSubstr("waits: no worker is connected"));
   EXPECT_EQ(Qctl({"pause", "little"}).out, "2 runs paused\n");
   EXPECT_THAT(Qctl({"status"}).out, HasSubstr("2 paused"));
+  EXPECT_EQ(Qctl({"pause", "little"}).out, "0 runs paused: the sweep is paused\n");
+  EXPECT_EQ(Qctl({"pause", "--run", run}).out, "0 runs paused: the run is paused\n");
+  EXPECT_THAT(Qctl({"runs", "little", "--state", "paused"}).out, HasSubstr("-s2 "));
   EXPECT_THAT(Qctl({"explain", run}).out, AllOf(HasSubstr("waits: paused"), HasSubstr("paused\n")));
   EXPECT_EQ(Qctl({"resume", "little"}).out, "2 runs resumed\n");
+  EXPECT_THAT(Qctl({"runs", "little", "--state", "paused,failed"}).err, HasSubstr("No runs"));
   EXPECT_EQ(Qctl({"drain", "nobody"}).exit_code, 1);
   EXPECT_THAT(Qctl({"plan", "sweep.yaml"}).out, HasSubstr("all were submitted before"));
 
   EXPECT_EQ(Qctl({"cancel", "--run", run}).out, "1 run cancelled\n");
-  EXPECT_EQ(Qctl({"cancel", "little"}).out, "1 run cancelled\n");
+  EXPECT_EQ(Qctl({"pause", "--run", run}).out, "0 runs paused: the run is cancelled\n");
+  EXPECT_EQ(Qctl({"cancel", "little", "-o", "json"}).out, "{\n \"cancelled\": 1\n}\n");
   EXPECT_EQ(Qctl({"logs", run, "--follow"}).exit_code, 0);  // ends: the run has ended
   const Outcome watch = Qctl({"watch", "little", "-o", "json"});
   EXPECT_EQ(watch.exit_code, 4);
@@ -202,6 +209,15 @@ TEST_F(CliTest, TheEmbeddedSchedulerComesAndGoes) {
   EXPECT_EQ(update.sweep().cancelled(), 2);
   EXPECT_EQ(Qctl({"retry", "little"}).out, "2 runs to be tried again\n");
   EXPECT_FALSE(SchedulerRuns());
+}
+
+TEST_F(CliTest, SubmittingAgainSaysOfWhichSweepItIsTheSame) {
+  Write("sweep.yaml", kSweep);
+  EXPECT_EQ(Qctl({"submit", "sweep.yaml"}).out, "little: submitted as sweep 1, 2 runs\n");
+  EXPECT_EQ(Qctl({"submit", "sweep.yaml"}).out,
+            "little: submitted as sweep 2, 2 runs; the same runs as sweep 1\n");
+  Write("sweep.yaml", absl::StrCat(kSweep, "priority: 1\n"));
+  EXPECT_EQ(Qctl({"submit", "sweep.yaml"}).out, "little: submitted as sweep 3, 2 runs\n");
 }
 
 TEST_F(CliTest, ASweepThatHasNotBegunCanBeReportedComparedAndExported) {

@@ -131,20 +131,20 @@ absl::StatusOr<v1::RunDetail> Client::GetRun(const std::string& run) {
   return Call(*sweeps_, &v1::SweepService::Stub::AsyncGetRun, request);
 }
 
-absl::StatusOr<v1::CancelReply> Client::Cancel(const v1::CancelRequest& request) {
-  return Call(*sweeps_, &v1::SweepService::Stub::AsyncCancel, request);
+absl::StatusOr<v1::TargetReply> Client::Cancel(const v1::Target& target) {
+  return Call(*sweeps_, &v1::SweepService::Stub::AsyncCancel, target);
 }
 
-absl::StatusOr<v1::RetryReply> Client::Retry(const v1::RetryRequest& request) {
-  return Call(*sweeps_, &v1::SweepService::Stub::AsyncRetry, request);
+absl::StatusOr<v1::TargetReply> Client::Retry(const v1::Target& target) {
+  return Call(*sweeps_, &v1::SweepService::Stub::AsyncRetry, target);
 }
 
-absl::StatusOr<v1::PauseReply> Client::Pause(const v1::PauseRequest& request) {
-  return Call(*sweeps_, &v1::SweepService::Stub::AsyncPause, request);
+absl::StatusOr<v1::TargetReply> Client::Pause(const v1::Target& target) {
+  return Call(*sweeps_, &v1::SweepService::Stub::AsyncPause, target);
 }
 
-absl::StatusOr<v1::ResumeReply> Client::Resume(const v1::ResumeRequest& request) {
-  return Call(*sweeps_, &v1::SweepService::Stub::AsyncResume, request);
+absl::StatusOr<v1::TargetReply> Client::Resume(const v1::Target& target) {
+  return Call(*sweeps_, &v1::SweepService::Stub::AsyncResume, target);
 }
 
 absl::StatusOr<v1::WorkerStatus> Client::Drain(const v1::DrainRequest& request) {

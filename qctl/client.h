@@ -27,10 +27,10 @@ class Client {
   absl::StatusOr<v1::SubmitSweepReply> Submit(const v1::SubmitSweepRequest& request);
   absl::StatusOr<v1::Sweep> GetSweep(const std::string& sweep);
   absl::StatusOr<v1::RunDetail> GetRun(const std::string& run);
-  absl::StatusOr<v1::CancelReply> Cancel(const v1::CancelRequest& request);
-  absl::StatusOr<v1::RetryReply> Retry(const v1::RetryRequest& request);
-  absl::StatusOr<v1::PauseReply> Pause(const v1::PauseRequest& request);
-  absl::StatusOr<v1::ResumeReply> Resume(const v1::ResumeRequest& request);
+  absl::StatusOr<v1::TargetReply> Cancel(const v1::Target& target);
+  absl::StatusOr<v1::TargetReply> Retry(const v1::Target& target);
+  absl::StatusOr<v1::TargetReply> Pause(const v1::Target& target);
+  absl::StatusOr<v1::TargetReply> Resume(const v1::Target& target);
   absl::StatusOr<v1::WorkerStatus> Drain(const v1::DrainRequest& request);
   absl::StatusOr<v1::WorkerStatus> Undrain(const v1::UndrainRequest& request);
   absl::StatusOr<v1::PlanSweepReply> PlanSweep(const v1::SubmitSweepRequest& request);

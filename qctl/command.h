@@ -12,9 +12,9 @@
 
 namespace qsweep::qctl {
 
+// Besides kExitUsage (common/command_line.h).
 inline constexpr int kExitGood = 0;
 inline constexpr int kExitError = 1;
-inline constexpr int kExitUsage = 2;  // wrong arguments or a bad file
 inline constexpr int kExitUnreachable = 3;
 inline constexpr int kExitRunsFailed = 4;  // the command did its work; some runs did not succeed
 inline constexpr int kExitInterrupted = 130;

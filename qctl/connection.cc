@@ -1,5 +1,6 @@
 #include "qctl/connection.h"
 
+#include "common/address.h"
 #include "common/credentials.h"
 #include "common/rpc.h"
 #include "common/status.h"

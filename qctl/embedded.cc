@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/attempt_dir.h"
 #include "common/clock.h"
+#include "common/data_dir.h"
 #include "common/file.h"
 #include "common/hash.h"
 #include "common/rpc.h"
@@ -27,7 +28,6 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr size_t kMaxSocketPath = 107;
-constexpr char kDaemonLock[] = "lock";  // in the scheduler's and in the worker's directory
 // A large database is recovered before the scheduler answers.
 constexpr absl::Duration kAnswerTimeout = absl::Minutes(2);
 constexpr absl::Duration kPingTimeout = absl::Seconds(2);
@@ -41,7 +41,7 @@ DaemonOptions MakeDaemon(const std::string& data_dir, const std::string& name,
   daemon.name = name;
   daemon.argv = {JoinPath(ProgramDirectory(), absl::StrCat("q", name))};
   std::move(arguments.begin(), arguments.end(), std::back_inserter(daemon.argv));
-  daemon.lock_path = JoinPath(directory, kDaemonLock);
+  daemon.lock_path = JoinPath(directory, kDaemonLockFile);
   daemon.log_path = JoinPath(data_dir, absl::StrCat(name, ".log"));
   daemon.argv.insert(daemon.argv.end(), {"--log-file", daemon.log_path});
   daemon.marks = JoinPath(data_dir, absl::StrCat(".qctl/", name));
@@ -62,7 +62,7 @@ void KillTrainers(const std::string& worker_dir) {
 }  // namespace
 
 absl::StatusOr<std::string> SocketPath(const std::string& data_dir) {
-  const std::string path = JoinPath(data_dir, "scheduler.sock");
+  const std::string path = JoinPath(data_dir, kSocketFile);
   const bool plain = std::all_of(path.begin(), path.end(), [](unsigned char c) {
     return std::isalnum(c) || c == '/' || c == '.' || c == '-' || c == '_';
   });

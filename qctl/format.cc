@@ -99,6 +99,11 @@ int TotalRuns(const v1::Sweep& sweep) {
   return sweep.pending() + sweep.running() + EndedRuns(sweep);
 }
 
+std::string UnplaceableText(const v1::Sweep& sweep) {
+  if (sweep.unplaceable() == 0) return "";
+  return absl::StrCat(Plural(sweep.unplaceable(), "run"), " can run nowhere: ", sweep.waiting());
+}
+
 std::string Printable(absl::string_view text) {
   std::string safe(text);
   for (size_t i = 0; i < safe.size(); ++i) {

@@ -31,6 +31,8 @@ std::string Plural(int64_t n, absl::string_view noun);
 v1::RunState SweepState(const v1::Sweep& sweep);
 int TotalRuns(const v1::Sweep& sweep);
 int EndedRuns(const v1::Sweep& sweep);
+// "3 runs can run nowhere: ..."; empty if there is none that no connected worker could ever take.
+std::string UnplaceableText(const v1::Sweep& sweep);
 
 // Text from elsewhere made safe for a terminal: control characters, line breaks too, become spaces,
 // and spaces at its end go.

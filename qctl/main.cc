@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/shutdown.h"
+#include "common/start.h"
 #include "qctl/command.h"
 #include "qctl/format.h"
 
@@ -114,6 +115,7 @@ int Main(int argc, char** argv) {
 }  // namespace qsweep::qctl
 
 int main(int argc, char** argv) {
+  qsweep::StartProgram();
   try {
     return qsweep::qctl::Main(argc, argv);
   } catch (const std::exception& error) {

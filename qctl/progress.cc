@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "common/state_names.h"
 #include "qctl/format.h"
 
 namespace qsweep::qctl {
@@ -12,10 +13,6 @@ constexpr size_t kEndedKept = 5;
 constexpr absl::Duration kPaceWindow = absl::Minutes(15);
 constexpr absl::Duration kPaceInterval = absl::Seconds(1);
 constexpr absl::Duration kLeastPace = absl::Seconds(5);  // shorter says nothing
-
-bool HasEnded(v1::RunState state) {
-  return state != v1::RUN_STATE_PENDING && state != v1::RUN_STATE_RUNNING;
-}
 
 }  // namespace
 
@@ -79,8 +76,10 @@ std::string DescribeRun(const v1::Run& run) {
       return absl::StrCat("running on ", run.worker(),
                           run.attempt() > 1 ? absl::StrCat(", attempt ", run.attempt()) : "");
     case v1::RUN_STATE_SUCCEEDED:
-      return absl::StrCat("succeeded: top-1 ", FormatPercent(run.best().top1(), 2),
-                          run.reused_run_id() != 0 ? " (reused)" : "");
+      return absl::StrCat(
+          "succeeded",
+          run.has_best() ? absl::StrCat(": top-1 ", FormatPercent(run.best().top1(), 2)) : "",
+          run.reused_run_id() != 0 ? " (reused)" : "");
     case v1::RUN_STATE_FAILED:
       return absl::StrCat("failed: ", run.error());
     case v1::RUN_STATE_PENDING:

@@ -68,7 +68,8 @@ struct RunningRow {
 RunningRow DescribeRunning(const v1::Run& run) {
   RunningRow row;
   row.name = Printable(run.name());
-  row.worker = Printable(run.worker());
+  row.worker = Printable(run.remark().empty() ? run.worker()
+                                              : absl::StrCat(run.worker(), ": ", run.remark()));
   std::string steps = "starting";
   if (run.total_steps() > 0) {
     row.fraction = static_cast<double>(run.step()) / static_cast<double>(run.total_steps());
@@ -116,11 +117,13 @@ std::string EndedLine(const v1::Run& run, size_t columns, const Style& style) {
   const std::string mark = good ? style.Tick() : style.Cross();
   const std::string span = FormatSpan(run.started_unix_us(), run.ended_unix_us(), 0);
   const bool reused = run.reused_run_id() != 0;
-  const std::string facts =
-      good ? absl::StrCat("top-1 ", FormatPercent(run.best().top1(), 2), reused ? ", reused" : "",
-                          reused || span.empty() ? "" : absl::StrCat(", ", span))
-           : DescribeRun(run);
-  const std::string text = absl::StrCat(Printable(run.name()), "  ", Printable(facts));
+  std::vector<std::string> facts;
+  if (!good) facts.push_back(DescribeRun(run));
+  if (good && run.has_best()) {
+    facts.push_back(absl::StrCat("top-1 ", FormatPercent(run.best().top1(), 2)));
+  }
+  if (good && (reused || !span.empty())) facts.push_back(reused ? "reused" : span);
+  const std::string text = Printable(absl::StrCat(run.name(), "  ", absl::StrJoin(facts, ", ")));
   return absl::StrCat(
       "  ", style.Paint(InkOf(run.state()), mark), " ",
       Cut(text, columns - std::min(columns, 3 + DisplayWidth(mark)), style.Ellipsis()));
@@ -170,7 +173,11 @@ std::string ProgressLine(const SweepProgress& progress, absl::Duration now) {
       absl::StrCat(EndedRuns(sweep), "/", Plural(TotalRuns(sweep), "run"))};
   for (std::string& part : Counts(sweep)) parts.push_back(std::move(part));
   for (std::string& part : Pace(progress, now)) parts.push_back(std::move(part));
-  return absl::StrJoin(parts, ", ");
+  const std::string line = absl::StrJoin(parts, ", ");
+  // What a terminal would show a line each of. Until it was asked for, what the sweep itself says.
+  const auto& waiting = progress.waiting();
+  const std::string& reason = waiting.empty() ? sweep.waiting() : waiting.begin()->first;
+  return reason.empty() ? line : absl::StrCat(line, "; waiting: ", reason);
 }
 
 }  // namespace qsweep::qctl

@@ -14,7 +14,7 @@ namespace qsweep::qctl {
 // The lines of the live block: none wider than size.columns (24 at least), at most size.rows - 1.
 std::vector<std::string> RenderProgress(const SweepProgress& progress, const std::string& trouble,
                                         absl::Duration now, const Size& size, const Style& style);
-// "3/8 runs, 2 running, 134 img/s, 1 min 12 s left"
+// "3/8 runs, 2 running, 134 img/s, 1 min 12 s left; waiting: every worker that fits is busy"
 std::string ProgressLine(const SweepProgress& progress, absl::Duration now);
 
 }  // namespace qsweep::qctl

@@ -49,7 +49,7 @@ std::string GroupTable(const v1::SweepSummary& summary, const Style& style, size
   for (const char* title : {"quantization", "differs in"}) columns.push_back({title});
   const std::string top1 = absl::StrCat("top-1", style.PlusMinus(), "sd");
   for (const absl::string_view title :
-       {"runs", top1.c_str(), "weights", "vs fp32", "peak memory", "vs none", "images/s"}) {
+       {"runs", top1.c_str(), "weights", "vs fp32", "peak memory", "vs none", "img/s"}) {
     columns.push_back({std::string(title), Align::kRight});
   }
   Table table(columns);

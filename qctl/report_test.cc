@@ -35,16 +35,15 @@ TEST(RenderSummaryTest, SharedTraitsStandInTheHeading) {
   v1::GroupSummary nf4 = Group("nf4+dq", 0.9175, 0.51e6, 0.845);
   nf4.set_peak_reduction(-0.11);
   *summary.add_groups() = nf4;
-  EXPECT_EQ(
-      RenderSummary(summary, Style{.utf8 = true}, 200),
-      "study: 4 of 4 runs succeeded (1 reused)\n"
-      "  vit · cifar10 · lora · r8\n"
-      "\n"
-      "  quantization  runs      top-1 ± sd  weights  vs fp32  peak memory  vs none  images/s\n"
-      "  none             2  93.10 ± 0.21 %  3.30 MB        –      21.0 MB              812.2\n"
-      "  nf4+dq           2  91.75 ± 0.21 %   510 kB    −84 %      21.0 MB    +11 %     812.2\n"
-      "\n"
-      "  files: qsweep-data/results/study/\n");
+  EXPECT_EQ(RenderSummary(summary, Style{.utf8 = true}, 200),
+            "study: 4 of 4 runs succeeded (1 reused)\n"
+            "  vit · cifar10 · lora · r8\n"
+            "\n"
+            "  quantization  runs      top-1 ± sd  weights  vs fp32  peak memory  vs none  img/s\n"
+            "  none             2  93.10 ± 0.21 %  3.30 MB        –      21.0 MB           812.2\n"
+            "  nf4+dq           2  91.75 ± 0.21 %   510 kB    −84 %      21.0 MB    +11 %  812.2\n"
+            "\n"
+            "  files: qsweep-data/results/study/\n");
 }
 
 TEST(RenderSummaryTest, WhatVariesHasAColumn) {

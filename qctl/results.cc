@@ -1,14 +1,9 @@
 #include "qctl/results.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <cerrno>
 #include <cstdio>
 #include <utility>
 #include <vector>
 
-#include "absl/cleanup/cleanup.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "analysis/summary.h"
@@ -52,23 +47,17 @@ absl::Status DownloadFile(Client& client, const v1::FileFact& file, const std::s
     const auto sha256 = Sha256HexOfFile(path);
     if (sha256.ok() && *sha256 == file.sha256()) return absl::OkStatus();
   }
-  const std::string temporary = absl::StrCat(path, ".tmp.", ::getpid());
-  FileDescriptor fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-  if (!fd.valid()) return ErrnoStatus(errno, temporary, "create");
-  absl::Cleanup remove = [&] { ::unlink(temporary.c_str()); };
+  ASSIGN_OR_RETURN(AtomicFile local, AtomicFile::Create(path));
   Sha256 hash;
   RETURN_IF_ERROR(client.Download(file.sha256(), [&](absl::string_view bytes) {
     hash.Update(bytes);
-    return WriteAll(fd.get(), bytes, temporary);
+    return local.Append(bytes);
   }));
   if (hash.Hex() != file.sha256()) {
     return absl::DataLossError(absl::StrCat(
         path, ": the content that came does not have the SHA-256 of the run's product"));
   }
-  if (::fsync(fd.get()) != 0) return ErrnoStatus(errno, temporary, "fsync");
-  if (::rename(temporary.c_str(), path.c_str()) != 0) return ErrnoStatus(errno, path, "rename");
-  std::move(remove).Cancel();
-  return absl::OkStatus();
+  return local.Commit();
 }
 
 absl::StatusOr<v1::SweepSummary> ExportSweep(Client& client, const v1::Sweep& sweep,

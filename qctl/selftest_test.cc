@@ -25,7 +25,15 @@ TEST_F(CliTest, TheSelftestHasASchedulerOfItsOwn) {
   ASSERT_EQ(::kill(selftest.pid, SIGINT), 0);
   const Outcome outcome = End(selftest);
   EXPECT_EQ(outcome.exit_code, 130) << outcome.err;
-  EXPECT_THAT(outcome.err, testing::StartsWith("Everything is left for a look in"));
+  EXPECT_THAT(outcome.err, testing::HasSubstr("Everything is left for a look in"));
+}
+
+TEST_F(CliTest, TheSelftestFailsAtOnceWithoutItsDataset) {
+  // Else Debian's package would do.
+  ASSERT_TRUE(MakeDirectories(Path("fashion-mnist")).ok());
+  const Outcome outcome = Qctl({"selftest", "--data-root", directory_}, {"TMPDIR=" + directory_});
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_THAT(outcome.err, testing::HasSubstr("fashion_mnist is not on this machine"));
 }
 
 }  // namespace

@@ -143,16 +143,16 @@ absl::Status SharedDaemon::KeepRunning() {
 absl::StatusOr<bool> SharedDaemon::Release(const std::function<bool()>& impatient) {
   const FileDescriptor users = std::move(users_);
   if (::flock(users.get(), LOCK_EX | LOCK_NB) != 0) return false;
-  const pid_t pid = StartedPid(options_);
+  // Our own may hold no lock, as while it waits for room on the disk.
+  const bool own = !ChildEnded();
+  const pid_t pid = own ? child_ : StartedPid(options_);
   if (pid == 0) return true;
   int signal = SIGTERM;
   if (::kill(pid, signal) != 0) return ErrnoStatus(errno, options_.name, "stop");
-  while (FileLock::IsHeld(options_.lock_path)) {
-    ChildEnded();  // reaps it
+  while (own ? !ChildEnded() : FileLock::IsHeld(options_.lock_path)) {
     if (signal == SIGTERM && impatient()) ::kill(pid, signal = SIGKILL);
     SleepUnlessInterrupted(kPoll);
   }
-  ChildEnded();
   return true;
 }
 

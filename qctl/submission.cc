@@ -3,17 +3,12 @@
 #include <set>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/hash.h"
+#include "common/spec/spec.h"
 #include "common/status.h"
 
 namespace qsweep::qctl {
-namespace {
-
-constexpr char kRunPrefix[] = "run:";
-
-}  // namespace
 
 absl::StatusOr<SweepPlan> LoadPlan(const std::string& path) {
   absl::StatusOr<SweepPlan> plan = LoadSweepFile(path);
@@ -40,8 +35,7 @@ absl::StatusOr<std::string> ContentRequestId(Client& client,
                                              const v1::SubmitSweepRequest& request) {
   std::set<std::string> bases;
   for (const v1::Cell& cell : request.cells()) {
-    const std::string& weights = cell.spec().model().weights();
-    if (absl::StartsWith(weights, kRunPrefix)) bases.insert(weights.substr(sizeof kRunPrefix - 1));
+    if (const auto base = ProducerOf(cell.spec().model())) bases.insert(*base);
   }
   Sha256 hash;
   hash.Update(absl::StrCat(request.name(), "\n", request.source_yaml()));

@@ -109,6 +109,19 @@ TEST(RenderProgressTest, ShowsBarsRatesEndedRunsAndReasons) {
           "  2 waiting: no slot is free"));
 }
 
+TEST(RenderProgressTest, SaysWhatIsWrongWithARunAndNoAccuracyOfWhatTrainedNothing) {
+  SweepProgress progress;
+  v1::Run away = Running(1, 500, 0);
+  away.set_remark("its worker is out of reach");
+  const v1::Run measured = MakeRun(2, v1::RUN_STATE_SUCCEEDED);
+  progress.Apply(MakeUpdate(0, {away, measured}), absl::Seconds(0));
+  const std::string text = absl::StrJoin(
+      RenderProgress(progress, "", absl::Seconds(1), {.columns = 160, .rows = 24}, Style()), "\n");
+  EXPECT_THAT(text, HasSubstr("host1: its worker is out of reach"));
+  EXPECT_THAT(text, Not(HasSubstr("top-1")));
+  EXPECT_EQ(DescribeRun(measured), "succeeded");
+}
+
 // Whatever the terminal, the block fits: a line that wraps would spoil the redrawing.
 TEST(RenderProgressTest, FitsEveryTerminal) {
   SweepProgress progress;
@@ -155,6 +168,15 @@ TEST(ProgressLineTest, OneLineSaysAll) {
   progress.Apply(update, absl::Seconds(0));
   EXPECT_EQ(ProgressLine(progress, absl::Seconds(1)),
             "5/8 runs, 1 running, 2 waiting, 2 reused, 134 img/s");
+  update.mutable_sweep()->set_waiting("no worker is connected");
+  progress.Apply(update, absl::Seconds(1));
+  EXPECT_THAT(ProgressLine(progress, absl::Seconds(1)),
+              HasSubstr("134 img/s; waiting: no worker is connected"));
+  v1::ListRunsReply pending;
+  pending.add_runs()->set_waiting("every worker that fits is busy");
+  progress.SetPending(pending);
+  EXPECT_THAT(ProgressLine(progress, absl::Seconds(1)),
+              HasSubstr("; waiting: every worker that fits is busy"));
 }
 
 // Anything but a terminal gets lines that can be kept: one for each change, nothing twice.

@@ -1,7 +1,6 @@
 #include "scheduler/artifact_store.h"
 
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -23,11 +22,6 @@ constexpr int64_t kOrphanSeconds = 30 * 86'400;
 absl::Status OurFault(const absl::Status& status) {
   if (status.ok() || absl::IsResourceExhausted(status)) return status;
   return absl::UnavailableError(status.message());
-}
-
-absl::Status Rename(const std::string& from, const std::string& to) {
-  return ::rename(from.c_str(), to.c_str()) == 0 ? absl::OkStatus()
-                                                 : ErrnoStatus(errno, to, "rename");
 }
 
 void RemoveOld(const std::string& path) {
@@ -129,8 +123,7 @@ absl::Status ArtifactStore::Place(const std::string& file, const std::string& sh
     RETURN_IF_ERROR(MakeDirectories(shelf));
     RETURN_IF_ERROR(SyncDirectory(directory_));
   }
-  RETURN_IF_ERROR(Rename(file, Path(sha256)));
-  return SyncDirectory(shelf);
+  return Rename(file, Path(sha256));
 }
 
 absl::Status ArtifactStore::Keep(IncomingArtifact& artifact) {
@@ -144,6 +137,18 @@ absl::Status ArtifactStore::Remove(const std::string& sha256) {
   const std::string path = Path(sha256);
   if (::unlink(path.c_str()) != 0 && errno != ENOENT) return ErrnoStatus(errno, path, "remove");
   return absl::OkStatus();
+}
+
+absl::Status ArtifactStore::SetAside(const std::string& sha256, const std::string& place) {
+  RETURN_IF_ERROR(MakeDirectories(JoinPath(directory_, kOrphans)));
+  RETURN_IF_ERROR(Rename(Path(sha256), place));
+  ::utimensat(AT_FDCWD, place.c_str(), nullptr, 0);  // the month begins now
+  return absl::OkStatus();
+}
+
+absl::Status ArtifactStore::SetDamagedAside(const std::string& sha256) {
+  const absl::Status status = SetAside(sha256, absl::StrCat(Aside(sha256), ".damaged"));
+  return absl::IsNotFound(status) ? absl::OkStatus() : status;
 }
 
 absl::StatusOr<bool> ArtifactStore::TakeBack(const std::string& sha256) {
@@ -171,8 +176,7 @@ absl::Status ArtifactStore::SetOrphansAside(
       LogWarning(absl::StrCat("artifact ", sha256,
                               ": nothing in the database refers to it; put into ", orphans,
                               " for a month"));
-      RETURN_IF_ERROR(Rename(Path(sha256), Aside(sha256)));
-      ::utimensat(AT_FDCWD, Aside(sha256).c_str(), nullptr, 0);  // the month begins now
+      RETURN_IF_ERROR(SetAside(sha256, Aside(sha256)));
     }
   }
   return absl::OkStatus();

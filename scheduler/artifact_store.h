@@ -68,6 +68,9 @@ class ArtifactStore {
   // ought to be there, so they are removed by a start a month later.
   absl::Status SetOrphansAside(
       const std::function<absl::StatusOr<bool>(const std::string&)>& wanted);
+  // Puts aside what has its name and is something else; it is not taken back. Fine if it is not
+  // there.
+  absl::Status SetDamagedAside(const std::string& sha256);
   // Whether it was aside, and is in its place again.
   absl::StatusOr<bool> TakeBack(const std::string& sha256);
 
@@ -79,6 +82,7 @@ class ArtifactStore {
   std::string Path(const std::string& sha256) const;
   std::string Aside(const std::string& sha256) const;  // its path among the orphans
   absl::Status Place(const std::string& file, const std::string& sha256);
+  absl::Status SetAside(const std::string& sha256, const std::string& place);
 
   const std::string directory_;
 };

@@ -8,6 +8,12 @@
 namespace qsweep {
 namespace {
 
+// Of the content's file, from the directory of a ServiceTest.
+std::string FileOf(const std::string& content) {
+  const std::string sha256 = Sha256Hex(content);
+  return absl::StrCat("data/artifacts/", sha256.substr(0, 2), "/", sha256.substr(2));
+}
+
 TEST_F(ServiceTest, ACheckpointIsWhereTheNextAttemptGoesOn) {
   Submit(Request("study", 1));
   {
@@ -139,9 +145,7 @@ TEST_F(ServiceTest, ADamagedCheckpointFileCostsOnlyTheStepsSinceTheOneBefore) {
   }
   worker->SendEvents(attempt, 0, 100, {CheckpointAt(10, "ten"), CheckpointAt(20, "twenty")});
   const auto file = [this](const std::string& content) {
-    const std::string sha256 = Sha256Hex(content);
-    return JoinPath(directory_,
-                    absl::StrCat("data/artifacts/", sha256.substr(0, 2), "/", sha256.substr(2)));
+    return JoinPath(directory_, FileOf(content));
   };
   const auto go_on = [&] {  // a worker that has lost its attempt
     worker.emplace(channel_, "w");
@@ -163,6 +167,78 @@ TEST_F(ServiceTest, ADamagedCheckpointFileCostsOnlyTheStepsSinceTheOneBefore) {
   // The same content may come again.
   ASSERT_TRUE(worker->Upload(attempt, "twenty", Sha256Hex("twenty")).ok());
   EXPECT_EQ(fetch("twenty"), grpc::StatusCode::OK);
+}
+
+// A disk that fails now may be well tomorrow.
+TEST_F(ServiceTest, ACheckpointThatCannotBeReadNowIsLeftOutAndNotForgotten) {
+  Submit(Request("study", 1));
+  std::optional<ScriptedWorker> worker(std::in_place, channel_, "w");
+  const v1::Attempt attempt = NextAssign(*worker);
+  for (const std::string content : {"ten", "twenty"}) {
+    ASSERT_TRUE(worker->Upload(attempt, content, Sha256Hex(content)).ok());
+  }
+  worker->SendEvents(attempt, 0, 100, {CheckpointAt(10, "ten"), CheckpointAt(20, "twenty")});
+  const auto go_on = [&] {  // a worker that has lost its attempt
+    worker.emplace(channel_, "w");
+    return worker->Await(v1::ToWorker::kAssign).assign().resume_step();
+  };
+  const std::string file = JoinPath(directory_, FileOf("twenty"));
+  ASSERT_EQ(::unlink(file.c_str()), 0);
+  ASSERT_EQ(::symlink("/proc/self/mem", file.c_str()), 0);  // read at 0, that is EIO
+  std::string got;
+  EXPECT_EQ(worker->Download(Sha256Hex("twenty"), &got).error_code(), grpc::StatusCode::DATA_LOSS);
+  EXPECT_EQ(go_on(), 10);
+  ASSERT_EQ(::unlink(file.c_str()), 0);
+  ASSERT_TRUE(WriteFileAtomic(file, "twenty").ok());
+  Reopen();
+  EXPECT_EQ(go_on(), 20);
+}
+
+TEST_F(ServiceTest, ADamagedProductIsComputedAnewByARetry) {
+  Submit(Request("study", 1));
+  ScriptedWorker worker(channel_, "w");
+  Finish(worker, NextAssign(worker));
+  ASSERT_TRUE(WriteFileAtomic(JoinPath(directory_, FileOf("weights")), "weighty").ok());
+  std::string got;
+  EXPECT_EQ(worker.Download(Sha256Hex("weights"), &got).error_code(), grpc::StatusCode::DATA_LOSS);
+  const v1::RunDetail run = GetRun("1");
+  EXPECT_EQ(run.run().state(), v1::RUN_STATE_SUCCEEDED);
+  EXPECT_EQ(run.result().steps(), 30);  // its numbers are as good as ever
+  EXPECT_THAT(run.run().remark(), testing::HasSubstr("model.safetensors is damaged or gone"));
+  v1::Target retry;
+  retry.set_run("1");
+  EXPECT_EQ(Call(&v1::SweepService::Stub::Retry, retry).runs(), 1);
+  const v1::Assign again = worker.Await(v1::ToWorker::kAssign).assign();
+  EXPECT_EQ(again.resume_step(), 0);
+  Finish(worker, again.attempt());
+  EXPECT_EQ(GetRun("1").run().remark(), "");
+  got.clear();
+  EXPECT_TRUE(worker.Download(Sha256Hex("weights"), &got).ok());
+  EXPECT_EQ(got, "weights");
+  EXPECT_EQ(Call(&v1::SweepService::Stub::Retry, retry).runs(), 0);
+}
+
+TEST_F(ServiceTest, AProductThatIsPutBackIsGoodAgain) {
+  Submit(Request("study", 1));
+  {
+    ScriptedWorker worker(channel_, "w");
+    Finish(worker, NextAssign(worker));
+  }
+  scheduler_.reset();
+  const std::string file = JoinPath(directory_, FileOf("weights"));
+  ASSERT_EQ(::unlink(file.c_str()), 0);
+  SchedulerOptions without = Options();
+  without.forget_lost_artifacts = true;
+  Open(without);
+  Reopen();  // told once is enough
+  EXPECT_THAT(GetRun("1").run().remark(), testing::HasSubstr("put it back"));
+  v1::SubmitSweepRequest request = Request("again", 1);
+  EXPECT_EQ(Submit(request).reused(), 0);
+  scheduler_.reset();
+  ASSERT_TRUE(WriteFileAtomic(file, "weights").ok());
+  Open();
+  EXPECT_EQ(GetRun("1").run().remark(), "");
+  EXPECT_EQ(GetRun("again/cell-0").run().reused_run_id(), 1);
 }
 
 TEST_F(ServiceTest, ALostCheckpointFileCostsOnlyTheStepsSinceTheOneBefore) {

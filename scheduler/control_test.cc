@@ -10,15 +10,15 @@ TEST_F(ServiceTest, CancelAndRetry) {
   Submit(Request("study", 2));
   ScriptedWorker worker(channel_, "w");
   const v1::Attempt attempt = NextAssign(worker);
-  v1::CancelRequest cancel;
+  v1::Target cancel;
   cancel.set_sweep("study");
-  EXPECT_EQ(Call(&v1::SweepService::Stub::Cancel, cancel).cancelled(), 2);
+  EXPECT_EQ(Call(&v1::SweepService::Stub::Cancel, cancel).runs(), 2);
   EXPECT_EQ(worker.Await(v1::ToWorker::kStop).stop().attempt().run_id(), attempt.run_id());
   EXPECT_EQ(GetSweep("study").cancelled(), 2);
   EXPECT_GT(GetSweep("study").ended_unix_us(), 0);
-  v1::RetryRequest retry;
+  v1::Target retry;
   retry.set_run("study/cell-1");
-  EXPECT_EQ(Call(&v1::SweepService::Stub::Retry, retry).retried(), 1);
+  EXPECT_EQ(Call(&v1::SweepService::Stub::Retry, retry).runs(), 1);
   EXPECT_EQ(GetSweep("study").pending() + GetSweep("study").running(), 1);
   EXPECT_EQ(GetSweep("study").ended_unix_us(), 0);
 }
@@ -33,12 +33,12 @@ v1::FromWorker EndedFor(const v1::Attempt& attempt, v1::Blame blame) {
 
 TEST_F(ServiceTest, APausedRunStaysPausedOverARestartAndGoesOnFromItsCheckpoint) {
   Submit(Request("study", 2));
-  v1::PauseRequest pause;
+  v1::Target pause;
   pause.set_sweep("study");
   {
     ScriptedWorker worker(channel_, "w");
     const v1::Attempt attempt = NextAssign(worker);
-    EXPECT_EQ(Call(&v1::SweepService::Stub::Pause, pause).paused(), 2);
+    EXPECT_EQ(Call(&v1::SweepService::Stub::Pause, pause).runs(), 2);
     const v1::Stop stop = worker.Await(v1::ToWorker::kStop).stop();
     EXPECT_TRUE(stop.checkpoint());
     EXPECT_THAT(GetRun("1").run().remark(), HasSubstr("writes a checkpoint and stops: paused"));
@@ -55,9 +55,9 @@ TEST_F(ServiceTest, APausedRunStaysPausedOverARestartAndGoesOnFromItsCheckpoint)
   EXPECT_EQ(GetRun("1").run().waiting(), "paused");
   EXPECT_TRUE(GetRun("1").run().paused());
   EXPECT_EQ(GetRun("1").attempts(0).outcome(), "released");
-  v1::ResumeRequest resume;
+  v1::Target resume;
   resume.set_run("1");
-  EXPECT_EQ(Call(&v1::SweepService::Stub::Resume, resume).resumed(), 1);
+  EXPECT_EQ(Call(&v1::SweepService::Stub::Resume, resume).runs(), 1);
   const v1::Assign assign = worker.Await(v1::ToWorker::kAssign).assign();
   EXPECT_EQ(assign.attempt().run_id(), 1);
   EXPECT_EQ(assign.resume_step(), 10);
@@ -82,6 +82,28 @@ TEST_F(ServiceTest, ADrainedWorkerStaysDrainedOverARestart) {
   undrain.set_worker("w");
   EXPECT_FALSE(Call(&v1::SweepService::Stub::Undrain, undrain).draining());
   EXPECT_EQ(NextAssign(worker).run_id(), 1);
+}
+
+TEST_F(ServiceTest, OfSeveralWorkersOfOneNameTheConnectedOneIsMeantOrNone) {
+  v1::DrainRequest drain;
+  drain.set_worker("host");
+  v1::WorkerStatus status;
+  ScriptedWorker first(channel_, "w1", {}, "host");
+  first.Await(v1::ToWorker::kWelcome);
+  {
+    ScriptedWorker second(channel_, "w2", {}, "host");
+    second.Await(v1::ToWorker::kWelcome);
+    const grpc::Status refused = Try(&v1::SweepService::Stub::Drain, drain, &status);
+    EXPECT_EQ(refused.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+    EXPECT_THAT(refused.error_message(), HasSubstr("name one by its id: w1, w2"));
+    drain.set_worker("w2");
+    EXPECT_EQ(Call(&v1::SweepService::Stub::Drain, drain).info().id(), "w2");
+  }
+  drain.set_worker("host");
+  while (!Try(&v1::SweepService::Stub::Drain, drain, &status).ok()) {
+    absl::SleepFor(absl::Milliseconds(10));  // until the second one's end is known
+  }
+  EXPECT_EQ(status.info().id(), "w1");
 }
 
 TEST_F(ServiceTest, WhatWasLearntFromFaultsOutlivesTheScheduler) {

@@ -10,17 +10,16 @@
 namespace qsweep {
 namespace {
 
-absl::Status Full(int64_t free, int64_t reserve) {
+absl::Status Full(int64_t free, const DiskReserve& reserve) {
   return absl::ResourceExhaustedError(
-      absl::StrCat("the scheduler's disk is nearly full: ", free >> 20, " MiB are free, ",
-                   reserve >> 20, " MiB are kept for what runs; make room there"));
+      absl::StrCat("the scheduler's ", reserve.Complaint(free), "; make room there"));
 }
 
 }  // namespace
 
 DiskWatch::DiskWatch(Loop& loop, int64_t reserve_bytes, absl::Duration interval,
                      FreeBytes free_bytes)
-    : loop_(loop), reserve_bytes_(reserve_bytes), free_bytes_(std::move(free_bytes)) {
+    : loop_(loop), reserve_(reserve_bytes), free_bytes_(std::move(free_bytes)) {
   Look();
   thread_ = std::thread([this, interval] { Run(interval); });
 }
@@ -35,14 +34,14 @@ DiskWatch::~DiskWatch() {
 }
 
 absl::Status DiskWatch::RoomForWork() const {
-  return low_ ? Full(free_, reserve_bytes_) : absl::OkStatus();
+  return reserve_.low() ? Full(free_, reserve_) : absl::OkStatus();
 }
 
 absl::Status DiskWatch::RoomForUpload(int64_t bytes) const {
   const absl::StatusOr<int64_t> free =
       free_bytes_();  // others may have reserved since the last look
-  if (!free.ok() || *free - bytes >= reserve_bytes_ / 2) return absl::OkStatus();
-  return Annotate(Full(*free, reserve_bytes_), absl::StrCat("an upload of ", bytes >> 20, " MiB"));
+  if (!free.ok() || *free - bytes >= reserve_.bytes() / 2) return absl::OkStatus();
+  return Annotate(Full(*free, reserve_), absl::StrCat("an upload of ", bytes >> 20, " MiB"));
 }
 
 void DiskWatch::Run(absl::Duration interval) {
@@ -59,12 +58,14 @@ void DiskWatch::Look() {
   const absl::StatusOr<int64_t> free = free_bytes_();
   if (!free.ok()) return;  // not known is not low
   free_ = *free;
-  const bool low = *free < (low_ ? reserve_bytes_ + reserve_bytes_ / 10 : reserve_bytes_);
-  if (low_.exchange(low) == low) return;
-  const std::string why(Full(*free, reserve_bytes_).message());
-  low ? LogWarning(absl::StrCat(why, "; no new work until then"))
-      : LogInfo(absl::StrCat("there is room on the disk again, ", *free >> 20, " MiB: going on"));
-  loop_.Post([hold = low ? why : ""](Turn& turn) { turn.state.hold = hold; });
+  if (!reserve_.Note(*free)) return;
+  const std::string why(Full(*free, reserve_).message());
+  if (reserve_.low()) {
+    LogWarning(absl::StrCat(why, "; no new work until then"));
+  } else {
+    LogInfo(absl::StrCat("there is room on the disk again, ", *free >> 20, " MiB: going on"));
+  }
+  loop_.Post([hold = reserve_.low() ? why : ""](Turn& turn) { turn.state.hold = hold; });
 }
 
 }  // namespace qsweep

@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "common/disk_reserve.h"
 #include "scheduler/loop.h"
 
 namespace qsweep {
@@ -36,10 +37,9 @@ class DiskWatch {
   void Look();
 
   Loop& loop_;
-  const int64_t reserve_bytes_;
+  DiskReserve reserve_;
   const FreeBytes free_bytes_;
   std::atomic<int64_t> free_ = INT64_MAX;
-  std::atomic<bool> low_ = false;
 
   std::mutex mutex_;
   std::condition_variable stopped_;

@@ -2,12 +2,13 @@
 
 #include <algorithm>
 
+#include "common/attempt_id.h"
 #include "common/log.h"
 #include "common/spec/memory_estimate.h"
 #include "common/spec/spec.h"
 #include "common/status.h"
+#include "common/utf8.h"
 #include "scheduler/core/reactor.h"
-#include "scheduler/text.h"
 #include "storage/artifacts.h"
 #include "storage/attempts.h"
 #include "storage/logs.h"
@@ -183,7 +184,7 @@ absl::Status StoreBatch(Turn& turn, core::Run& run, const v1::EventBatch& batch,
 
 void TakeEvents(Turn& turn, core::SessionNumber session, const v1::EventBatch& batch,
                 const std::vector<storage::StoredResult>& results) {
-  const AttemptId attempt{RunId(batch.attempt().run_id()), AttemptNumber(batch.attempt().number())};
+  const AttemptId attempt = FromProto(batch.attempt());
   core::OnContact(turn.state, turn.now, session);
   core::Run* run = core::FindLive(turn.state, session, attempt);
   if (run == nullptr) {
@@ -220,7 +221,7 @@ absl::StatusOr<bool> TakeArtifact(Turn& turn, const AttemptId& attempt, const Wo
                                   IncomingArtifact& artifact) {
   RETURN_IF_ERROR(CheckUploader(turn, attempt, worker));
   ASSIGN_OR_RETURN(const auto row, storage::ReadArtifact(turn.database(), artifact.sha256()));
-  if (!row.has_value()) RETURN_IF_ERROR(turn.artifacts.Keep(artifact));
+  RETURN_IF_ERROR(turn.artifacts.Keep(artifact));  // the file that is there may be unreadable
   RETURN_IF_ERROR(storage::InsertArtifact(turn.transaction, {artifact.sha256(), artifact.bytes()}));
   RETURN_IF_ERROR(storage::PutArtifactRef(turn.transaction, attempt.run,
                                           storage::ArtifactRole::kUpload, artifact.sha256(), 0,
@@ -228,18 +229,30 @@ absl::StatusOr<bool> TakeArtifact(Turn& turn, const AttemptId& attempt, const Wo
   return !row.has_value();
 }
 
+absl::Status SkipCheckpoint(Turn& turn, const std::string& sha256) {
+  ASSIGN_OR_RETURN(const auto checkpoints,
+                   storage::ListRunsWithCheckpoint(turn.database(), sha256));
+  for (const auto& [id, step] : checkpoints) {
+    core::Run& run = turn.state.runs.at(id);
+    if (step != run.resume_step) continue;
+    ASSIGN_OR_RETURN(const auto left, storage::ReadCheckpoint(turn.database(), id, step - 1));
+    core::OnCheckpointLost(run, left.has_value() ? left->step : 0, turn.effects);
+    turn.Touch(id);
+  }
+  return absl::OkStatus();
+}
+
 absl::Status LoseArtifact(Turn& turn, const std::string& sha256) {
   if (!InStore(turn, sha256)) return absl::OkStatus();  // known already
-  LogError(absl::StrCat("artifact ", sha256,
-                        ": its file is damaged or gone; runs go on from an older checkpoint"));
-  ASSIGN_OR_RETURN(const std::vector<RunId> runs,
-                   storage::ListRunsWithCheckpoint(turn.database(), sha256));
-  RETURN_IF_ERROR(storage::ForgetLostArtifact(turn.transaction, sha256));
-  for (const RunId id : runs) {
-    core::Run& run = turn.state.runs.at(id);
-    ASSIGN_OR_RETURN(const auto left, storage::ReadCheckpoint(turn.database(), id));
-    const int64_t step = left.has_value() ? left->step : 0;
-    if (step < run.resume_step) core::OnCheckpointLost(run, step, turn.effects);
+  LogError(absl::StrCat("artifact ", sha256, ": its file is damaged or gone"));
+  if (const absl::Status aside = turn.artifacts.SetDamagedAside(sha256); !aside.ok()) {
+    LogWarning(aside.message());  // the next start takes it for whole, until it is fetched again
+  }
+  RETURN_IF_ERROR(SkipCheckpoint(turn, sha256));
+  RETURN_IF_ERROR(storage::LoseArtifact(turn.transaction, sha256));
+  ASSIGN_OR_RETURN(const auto products, storage::ListLostProducts(turn.database()));
+  for (const auto& [id, name] : products) {
+    core::OnProductLost(turn.state, turn.now, id, name, turn.effects);
     turn.Touch(id);
   }
   return absl::OkStatus();

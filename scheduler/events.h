@@ -26,8 +26,11 @@ absl::Status CheckUploader(Turn& turn, const AttemptId& attempt, const WorkerId&
 absl::StatusOr<bool> TakeArtifact(Turn& turn, const AttemptId& attempt, const WorkerId& worker,
                                   IncomingArtifact& artifact);
 
-// Its file cannot be read any more, or holds something else: who needs it goes on without it. The
-// file stays for the next start to put aside.
+// Its file cannot be read now: runs that were to go on from it do so from an older checkpoint. It
+// is not forgotten, for a disk or a file server may come back.
+absl::Status SkipCheckpoint(Turn& turn, const std::string& sha256);
+// Its file is not there, or holds something else and is put aside. A checkpoint is forgotten; the
+// run of a product can be retried, and a start finds the file if it was put back.
 absl::Status LoseArtifact(Turn& turn, const std::string& sha256);
 
 }  // namespace qsweep

@@ -1,12 +1,12 @@
 #include "scheduler/init.h"
 
-#include <unistd.h>
-
 #include <optional>
 
 #include "common/credentials.h"
+#include "common/data_dir.h"
 #include "common/file.h"
 #include "common/log.h"
+#include "common/proc.h"
 #include "common/status.h"
 #include "scheduler/certificates.h"
 #include "scheduler/security.h"
@@ -17,19 +17,12 @@
 namespace qsweep {
 namespace {
 
-constexpr char kDatabase[] = "qsweep.db";
-
 absl::StatusOr<FileLock> Lock(const std::string& data_directory) {
-  absl::StatusOr<FileLock> lock = FileLock::Acquire(JoinPath(data_directory, "lock"));
+  absl::StatusOr<FileLock> lock = FileLock::Acquire(JoinPath(data_directory, kDaemonLockFile));
   if (lock.ok() || !absl::IsUnavailable(lock.status())) return lock;
   return absl::UnavailableError(absl::StrCat(lock.status().message(),
                                              ": a scheduler works there; "
                                              "stop it first"));
-}
-
-std::string OwnName() {
-  char name[256] = "";
-  return ::gethostname(name, sizeof name - 1) == 0 ? name : "";
 }
 
 }  // namespace
@@ -53,12 +46,13 @@ absl::StatusOr<std::string> InitDataDirectory(const InitOptions& options, const 
   RETURN_IF_ERROR(MakeDirectories(directory));
   ASSIGN_OR_RETURN(const FileLock lock, Lock(directory));
   ASSIGN_OR_RETURN(const std::vector<std::string> hosts,
-                   CertificateHosts(options.hosts, OwnName()));
+                   CertificateHosts(options.hosts, HostName()));
   RETURN_IF_ERROR(InitSecurity(directory, hosts, options.port));
   ASSIGN_OR_RETURN(const auto security, LoadSecurity(directory, clock.UnixMicros()));
   QSWEEP_CHECK(security.has_value());
 
-  ASSIGN_OR_RETURN(const auto database, storage::Database::Open(JoinPath(directory, kDatabase)));
+  ASSIGN_OR_RETURN(const auto database,
+                   storage::Database::Open(JoinPath(directory, kDatabaseFile)));
   storage::Transaction transaction(*database);
   ASSIGN_OR_RETURN(const NewToken token,
                    MakeToken(transaction, "init", v1::ROLE_ADMIN, clock.UnixMicros()));
@@ -71,7 +65,7 @@ absl::StatusOr<std::string> InitDataDirectory(const InitOptions& options, const 
 }
 
 absl::Status CheckDatabaseAt(const std::string& path) {
-  const std::string inside = JoinPath(path, kDatabase);
+  const std::string inside = JoinPath(path, kDatabaseFile);
   if (!PathExists(inside)) return storage::CheckDatabaseFile(path);
   ASSIGN_OR_RETURN(const FileLock lock, Lock(path));
   return storage::CheckDatabaseFile(inside);

@@ -20,7 +20,7 @@ constexpr absl::Duration kMessageTime = absl::Milliseconds(10);
 Loop::Loop(storage::Database& database, ArtifactStore& artifacts, const Clock& clock,
            core::State state, int64_t heartbeat_ms)
     : clock_(clock), rounds_(database, artifacts, clock, std::move(state), heartbeat_ms) {
-  inbox_.push_back(Rounds::ResumeWork());
+  inbox_.push_back(Rounds::StartWork());
   thread_ = std::thread([this] { Run(); });
 }
 

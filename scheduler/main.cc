@@ -14,12 +14,15 @@
 
 #include "absl/strings/str_join.h"
 #include "absl/synchronization/mutex.h"
+#include "common/address.h"
 #include "common/clock.h"
 #include "common/command_line.h"
+#include "common/data_dir.h"
+#include "common/disk_reserve.h"
 #include "common/file.h"
 #include "common/log.h"
-#include "common/rpc.h"
 #include "common/shutdown.h"
+#include "common/start.h"
 #include "common/status.h"
 #include "common/version.h"
 #include "scheduler/init.h"
@@ -29,7 +32,6 @@ namespace qsweep {
 namespace {
 
 constexpr int kExitError = 1;
-constexpr int kExitUsage = 2;
 constexpr int64_t kLeastRoom = 4 << 20;  // to start with: a log as long as it grows
 constexpr absl::Duration kRoomInterval = absl::Seconds(1);
 
@@ -40,7 +42,7 @@ struct Flags {
   bool forget_lost_artifacts = false;
   int64_t lease_ms = 60'000;
   int64_t heartbeat_ms = 5'000;
-  uint64_t disk_reserve = uint64_t{512} << 20;
+  uint64_t disk_reserve = DiskReserve::kDefaultBytes;
   std::string metrics_address;
   std::string log_file;
   InitOptions init;
@@ -141,12 +143,12 @@ int Init(const Flags& flags) {
   std::printf(
       "%s is ready for a network: its certificate is good for ten years; ca.key in its security/\n"
       "must never leave this machine. Start it with\n\n"
-      "  qscheduler --data-dir %s --listen 0.0.0.0:%d --listen unix:%s/scheduler.sock\n\n"
+      "  qscheduler --data-dir %s --listen 0.0.0.0:%d --listen unix:%s/%s\n\n"
       "and become its administrator, on any machine, with this line (it is a secret):\n\n"
       "  qctl login %s\n\n"
       "Then `qctl workers invite NAME` lets machines in and `qctl tokens create NAME` people.\n",
       options.data_directory.c_str(), options.data_directory.c_str(), options.port,
-      options.data_directory.c_str(), invitation->c_str());
+      options.data_directory.c_str(), kSocketFile, invitation->c_str());
   return 0;
 }
 
@@ -179,8 +181,7 @@ void AddOptions(Command program, Flags& flags) {
       "--forget-lost-artifacts", &flags.forget_lost_artifacts,
       "start though most files of artifacts/ are gone for good: runs go on from what is "
       "left of their checkpoints, or begin again");
-  program.AddOption("--log-file", &flags.log_file,
-                    "log there and not to standard error; 16 MiB each, the last four are kept");
+  program.AddOption("--log-file", &flags.log_file, LogFileHelp());
 }
 
 void AddCommands(Command program, Flags& flags, Action& action) {
@@ -202,6 +203,7 @@ void AddCommands(Command program, Flags& flags, Action& action) {
 }  // namespace qsweep
 
 int main(int argc, char** argv) {
+  qsweep::StartProgram();
   ::umask(0077);  // what it makes is nobody else's
   // Debian's Abseil looks for cycles at every lock that gRPC takes.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);

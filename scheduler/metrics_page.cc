@@ -1,19 +1,14 @@
 #include "scheduler/metrics_page.h"
 
 #include <array>
-#include <utility>
 
 #include "common/clock.h"
+#include "common/data_dir.h"
+#include "common/enum_text.h"
 #include "common/file.h"
 
 namespace qsweep {
 namespace {
-
-constexpr std::pair<v1::RunState, const char*> kStates[] = {
-    {v1::RUN_STATE_PENDING, "pending"},     {v1::RUN_STATE_RUNNING, "running"},
-    {v1::RUN_STATE_SUCCEEDED, "succeeded"}, {v1::RUN_STATE_FAILED, "failed"},
-    {v1::RUN_STATE_CANCELLED, "cancelled"},
-};
 
 struct Counts {
   std::array<int64_t, v1::RunState_ARRAYSIZE> runs{};
@@ -58,9 +53,9 @@ MetricsPage SchedulerMetrics(Loop& loop, const std::string& data_directory) {
   if (status.ok()) {
     page.Gauge("qsweep_loop_wait_seconds",
                "How long the loop took to answer this request, its commit included.", waited);
-    for (const auto& [state, name] : kStates) {
+    for (int state = v1::RUN_STATE_PENDING; state < v1::RunState_ARRAYSIZE; ++state) {
       page.Gauge("qsweep_runs", "Runs of all sweeps.", static_cast<double>(counts.runs[state]),
-                 {{"state", name}});
+                 {{"state", EnumText(static_cast<v1::RunState>(state))}});
     }
     page.Gauge("qsweep_open_sweeps", "Sweeps with pending or running runs.",
                static_cast<double>(counts.open_sweeps));
@@ -78,7 +73,7 @@ MetricsPage SchedulerMetrics(Loop& loop, const std::string& data_directory) {
   page.Gauge("qsweep_disk_free_bytes", "Free for the data directory.",
              static_cast<double>(FreeDiskBytes(data_directory).value_or(0)));
   page.Gauge("qsweep_database_bytes", "Size of the database, without its log.",
-             static_cast<double>(FileSize(JoinPath(data_directory, "qsweep.db")).value_or(0)));
+             static_cast<double>(FileSize(JoinPath(data_directory, kDatabaseFile)).value_or(0)));
   page.Process();
   return page;
 }

@@ -65,6 +65,9 @@ struct Store {
     if (moved.to == v1::RUN_STATE_SUCCEEDED && ran) {
       RETURN_IF_ERROR(Drop(turn, moved.run, storage::ArtifactRole::kCheckpoint));
     }
+    if (moved.from == v1::RUN_STATE_SUCCEEDED) {  // it has lost one, and makes all of them anew
+      RETURN_IF_ERROR(Drop(turn, moved.run, storage::ArtifactRole::kProduct));
+    }
     storage::RunMove move{moved.run,
                           moved.from,
                           moved.to,
@@ -112,7 +115,8 @@ absl::Status CompleteAssign(Turn& turn, v1::Assign* assign) {
   assign->set_run_name(row->name);
   assign->set_spec_json(spec->json);
   if (assign->resume_step() > 0) {
-    ASSIGN_OR_RETURN(const auto checkpoint, storage::ReadCheckpoint(turn.database(), run.id));
+    ASSIGN_OR_RETURN(const auto checkpoint,
+                     storage::ReadCheckpoint(turn.database(), run.id, assign->resume_step()));
     QSWEEP_CHECK(checkpoint.has_value() && checkpoint->step == assign->resume_step());
     SetRef(checkpoint->content, assign->mutable_resume_from());
   }

@@ -46,7 +46,7 @@ absl::Status RestoreSweeps(storage::Database& database, core::State& state) {
   ASSIGN_OR_RETURN(const std::vector<storage::SweepRow> sweeps,
                    storage::ListSweeps(database, SweepId(INT64_MAX), INT64_MAX));
   for (const storage::SweepRow& sweep : sweeps) {
-    core::RestoreSweep(state, sweep.id, sweep.priority);
+    core::AddSweep(state, sweep.id, sweep.priority);
   }
   return absl::OkStatus();
 }
@@ -86,9 +86,11 @@ absl::Status RestoreRuns(storage::Database& database, const Clock& clock, core::
                    storage::ListRunningAttempts(database));
   ASSIGN_OR_RETURN(const auto checkpoints, storage::ListCheckpointSteps(database));
   ASSIGN_OR_RETURN(const auto exhausted, storage::ListExhaustedBytes(database));
+  ASSIGN_OR_RETURN(const auto lost_products, storage::ListLostProducts(database));
   auto live = attempts.begin();  // all by run
   auto checkpoint = checkpoints.begin();
   auto exhausting = exhausted.begin();
+  auto lost = lost_products.begin();
   absl::Status damage;
   RETURN_IF_ERROR(
       storage::ForEachRun(database, [&](const storage::RunRow& row, const storage::SpecRow& spec) {
@@ -100,6 +102,10 @@ absl::Status RestoreRuns(storage::Database& database, const Clock& clock, core::
         if (exhausting != exhausted.end() && exhausting->first == row.id) {
           run.exhausted_bytes = exhausting->second;
           ++exhausting;
+        }
+        if (lost != lost_products.end() && lost->first == row.id) {
+          run.lost_product = lost->second;
+          ++lost;
         }
         if (run.state == v1::RUN_STATE_RUNNING) {
           if (live == attempts.end() || live->id != run.last_attempt()) {
@@ -113,25 +119,39 @@ absl::Status RestoreRuns(storage::Database& database, const Clock& clock, core::
           run.memory_bytes = live->memory_bytes;
           ++live;
         }
-        core::RestoreRun(state, std::move(run), row.reused != RunId());
+        core::AddRun(state, std::move(run), row.reused != RunId());
       }));
   return damage;
 }
 
-// The stored ones that have no file, nor one aside. Where that is most of them it is the directory
-// that is missing, and they are not to be forgotten.
-absl::StatusOr<std::vector<std::string>> LostArtifacts(storage::Database& database,
-                                                       ArtifactStore& artifacts, bool forget) {
-  ASSIGN_OR_RETURN(const std::vector<std::string> stored, storage::ListArtifacts(database));
-  std::vector<std::string> lost;
-  for (const std::string& sha256 : stored) {
-    if (!absl::IsNotFound(artifacts.Open(sha256).status())) continue;
-    ASSIGN_OR_RETURN(const bool back, artifacts.TakeBack(sha256));
-    if (!back) lost.push_back(sha256);
+// Whether it has a file, which may have been aside.
+absl::StatusOr<bool> HasFile(ArtifactStore& artifacts, const std::string& sha256) {
+  if (!absl::IsNotFound(artifacts.Open(sha256).status())) return true;
+  return artifacts.TakeBack(sha256);
+}
+
+// How the files differ from what the database says of them.
+struct Differences {
+  std::vector<std::string> lost;           // had a file
+  std::vector<storage::ArtifactRow> back;  // had none
+};
+
+// Where most files are lost it is the directory that is missing, and they are not to be forgotten.
+absl::StatusOr<Differences> CompareArtifacts(storage::Database& database, ArtifactStore& artifacts,
+                                             bool forget) {
+  ASSIGN_OR_RETURN(const std::vector<storage::ArtifactRow> stored,
+                   storage::ListArtifacts(database));
+  Differences found;
+  size_t expected = 0;
+  for (const storage::ArtifactRow& row : stored) {
+    ASSIGN_OR_RETURN(const bool there, HasFile(artifacts, row.sha256));
+    if (!row.lost) ++expected;
+    if (row.lost && there) found.back.push_back(row);
+    if (!row.lost && !there) found.lost.push_back(row.sha256);
   }
-  if (forget || 2 * lost.size() <= stored.size()) return lost;
+  if (forget || 2 * found.lost.size() <= expected) return found;
   return absl::FailedPreconditionError(absl::StrCat(
-      artifacts.directory(), ": ", lost.size(), " of the ", stored.size(),
+      artifacts.directory(), ": ", found.lost.size(), " of the ", expected,
       " files that the database names are not there; mount or restore the directory, or start once "
       "with --forget-lost-artifacts to go on without them"));
 }
@@ -140,12 +160,15 @@ absl::StatusOr<std::vector<std::string>> LostArtifacts(storage::Database& databa
 // removed after it is, so only someone else's hand can have taken a file that has one.
 absl::Status ReconcileArtifacts(storage::Database& database, ArtifactStore& artifacts,
                                 bool forget) {
-  ASSIGN_OR_RETURN(const std::vector<std::string> lost, LostArtifacts(database, artifacts, forget));
+  ASSIGN_OR_RETURN(const Differences found, CompareArtifacts(database, artifacts, forget));
   storage::Transaction transaction(database);
-  for (const std::string& sha256 : lost) {
-    LogError(absl::StrCat("artifact ", sha256,
-                          ": its file is gone; runs go on from an older checkpoint"));
-    RETURN_IF_ERROR(storage::ForgetLostArtifact(transaction, sha256));
+  for (const storage::ArtifactRow& row : found.back) {
+    LogInfo(absl::StrCat("artifact ", row.sha256, ": its file is back"));
+    RETURN_IF_ERROR(storage::InsertArtifact(transaction, row));
+  }
+  for (const std::string& sha256 : found.lost) {
+    LogError(absl::StrCat("artifact ", sha256, ": its file is gone"));
+    RETURN_IF_ERROR(storage::LoseArtifact(transaction, sha256));
   }
   RETURN_IF_ERROR(storage::ForgetUnreferencedArtifacts(transaction));
   RETURN_IF_ERROR(transaction.Commit());

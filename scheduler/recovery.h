@@ -10,8 +10,9 @@
 namespace qsweep {
 
 // The state as of the last commit, however the process before this one ended, ready for
-// core::Resume. Artifact files without a row are put aside first, and rows without a file
-// forgotten; FailedPrecondition if most have none, unless these, too, are to be forgotten.
+// core::StartAfterRecovery. Artifact files without a row are put aside first, and rows without a
+// file forgotten, or kept as lost if a result names them; FailedPrecondition if most have none,
+// unless these, too, are to be forgotten.
 absl::StatusOr<core::State> Recover(storage::Database& database, ArtifactStore& artifacts,
                                     const Clock& clock, const core::Policy& policy,
                                     bool forget_lost_artifacts = false);

@@ -4,8 +4,8 @@
 #include "absl/strings/numbers.h"
 #include "common/spec/names.h"
 #include "common/status.h"
+#include "common/utf8.h"
 #include "common/version.h"
-#include "scheduler/text.h"
 
 namespace qsweep {
 namespace {

@@ -78,8 +78,8 @@ Rounds::Rounds(storage::Database& database, ArtifactStore& artifacts, const Cloc
       heartbeat_ms_(heartbeat_ms),
       state_(std::move(state)) {}
 
-Work Rounds::ResumeWork() {
-  return [](Turn& turn) { core::Resume(turn.state, turn.now, turn.effects); };
+Work Rounds::StartWork() {
+  return [](Turn& turn) { core::StartAfterRecovery(turn.state, turn.now, turn.effects); };
 }
 
 void Rounds::Send(core::Effects& effects) {

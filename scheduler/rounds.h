@@ -1,7 +1,8 @@
 // Everything the scheduler does, without a thread and without a network: work is done in rounds. A
 // round lets each piece of work have its turn, stores what the core decided in one transaction, and
 // only then lets anyone know: replies, acknowledgements and commands leave after the commit. The
-// loop (loop.h) runs rounds on its thread, the simulation (tests/simulation/) on a clock of its own.
+// loop (loop.h) runs rounds on its thread, the simulation (tests/simulation/) on a clock of its
+// own.
 #ifndef QSWEEP_SCHEDULER_ROUNDS_H_
 #define QSWEEP_SCHEDULER_ROUNDS_H_
 
@@ -83,11 +84,11 @@ using Work = std::function<void(Turn&)>;
 class Rounds {
  public:
   // Everything given outlives this. `state` is as restored (recovery.h); the first round must begin
-  // with ResumeWork().
+  // with StartWork().
   Rounds(storage::Database& database, ArtifactStore& artifacts, const Clock& clock,
          core::State state, int64_t heartbeat_ms);
 
-  static Work ResumeWork();
+  static Work StartWork();
   // How long there may be no round, if nothing happens before.
   absl::Duration UntilNextRound() const;
   const core::State& state() const { return state_; }
@@ -118,9 +119,9 @@ class Rounds {
   absl::Status closed_;  // why there are no streams any more; OK while there may be
 };
 
-// One round: Do any number of times, then Conclude, Commit and Release. One that is given up halfway, or
-// whose commit failed, leaves memory ahead of the disk: the process must end, and the next one
-// recovers from what was committed.
+// One round: Do any number of times, then Conclude, Commit and Release. One that is given up
+// halfway, or whose commit failed, leaves memory ahead of the disk: the process must end, and the
+// next one recovers from what was committed.
 class Round {
  public:
   explicit Round(Rounds& rounds);

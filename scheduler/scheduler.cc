@@ -14,6 +14,8 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
+#include "common/address.h"
+#include "common/data_dir.h"
 #include "common/log.h"
 #include "common/rpc.h"
 #include "common/status.h"
@@ -106,14 +108,16 @@ absl::StatusOr<std::unique_ptr<Scheduler>> Scheduler::Start(const SchedulerOptio
     if (!security && !options.insecure) RETURN_IF_ERROR(CheckPrivate(listen));
   }
   RETURN_IF_ERROR(MakeDirectories(directory));
-  absl::StatusOr<FileLock> lock = FileLock::Acquire(JoinPath(directory, "lock"));
+  absl::StatusOr<FileLock> lock = FileLock::Acquire(JoinPath(directory, kDaemonLockFile));
   if (!lock.ok()) {
     return Annotate(lock.status(), absl::StrCat("another scheduler works in ", directory));
   }
   std::unique_ptr<Scheduler> scheduler(new Scheduler(*std::move(lock)));
-  scheduler->address_file_ = JoinPath(directory, "address");
-  ASSIGN_OR_RETURN(scheduler->database_, storage::Database::Open(JoinPath(directory, "qsweep.db")));
-  ASSIGN_OR_RETURN(scheduler->artifacts_, ArtifactStore::Create(JoinPath(directory, "artifacts")));
+  scheduler->address_file_ = JoinPath(directory, kAddressFile);
+  ASSIGN_OR_RETURN(scheduler->database_,
+                   storage::Database::Open(JoinPath(directory, kDatabaseFile)));
+  ASSIGN_OR_RETURN(scheduler->artifacts_,
+                   ArtifactStore::Create(JoinPath(directory, kArtifactsDirectory)));
   ASSIGN_OR_RETURN(core::State state, Recover(*scheduler->database_, *scheduler->artifacts_, clock,
                                               options.policy, options.forget_lost_artifacts));
   scheduler->loop_ = std::make_unique<Loop>(*scheduler->database_, *scheduler->artifacts_, clock,
@@ -144,6 +148,8 @@ absl::Status Scheduler::Serve(const SchedulerOptions& options,
       *loop_, *door_, clock,
       AdminOptions{options.data_directory, security, options.disk_reserve_bytes});
 
+  // Else whoever knocks without TLS fills the log.
+  SilenceGrpc();
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;

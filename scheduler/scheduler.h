@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/clock.h"
+#include "common/disk_reserve.h"
 #include "common/file.h"
 #include "common/metrics_http.h"
 #include "scheduler/artifact_store.h"
@@ -35,7 +36,7 @@ struct SchedulerOptions {
   int64_t heartbeat_ms = 5000;
   bool forget_lost_artifacts = false;  // see recovery.h
   // Disk that must stay free (disk_watch.h), and how to ask for it; the default asks the system.
-  int64_t disk_reserve_bytes = int64_t{512} << 20;
+  int64_t disk_reserve_bytes = DiskReserve::kDefaultBytes;
   absl::Duration disk_interval = absl::Seconds(1);
   DiskWatch::FreeBytes free_disk_bytes;
   std::string metrics_address;  // HOST:PORT of the page for Prometheus; empty: none
@@ -43,15 +44,9 @@ struct SchedulerOptions {
 
 class Scheduler {
  public:
-  // Recovers what the directory holds and serves it. Unavailable if another scheduler has the
-  // directory or an address; InvalidArgument for an address that others can reach while there is
-  // nothing to keep them out.
-  //
-  // DATA/lock        held while the scheduler lives
-  // DATA/qsweep.db   and its -wal and -shm
-  // DATA/artifacts/
-  // DATA/security/   see security.h
-  // DATA/address     where it listens, while it does; one address a line
+  // Recovers what the directory (common/data_dir.h) holds and serves it. Unavailable if another
+  // scheduler has the directory or an address; InvalidArgument for an address that others can reach
+  // while there is nothing to keep them out.
   static absl::StatusOr<std::unique_ptr<Scheduler>> Start(const SchedulerOptions& options,
                                                           const Clock& clock);
   // Ends the calls under way, commits what was received, closes.

@@ -6,6 +6,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
+#include "common/data_dir.h"
 #include "common/file.h"
 #include "common/status.h"
 
@@ -15,7 +16,7 @@ namespace {
 constexpr int64_t kMaxFileBytes = 1 << 16;
 
 std::string SecurityPath(const std::string& data_directory, const std::string& name) {
-  return JoinPath(JoinPath(data_directory, "security"), name);
+  return JoinPath(JoinPath(data_directory, kSecurityDirectory), name);
 }
 
 absl::StatusOr<KeyPair> LoadAuthority(const std::string& data_directory) {

@@ -6,7 +6,10 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
+#include <atomic>
 #include <fstream>
+#include <thread>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/clock.h"
@@ -58,6 +61,16 @@ TEST(Roles, AreAsNarrowAsTheyCanBe) {
   EXPECT_FALSE(may(v1::ROLE_SUBMIT, "SweepService/Unheard"));
   EXPECT_TRUE(may(v1::ROLE_ADMIN, "SweepService/Unheard"));
   EXPECT_FALSE(may(v1::ROLE_UNSPECIFIED, "SweepService/GetRun"));
+}
+
+// A connection that calls with several tokens share.
+std::shared_ptr<grpc::Channel> SharedChannel(const v1::Credentials& credentials) {
+  grpc::SslCredentialsOptions options;
+  options.pem_root_certs = credentials.ca_certificate();
+  return grpc::CreateChannel(credentials.address(), grpc::SslCredentials(options));
+}
+void AddToken(const std::string& token, grpc::ClientContext* context) {
+  if (!token.empty()) context->AddMetadata(kTokenHeader, absl::StrCat(kTokenPrefix, token));
 }
 
 class SecurityTest : public testing::Test {
@@ -117,8 +130,11 @@ class SecurityTest : public testing::Test {
     v1::SubmitSweepReply reply;
     return sweeps.SubmitSweep(&context, request, &reply);
   }
-  static grpc::Status List(const std::shared_ptr<grpc::Channel>& channel) {
+  // `token`: for a channel that brings none of its own.
+  static grpc::Status List(const std::shared_ptr<grpc::Channel>& channel,
+                           const std::string& token = "") {
     grpc::ClientContext context;
+    AddToken(token, &context);
     context.set_deadline(gpr_time_from_seconds(5, GPR_TIMESPAN));
     v1::ListSweepsReply reply;
     return v1::SweepService::NewStub(channel)->ListSweeps(&context, v1::ListSweepsRequest(),
@@ -135,8 +151,13 @@ class SecurityTest : public testing::Test {
 class Worker {
  public:
   Worker(const v1::Credentials& credentials, const std::string& id)
-      : stub_(v1::WorkerService::NewStub(MakeSecureChannel(credentials))) {
+      : Worker(MakeSecureChannel(credentials), "", id) {}
+  // `token`: for a channel that brings none of its own.
+  Worker(const std::shared_ptr<grpc::Channel>& channel, const std::string& token,
+         const std::string& id)
+      : stub_(v1::WorkerService::NewStub(channel)) {
     context_.set_deadline(gpr_time_from_seconds(20, GPR_TIMESPAN));
+    AddToken(token, &context_);
     stream_ = stub_->Session(&context_);
     v1::FromWorker message;
     v1::WorkerInfo* info = message.mutable_hello()->mutable_info();
@@ -230,10 +251,10 @@ TEST_F(SecurityTest, ATokenAllowsWhatItsRoleDoes) {
   const auto channel = MakeSecureChannel(Invite("ann", v1::ROLE_READ));
   EXPECT_TRUE(List(channel).ok());
   grpc::ClientContext context;
-  v1::CancelRequest request;
-  request.set_sweep("1");
-  v1::CancelReply reply;
-  const grpc::Status status = v1::SweepService::NewStub(channel)->Cancel(&context, request, &reply);
+  v1::Target target;
+  target.set_sweep("1");
+  v1::TargetReply reply;
+  const grpc::Status status = v1::SweepService::NewStub(channel)->Cancel(&context, target, &reply);
   EXPECT_EQ(status.error_code(), StatusCode::PERMISSION_DENIED);
   EXPECT_THAT(status.error_message(), HasSubstr("a token for read does not allow Cancel"));
 }
@@ -289,6 +310,44 @@ TEST_F(SecurityTest, RevocationEndsAWorkersSession) {
   EXPECT_EQ(worker.End().error_code(), StatusCode::UNAUTHENTICATED);
 }
 
+TEST_F(SecurityTest, WhoCallsIsTheCallsTokenNotTheConnections) {
+  InitAndStart();
+  const v1::Credentials ann = Invite("ann", v1::ROLE_READ);
+  int64_t id = 0;
+  const v1::Credentials box = Invite("box", v1::ROLE_WORKER, &id);
+  const auto channel = SharedChannel(ann);
+  EXPECT_TRUE(List(channel, ann.token()).ok());
+  Worker worker(channel, box.token(), "worker-1");
+  ASSERT_TRUE(worker.Welcomed());
+  grpc::ClientContext context;
+  v1::ListTokensReply tokens;
+  ASSERT_TRUE(admin_->ListTokens(&context, v1::ListTokensRequest(), &tokens).ok());
+  for (const v1::Token& token : tokens.tokens()) {
+    EXPECT_EQ(token.worker_id(), token.id() == id ? "worker-1" : "") << token.name();
+  }
+  ASSERT_TRUE(Revoke(id).ok());
+  worker.Beat();
+  EXPECT_EQ(worker.End().error_code(), StatusCode::UNAUTHENTICATED);
+  EXPECT_TRUE(List(channel, ann.token()).ok());
+}
+
+// What gRPC keeps of a connection has no lock: whoever writes there crashes this.
+TEST_F(SecurityTest, ManyCallsOfOneConnectionAtOnce) {
+  constexpr int kThreads = 8, kCalls = 200;
+  InitAndStart();
+  const v1::Credentials ann = Invite("ann", v1::ROLE_READ);
+  const auto channel = SharedChannel(ann);
+  std::atomic<int> good = 0;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < kThreads; ++i) {
+    threads.emplace_back([&] {
+      for (int call = 0; call < kCalls; ++call) good += List(channel, ann.token()).ok() ? 1 : 0;
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(good, kThreads * kCalls);
+}
+
 TEST_F(SecurityTest, AWorkerSpeaksForItsOwnAttemptsOnly) {
   InitAndStart();
   Worker owner(Invite("owner", v1::ROLE_WORKER), "worker-1");
@@ -333,6 +392,15 @@ TEST_F(SecurityTest, HealthSaysHowItIs) {
   EXPECT_GT(health.rss_bytes(), 1 << 20);
   EXPECT_GT(health.memory_available_bytes(), 1 << 20);
   EXPECT_GT(health.certificate_ends_unix_s() - health.unix_us() / 1'000'000, 9 * 365 * 86'400);
+}
+
+TEST_F(SecurityTest, HealthOfADirectoryThatIsNotUtf8) {
+  options_.data_directory = JoinPath(directory_, "d\xFFta");
+  InitAndStart();
+  grpc::ClientContext context;
+  v1::Health health;
+  ASSERT_TRUE(admin_->GetHealth(&context, v1::GetHealthRequest(), &health).ok());
+  EXPECT_THAT(health.data_directory(), HasSubstr("/d?ta"));
 }
 
 TEST_F(SecurityTest, RevocationEndsAWatch) {

@@ -1,11 +1,36 @@
 // What people ask, and the daemon as a whole.
 #include "absl/strings/match.h"
 #include "scheduler/service_fixture.h"
+#include "storage/transaction.h"
 
 namespace qsweep {
 namespace {
 
 using testing::HasSubstr;
+
+// Rules may become stricter with a release; what was computed by then stays readable.
+TEST_F(ServiceTest, ARunWhoseSpecIsNotAllowedAnyMoreIsShown) {
+  Submit(Request("study", 1));
+  {
+    ScriptedWorker worker(channel_, "w");
+    Finish(worker, NextAssign(worker));
+  }
+  scheduler_.reset();
+  {
+    const auto database = storage::Database::Open(JoinPath(directory_, "data/qsweep.db"));
+    ASSERT_TRUE(database.ok()) << database.status();
+    storage::Transaction transaction(**database);
+    ASSERT_TRUE(transaction
+                    .ExecuteOne("UPDATE specs SET json = replace(json, '\"method\":\"full\"', "
+                                "'\"method\":\"full\",\"num_epochs\":-1')")
+                    .ok());
+    ASSERT_TRUE(transaction.Commit().ok());
+  }
+  Open();
+  const v1::RunDetail run = GetRun("1");
+  EXPECT_EQ(run.spec().training().num_epochs(), -1);
+  EXPECT_EQ(run.result().steps(), 30);
+}
 
 TEST_F(ServiceTest, ListsArePagedAndBadTokensRefused) {
   Submit(Request("study", 25));

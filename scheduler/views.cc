@@ -1,10 +1,11 @@
 #include "scheduler/views.h"
 
 #include "absl/strings/numbers.h"
+#include "absl/strings/str_join.h"
 #include "common/spec/spec.h"
 #include "common/status.h"
+#include "common/utf8.h"
 #include "scheduler/core/waiting.h"
-#include "scheduler/text.h"
 #include "storage/attempts.h"
 #include "storage/logs.h"
 #include "storage/results.h"
@@ -66,15 +67,20 @@ absl::StatusOr<SweepId> ResolveSweep(storage::Database& database, const std::str
 
 absl::StatusOr<WorkerId> ResolveWorker(const core::State& state, const std::string& worker) {
   if (state.workers.count(WorkerId(worker)) > 0) return WorkerId(worker);
-  const WorkerId* best = nullptr;
-  core::Time seen;
-  for (const auto& [id, known] : state.workers) {
-    if (known.info.name() != worker || (best != nullptr && known.last_seen <= seen)) continue;
-    best = &id;
-    seen = known.last_seen;
+  std::vector<std::string> known, connected;
+  for (const auto& [id, of_id] : state.workers) {
+    if (of_id.info.name() != worker) continue;
+    known.push_back(id.value());
+    if (of_id.session != 0) connected.push_back(id.value());
   }
-  if (best == nullptr) return absl::NotFoundError(absl::StrCat("no worker '", worker, "'"));
-  return *best;
+  if (known.empty()) {
+    return absl::NotFoundError(absl::StrCat("no worker '", worker, "'; `qctl workers` lists them"));
+  }
+  if (connected.size() == 1) return WorkerId(connected[0]);
+  if (known.size() == 1) return WorkerId(known[0]);
+  return absl::InvalidArgumentError(
+      absl::StrCat("several workers are called '", worker,
+                   "'; name one by its id: ", absl::StrJoin(known, ", ")));
 }
 
 absl::StatusOr<RunId> ResolveRun(storage::Database& database, const std::string& run) {
@@ -137,12 +143,14 @@ absl::StatusOr<v1::Run> RunView(storage::Database& database, const core::State& 
   view.set_started_unix_us(row.started_us);
   view.set_ended_unix_us(row.ended_us);
   view.set_paused(row.paused);
+  view.set_remark(core::RunRemark(state, now, run));
   if (row.state == v1::RUN_STATE_RUNNING) {
-    view.set_worker(state.workers.at(run.worker).info.name());
+    const core::Worker& worker = state.workers.at(run.worker);
+    view.set_worker(worker.info.name());
     view.set_step(run.step);  // heartbeats are not stored
     view.set_total_steps(run.total_steps);
-    view.set_images_per_s(run.images_per_s);
-    view.set_remark(core::RunRemark(state, now, run));
+    // Of one that is out of reach nothing is known now.
+    if (worker.session != 0) view.set_images_per_s(run.images_per_s);
   } else if (row.state == v1::RUN_STATE_PENDING) {
     view.set_waiting(core::WaitingReason(state, now, run));
   } else if (row.state == v1::RUN_STATE_SUCCEEDED) {
@@ -159,7 +167,7 @@ absl::StatusOr<v1::RunDetail> RunDetailView(storage::Database& database, const c
   ASSIGN_OR_RETURN(*detail.mutable_run(), RunView(database, state, now, row));
   ASSIGN_OR_RETURN(const auto spec, storage::ReadSpec(database, row.key));
   QSWEEP_CHECK(spec.has_value());
-  ASSIGN_OR_RETURN(*detail.mutable_spec(), ParseSpecJson(spec->json));
+  ASSIGN_OR_RETURN(*detail.mutable_spec(), ReadStoredSpec(spec->json));
   if (row.state == v1::RUN_STATE_SUCCEEDED) {
     ASSIGN_OR_RETURN(const auto result, storage::ReadResult(database, ResultOwner(row)));
     if (result.has_value()) *detail.mutable_result() = *result;
@@ -188,7 +196,7 @@ v1::WorkerStatus WorkerView(const core::State& state, const core::Worker& worker
   v1::WorkerStatus view;
   *view.mutable_info() = worker.info;
   view.set_state(worker.session != 0      ? "connected"
-                 : worker.lease_end > now ? "lost_contact"
+                 : worker.lease_end > now ? "lost contact"
                                           : "gone");
   view.set_last_seen_unix_us(unix_us - absl::ToInt64Microseconds(now - worker.last_seen));
   for (const RunId run : worker.running) view.add_running_run_ids(run.value());

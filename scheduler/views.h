@@ -16,7 +16,7 @@ namespace qsweep {
 
 // "12", or the name of a sweep: the newest one of that name. NotFound says so.
 absl::StatusOr<SweepId> ResolveSweep(storage::Database& database, const std::string& sweep);
-// The worker of this id, else the one of this name that was heard of last.
+// The worker of this id, else the one of this name; of several the only one that is connected.
 absl::StatusOr<WorkerId> ResolveWorker(const core::State& state, const std::string& worker);
 // "12" or "SWEEP/NAME".
 absl::StatusOr<RunId> ResolveRun(storage::Database& database, const std::string& run);

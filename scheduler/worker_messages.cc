@@ -4,18 +4,20 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/attempt_id.h"
 #include "common/log.h"
 #include "common/status.h"
+#include "common/utf8.h"
 #include "scheduler/core/reactor.h"
 #include "scheduler/events.h"
 #include "scheduler/requests.h"
-#include "scheduler/text.h"
 #include "storage/workers.h"
 
 namespace qsweep {
 namespace {
 
 constexpr size_t kMaxErrorBytes = 4 << 10;
+constexpr size_t kMaxRefusalBytes = 500;
 constexpr size_t kMaxTailBytes = 16 << 10;
 
 absl::Status TakeEnd(Turn& turn, core::SessionNumber session, v1::AttemptEnded ended) {
@@ -24,8 +26,8 @@ absl::Status TakeEnd(Turn& turn, core::SessionNumber session, v1::AttemptEnded e
   if (!v1::Blame_IsValid(ended.blame()) || ended.blame() == v1::BLAME_UNSPECIFIED) {
     ended.set_blame(v1::BLAME_MACHINE);
   }
-  const AttemptId attempt{RunId(ended.attempt().run_id()), AttemptNumber(ended.attempt().number())};
-  ASSIGN_OR_RETURN(const bool has_result, storage::HasResult(turn.database(), attempt));
+  ASSIGN_OR_RETURN(const bool has_result,
+                   storage::HasResult(turn.database(), FromProto(ended.attempt())));
   core::OnAttemptEnded(turn.state, turn.now, session, ended, has_result, turn.effects);
   return absl::OkStatus();
 }
@@ -57,6 +59,8 @@ absl::Status TakeMessage(Turn& turn, core::SessionNumber session, v1::FromWorker
     case v1::FromWorker::kHello:
       return absl::InvalidArgumentError("a session begins with hello and says it once");
     case v1::FromWorker::kHeartbeat:
+      message.mutable_heartbeat()->set_refuses(
+          std::string(Beginning(message.heartbeat().refuses(), kMaxRefusalBytes)));
       core::OnHeartbeat(turn.state, turn.now, session, message.heartbeat(), turn.effects);
       for (const v1::AttemptProgress& progress : message.heartbeat().attempts()) {
         turn.Touch(RunId(progress.attempt().run_id()));
@@ -83,6 +87,7 @@ void TakeDisconnect(Turn& turn, core::SessionNumber session) {
     LogInfo(absl::StrCat("worker ", worker->info.name(), ": lost contact"));
     // Failing, it fails the commit.
     (void)storage::SetWorkerSeen(turn.transaction, WorkerId(worker->info.id()), turn.unix_us);
+    for (const RunId run : worker->running) turn.Touch(run);  // who watches them is told
   }
   core::OnDisconnect(turn.state, session);
   turn.RemoveSession(session);

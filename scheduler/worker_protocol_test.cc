@@ -199,6 +199,21 @@ TEST_F(ServiceTest, ALongGoodbyeIsCutShort) {
   EXPECT_LT(GetRun("1").ByteSizeLong(), 100'000u);
 }
 
+TEST_F(ServiceTest, ALongRefusalIsCutBetweenCharacters) {
+  ScriptedWorker worker(channel_, "w");
+  v1::FromWorker beat;
+  std::string& why = *beat.mutable_heartbeat()->mutable_refuses() = "x";
+  for (int i = 0; i < 1000; ++i) why += "\u00e9";
+  worker.Send(beat);
+  worker.Await(v1::ToWorker::kWelcome);
+  std::string said;
+  for (int i = 0; i < 1000 && said.empty(); ++i, absl::SleepFor(absl::Milliseconds(10))) {
+    said =
+        Call(&v1::SweepService::Stub::ListWorkers, v1::ListWorkersRequest()).workers(0).refuses();
+  }
+  EXPECT_EQ(said, why.substr(0, 499));
+}
+
 TEST_F(ServiceTest, WhatAWorkerSaysCannotSteerATerminal) {
   ScriptedWorker bad(channel_, "w", {}, "w\x1b[2J");
   const grpc::Status refused = bad.AwaitEnd();

@@ -11,24 +11,20 @@ namespace {
   "run_id, number, worker_id, started_us, ended_us, resume_step, acked_offset, outcome, " \
   "blame, error, log_tail, memory_bytes"
 
-absl::StatusOr<std::vector<AttemptRow>> AllRows(Statement& query) {
-  std::vector<AttemptRow> rows;
-  while (true) {
-    ASSIGN_OR_RETURN(const bool more, query.Step());
-    if (!more) return rows;
-    AttemptRow& row = rows.emplace_back();
-    row.id = {RunId(query.Int(0)), AttemptNumber(query.Int32(1))};
-    row.worker = WorkerId(query.Text(2));
-    row.started_us = query.Int(3);
-    row.ended_us = query.Int(4);
-    row.resume_step = query.Int(5);
-    row.acked_offset = static_cast<uint64_t>(query.Int(6));
-    row.outcome = query.Text(7);
-    row.blame = BlameFromText(query.Text(8));
-    row.error = query.Text(9);
-    row.log_tail = query.Text(10);
-    row.memory_bytes = query.Int(11);
-  }
+AttemptRow RowOf(const Statement& query) {
+  AttemptRow row;
+  row.id = {RunId(query.Int(0)), AttemptNumber(query.Int32(1))};
+  row.worker = WorkerId(query.Text(2));
+  row.started_us = query.Int(3);
+  row.ended_us = query.Int(4);
+  row.resume_step = query.Int(5);
+  row.acked_offset = static_cast<uint64_t>(query.Int(6));
+  row.outcome = query.Text(7);
+  row.blame = BlameFromText(query.Text(8));
+  row.error = query.Text(9);
+  row.log_tail = query.Text(10);
+  row.memory_bytes = query.Int(11);
+  return row;
 }
 
 }  // namespace
@@ -61,13 +57,13 @@ absl::Status AdvanceAckedOffset(Transaction& transaction, const AttemptId& id, u
 absl::StatusOr<std::vector<AttemptRow>> ListAttempts(Database& database, RunId run) {
   Statement query(database,
                   "SELECT " ATTEMPT_COLUMNS " FROM attempts WHERE run_id = ? ORDER BY number", run);
-  return AllRows(query);
+  return All(query, RowOf);
 }
 
 absl::StatusOr<std::vector<AttemptRow>> ListRunningAttempts(Database& database) {
   Statement query(database, "SELECT " ATTEMPT_COLUMNS
                             " FROM attempts WHERE outcome = 'running' ORDER BY run_id");
-  return AllRows(query);
+  return All(query, RowOf);
 }
 
 absl::StatusOr<std::vector<std::pair<RunId, int64_t>>> ListExhaustedBytes(Database& database) {

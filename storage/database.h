@@ -9,12 +9,15 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <type_traits>
+#include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "common/ids.h"
+#include "common/status.h"
 
 struct sqlite3;
 struct sqlite3_stmt;
@@ -113,6 +116,24 @@ class Statement {
   Database& database_;
   sqlite3_stmt* statement_;
 };
+
+// What `read`, T(const Statement&), makes of each row.
+template <typename Read, typename T = std::invoke_result_t<Read, const Statement&>>
+absl::StatusOr<std::vector<T>> All(Statement& query, Read read) {
+  std::vector<T> rows;
+  while (true) {
+    ASSIGN_OR_RETURN(const bool more, query.Step());
+    if (!more) return rows;
+    rows.push_back(read(query));
+  }
+}
+
+// The same of the first row; nullopt if there is none.
+template <typename Read, typename T = std::invoke_result_t<Read, const Statement&>>
+absl::StatusOr<std::optional<T>> One(Statement& query, Read read) {
+  ASSIGN_OR_RETURN(const bool found, query.Step());
+  return found ? std::optional<T>(read(query)) : std::nullopt;
+}
 
 }  // namespace qsweep::storage
 

@@ -25,13 +25,10 @@ absl::StatusOr<std::vector<MeasurementRow>> ListMeasurements(Database& database)
   Statement query(database,
                   "SELECT kind, worker_id, micro_batch, peak_bytes, estimated_bytes, images_per_s "
                   "FROM measurements ORDER BY at_us");
-  std::vector<MeasurementRow> rows;
-  while (true) {
-    ASSIGN_OR_RETURN(const bool more, query.Step());
-    if (!more) return rows;
-    rows.push_back({query.Text(0), WorkerId(query.Text(1)), query.Int(2), query.Int(3),
-                    query.Int(4), query.Real(5)});
-  }
+  return All(query, [](const Statement& row) {
+    return MeasurementRow{row.Text(0), WorkerId(row.Text(1)), row.Int(2), row.Int(3), row.Int(4),
+                          row.Real(5)};
+  });
 }
 
 }  // namespace qsweep::storage

@@ -197,6 +197,48 @@ TEST_F(Repositories, ContentLivesAsLongAsARunRefersToIt) {
                }).ok());  // not in the store
 }
 
+TEST_F(Repositories, ACheckpointTakesThePlaceOfLaterOnes) {
+  ASSERT_TRUE(Do([&](Transaction& t) {
+                EXPECT_TRUE(InsertArtifact(t, {kHash1, 10}).ok());
+                EXPECT_TRUE(InsertArtifact(t, {kHash2, 20}).ok());
+                const auto role = ArtifactRole::kCheckpoint;
+                EXPECT_TRUE(PutArtifactRef(t, run_, role, "c-20", 20, kHash1).ok());
+                return PutArtifactRef(t, run_, role, "c-10", 10, kHash2);
+              }).ok());
+  EXPECT_EQ(ReadCheckpoint(database(), run_).value()->step, 10);
+}
+
+TEST_F(Repositories, ALostProductStaysNamedUntilItIsBack) {
+  ASSERT_TRUE(Do([&](Transaction& t) {
+                EXPECT_TRUE(InsertArtifact(t, {kHash1, 10}).ok());
+                EXPECT_TRUE(InsertArtifact(t, {kHash2, 20}).ok());
+                const auto role = ArtifactRole::kCheckpoint;
+                EXPECT_TRUE(PutArtifactRef(t, run_, role, "c-10", 10, kHash1).ok());
+                EXPECT_TRUE(PutArtifactRef(t, run_, role, "c-20", 20, kHash2).ok());
+                return PutArtifactRef(t, run_, ArtifactRole::kProduct, "model", 0, kHash2);
+              }).ok());
+  EXPECT_EQ(ReadCheckpoint(database(), run_, 19).value()->step, 10);
+  EXPECT_THAT(ListRunsWithCheckpoint(database(), kHash2).value(), ElementsAre(std::pair(run_, 20)));
+  ASSERT_TRUE(Do([&](Transaction& t) {
+                EXPECT_TRUE(LoseArtifact(t, kHash1).ok());
+                return LoseArtifact(t, kHash2);
+              }).ok());
+  EXPECT_FALSE(ReadCheckpoint(database(), run_).value().has_value());
+  EXPECT_FALSE(ReadArtifact(database(), kHash2).value().has_value());
+  EXPECT_FALSE(ReadProduct(database(), run_, "model").value().has_value());
+  EXPECT_EQ(ListArtifacts(database()).value().size(), 1u);
+  EXPECT_THAT(ListLostProducts(database()).value(), IsEmpty());  // it has not succeeded
+  ASSERT_TRUE(Do([&](Transaction& t) {
+                RunMove move{run_, v1::RUN_STATE_PENDING, v1::RUN_STATE_SUCCEEDED};
+                return MoveRun(t, move, 1);
+              }).ok());
+  EXPECT_THAT(ListLostProducts(database()).value(),
+              ElementsAre(std::pair(run_, std::string("model"))));
+  ASSERT_TRUE(Do([&](Transaction& t) { return InsertArtifact(t, {kHash2, 20}); }).ok());
+  EXPECT_EQ(ReadProduct(database(), run_, "model").value()->bytes, 20);
+  EXPECT_THAT(ListLostProducts(database()).value(), IsEmpty());
+}
+
 TEST_F(Repositories, ResultsComeBackWhole) {
   v1::RunResult result;
   result.set_steps(7);
@@ -213,6 +255,16 @@ TEST_F(Repositories, ResultsComeBackWhole) {
   EXPECT_EQ(ReadQuantization(database(), run_).value()->layers_quantized(), 48);
   EXPECT_TRUE(HasResult(database(), Attempt(2)).value());
   EXPECT_FALSE(HasResult(database(), Attempt(1)).value());
+}
+
+TEST_F(Repositories, WhatTrainedNothingHasNoBest) {
+  v1::RunResult result;
+  result.mutable_best()->set_top1(1);
+  result.mutable_sensitivity()->set_labels("model");
+  ASSERT_TRUE(
+      Do([&](Transaction& t) { return PutResult(t, Attempt(1), StoredResult(result)); }).ok());
+  EXPECT_TRUE(ReadResult(database(), run_).value()->has_sensitivity());
+  EXPECT_FALSE(ReadBest(database(), run_).value().has_value());
 }
 
 TEST_F(Repositories, LinesKeepTheirOrder) {

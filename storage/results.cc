@@ -30,6 +30,7 @@ absl::Status PutQuantization(Transaction& transaction, RunId run,
 }
 
 StoredResult::StoredResult(const v1::RunResult& result) : json(ToJson(result)) {
+  if (result.has_sensitivity()) return;  // it trained nothing that an accuracy would be of
   v1::Evaluation best = result.best();
   best.clear_confusion();
   best_json = ToJson(best);

@@ -4,16 +4,16 @@
 
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
-
+#include "common/state_names.h"
 #include "common/status.h"
 #include "storage/text.h"
 
 namespace qsweep::storage {
 namespace {
 
-#define RUN_COLUMNS                                                                           \
-  "runs.id, sweep_id, name, runs.key, state, attempt, step, total_steps, resource_failures, " \
-  "machine_faults, blame, error, reused_run_id, started_us, ended_us, paused, not_before_us, "  \
+#define RUN_COLUMNS                                                                            \
+  "runs.id, sweep_id, name, runs.key, state, attempt, step, total_steps, resource_failures, "  \
+  "machine_faults, blame, error, reused_run_id, started_us, ended_us, paused, not_before_us, " \
   "avoided"
 constexpr int kRunColumns = 18;
 
@@ -40,10 +40,6 @@ RunRow RowOf(const Statement& query) {
   return row;
 }
 
-bool IsEnd(v1::RunState state) {
-  return state != v1::RUN_STATE_PENDING && state != v1::RUN_STATE_RUNNING;
-}
-
 }  // namespace
 
 absl::Status InsertSpec(Transaction& transaction, const SpecRow& row) {
@@ -60,10 +56,10 @@ absl::StatusOr<std::optional<SpecRow>> ReadSpec(Database& database, const std::s
                   "SELECT json, model, dataset, weights_key, memory_bytes, kind FROM specs "
                   "WHERE key = ?",
                   key);
-  ASSIGN_OR_RETURN(const bool found, query.Step());
-  if (!found) return std::nullopt;
-  return SpecRow{key, query.Text(0), query.Text(1), query.Text(2), query.Text(3), query.Int(4),
-                 query.Text(5)};
+  return One(query, [&](const Statement& row) {
+    return SpecRow{key,         row.Text(0), row.Text(1), row.Text(2),
+                   row.Text(3), row.Int(4),  row.Text(5)};
+  });
 }
 
 absl::StatusOr<RunId> InsertRun(Transaction& transaction, SweepId sweep, const std::string& name,
@@ -85,10 +81,10 @@ absl::Status MoveRun(Transaction& transaction, const RunMove& move, int64_t at_u
   return transaction.ExecuteOne(
       "UPDATE runs SET state = ?, blame = ?, error = ?, reused_run_id = ?, resource_failures = ?, "
       "machine_faults = ?, ended_us = ?, not_before_us = ?, avoided = ? WHERE id = ? AND state = ?",
-      RunStateText(move.to), BlameText(move.blame), move.error, NullIfZero(move.reused.value()),
-      move.resource_failures, move.machine_faults, NullIfZero(IsEnd(move.to) ? at_us : 0),
+      EnumText(move.to), BlameText(move.blame), move.error, NullIfZero(move.reused.value()),
+      move.resource_failures, move.machine_faults, NullIfZero(HasEnded(move.to) ? at_us : 0),
       NullIfZero(move.not_before_us), absl::StrJoin(move.avoided, " "), move.id,
-      RunStateText(move.from));
+      EnumText(move.from));
 }
 
 absl::Status SetRunPaused(Transaction& transaction, RunId id, bool paused) {
@@ -102,15 +98,13 @@ absl::Status SetRunProgress(Transaction& transaction, RunId id, int64_t step, in
 
 absl::StatusOr<std::optional<RunRow>> ReadRun(Database& database, RunId id) {
   Statement query(database, "SELECT " RUN_COLUMNS " FROM runs WHERE id = ?", id);
-  ASSIGN_OR_RETURN(const bool found, query.Step());
-  return found ? std::optional<RunRow>(RowOf(query)) : std::nullopt;
+  return One(query, RowOf);
 }
 
 absl::StatusOr<std::optional<RunId>> FindRun(Database& database, SweepId sweep,
                                              const std::string& name) {
   Statement query(database, "SELECT id FROM runs WHERE sweep_id = ? AND name = ?", sweep, name);
-  ASSIGN_OR_RETURN(const bool found, query.Step());
-  return found ? std::optional<RunId>(query.Int(0)) : std::nullopt;
+  return One(query, [](const Statement& row) { return RunId(row.Int(0)); });
 }
 
 absl::StatusOr<std::vector<RunRow>> ListRuns(Database& database, SweepId sweep,
@@ -147,12 +141,7 @@ absl::Status ForEachRun(Database& database,
 }
 
 absl::StatusOr<std::vector<std::pair<RunId, int64_t>>> ByRun(Statement& query) {
-  std::vector<std::pair<RunId, int64_t>> numbers;
-  while (true) {
-    ASSIGN_OR_RETURN(const bool more, query.Step());
-    if (!more) return numbers;
-    numbers.emplace_back(query.Int(0), query.Int(1));
-  }
+  return All(query, [](const Statement& row) { return std::pair(RunId(row.Int(0)), row.Int(1)); });
 }
 
 }  // namespace qsweep::storage

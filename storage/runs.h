@@ -21,7 +21,7 @@ struct SpecRow {
   std::string json;   // canonical
   std::string model;  // whose trained weights the machine must have; empty: none
   std::string dataset;
-  std::string weights_key;  // the run that produces model.weights; empty: none
+  std::string weights_key;   // the run that produces model.weights; empty: none
   int64_t memory_bytes = 0;  // estimated, at the smallest micro-batch
   std::string kind;          // common/spec/kind.h
 };
@@ -47,7 +47,7 @@ struct RunRow {
   int64_t started_us = 0;  // 0: not yet
   int64_t ended_us = 0;
   bool paused = false;
-  int64_t not_before_us = 0;        // 0: now
+  int64_t not_before_us = 0;         // 0: now
   std::vector<std::string> avoided;  // ids of workers
 };
 

@@ -18,10 +18,7 @@ SweepRow RowOf(const Statement& query) {
   return row;
 }
 
-absl::StatusOr<std::optional<SweepId>> OneId(Statement& query) {
-  ASSIGN_OR_RETURN(const bool found, query.Step());
-  return found ? std::optional<SweepId>(query.Int(0)) : std::nullopt;
-}
+SweepId IdOf(const Statement& query) { return SweepId(query.Int(0)); }
 
 }  // namespace
 
@@ -44,20 +41,19 @@ absl::StatusOr<std::optional<SweepRow>> ReadSweep(Database& database, SweepId id
                   "SELECT id, request_id, name, priority, created_us, ended_us, source_yaml "
                   "FROM sweeps WHERE id = ?",
                   id);
-  ASSIGN_OR_RETURN(const bool found, query.Step());
-  return found ? std::optional<SweepRow>(RowOf(query)) : std::nullopt;
+  return One(query, RowOf);
 }
 
 absl::StatusOr<std::optional<SweepId>> FindSweepByRequest(Database& database,
                                                           const std::string& request_id) {
   Statement query(database, "SELECT id FROM sweeps WHERE request_id = ?", request_id);
-  return OneId(query);
+  return One(query, IdOf);
 }
 
 absl::StatusOr<std::optional<SweepId>> FindSweepByName(Database& database,
                                                        const std::string& name) {
   Statement query(database, "SELECT id FROM sweeps WHERE name = ? ORDER BY id DESC LIMIT 1", name);
-  return OneId(query);
+  return One(query, IdOf);
 }
 
 absl::StatusOr<std::vector<SweepRow>> ListSweeps(Database& database, SweepId before,
@@ -66,12 +62,7 @@ absl::StatusOr<std::vector<SweepRow>> ListSweeps(Database& database, SweepId bef
                   "SELECT id, request_id, name, priority, created_us, ended_us, '' FROM sweeps "
                   "WHERE id < ? ORDER BY id DESC LIMIT ?",
                   before, limit);
-  std::vector<SweepRow> rows;
-  while (true) {
-    ASSIGN_OR_RETURN(const bool more, query.Step());
-    if (!more) return rows;
-    rows.push_back(RowOf(query));
-  }
+  return All(query, RowOf);
 }
 
 }  // namespace qsweep::storage

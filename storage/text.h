@@ -1,4 +1,4 @@
-// States and blames as the tables spell them: the proto's names in lower case without their prefix.
+// States and blames as the tables spell them (common/enum_text.h); of others the process would die.
 #ifndef QSWEEP_STORAGE_TEXT_H_
 #define QSWEEP_STORAGE_TEXT_H_
 
@@ -6,12 +6,12 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
+#include "common/enum_text.h"
 #include "qsweep/v1/event.pb.h"
 #include "qsweep/v1/sweep.pb.h"
 
 namespace qsweep::storage {
 
-std::string RunStateText(v1::RunState state);
 v1::RunState RunStateFromText(absl::string_view text);
 // Unspecified is NULL.
 std::optional<std::string> BlameText(v1::Blame blame);

@@ -1,15 +1,30 @@
 #include "storage/tokens.h"
 
-#include "common/credentials.h"
+#include "common/enum_text.h"
 #include "common/status.h"
 #include "storage/text.h"
 
 namespace qsweep::storage {
+namespace {
+
+TokenRow RowOf(const Statement& query) {
+  TokenRow row;
+  row.id = query.Int(0);
+  row.name = query.Text(1);
+  row.role = EnumFromText<v1::Role>(query.Text(2));
+  row.secret_sha256 = query.Text(3);
+  row.worker = WorkerId(query.Text(4));
+  row.created_us = query.Int(5);
+  row.revoked_us = query.Int(6);
+  return row;
+}
+
+}  // namespace
 
 absl::StatusOr<int64_t> InsertToken(Transaction& transaction, const TokenRow& row) {
   RETURN_IF_ERROR(transaction.ExecuteOne(
       "INSERT INTO tokens (name, role, secret_sha256, created_us) VALUES (?, ?, ?, ?)", row.name,
-      RoleName(row.role), row.secret_sha256, row.created_us));
+      EnumText(row.role), row.secret_sha256, row.created_us));
   return transaction.last_insert_id();
 }
 
@@ -28,19 +43,7 @@ absl::StatusOr<std::vector<TokenRow>> ListTokens(Database& database) {
   Statement query(database,
                   "SELECT id, name, role, secret_sha256, worker_id, created_us, revoked_us "
                   "FROM tokens ORDER BY id");
-  std::vector<TokenRow> rows;
-  while (true) {
-    ASSIGN_OR_RETURN(const bool more, query.Step());
-    if (!more) return rows;
-    TokenRow& row = rows.emplace_back();
-    row.id = query.Int(0);
-    row.name = query.Text(1);
-    row.role = RoleFromName(query.Text(2));
-    row.secret_sha256 = query.Text(3);
-    row.worker = WorkerId(query.Text(4));
-    row.created_us = query.Int(5);
-    row.revoked_us = query.Int(6);
-  }
+  return All(query, RowOf);
 }
 
 }  // namespace qsweep::storage

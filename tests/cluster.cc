@@ -11,6 +11,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/time/clock.h"
+#include "common/address.h"
 #include "common/clock.h"
 #include "common/credentials.h"
 #include "common/file.h"

@@ -57,20 +57,17 @@ class ControlTest : public ::testing::Test {
 TEST_F(ControlTest, APausedRunGoesOnWhereItStopped) {
   cluster_.Submit(Sweep("pause"), "pause");
   ASSERT_TRUE(WaitForStep("pause", 7));
-  v1::PauseRequest pause;
-  pause.set_sweep("pause");
-  v1::PauseReply paused;
+  v1::Target target;
+  target.set_sweep("pause");
+  v1::TargetReply reply;
   grpc::ClientContext first, second;
-  ASSERT_TRUE(cluster_.stub().Pause(&first, pause, &paused).ok());
-  EXPECT_EQ(paused.paused(), 1);
+  ASSERT_TRUE(cluster_.stub().Pause(&first, target, &reply).ok());
+  EXPECT_EQ(reply.runs(), 1);
   ASSERT_TRUE(WaitFor([&] { return Run("pause").state() == v1::RUN_STATE_PENDING; }));
   EXPECT_EQ(Run("pause").waiting(), "paused");
   EXPECT_TRUE(TrainersUnder(cluster_.directory()).empty());
   const int64_t reached = Run("pause").step();
-  v1::ResumeRequest resume;
-  resume.set_sweep("pause");
-  v1::ResumeReply resumed;
-  ASSERT_TRUE(cluster_.stub().Resume(&second, resume, &resumed).ok());
+  ASSERT_TRUE(cluster_.stub().Resume(&second, target, &reply).ok());
   EXPECT_EQ(cluster_.WaitForEnd("pause", absl::Seconds(60)).succeeded(), 1);
   const v1::RunDetail detail = cluster_.Detail(Run("pause").id());
   ASSERT_EQ(detail.attempts_size(), 2);

@@ -171,7 +171,7 @@ TEST_F(PartitionTest, AConnectionThatDiedInSilenceIsReplaced) {
   StartWorker("b");
   Await([&] { return State("b") == "connected"; });
   ASSERT_TRUE(network_->Renumber("b").ok());
-  const absl::Duration noticed = Await([&] { return State("b") == "lost_contact"; });
+  const absl::Duration noticed = Await([&] { return State("b") == "lost contact"; });
   const absl::Duration back = noticed + Await([&] { return State("b") == "connected"; });
   std::printf("a dead connection was noticed after %.1f s, a new one was there after %.1f s\n",
               absl::ToDoubleSeconds(noticed), absl::ToDoubleSeconds(back));

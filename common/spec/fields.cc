@@ -14,6 +14,7 @@
 #include "absl/strings/str_join.h"
 #include "common/spec/wording.h"
 #include "common/status.h"
+#include "common/utf8.h"
 
 namespace qsweep {
 namespace {
@@ -141,8 +142,7 @@ bool IsAuto(const v1::FieldRule& rule, const FieldValue& value) {
 
 std::string TextViolation(absl::string_view text) {
   if (text.size() > kMaxStringBytes) return absl::StrCat("longer than ", kMaxStringBytes, " bytes");
-  const bool control = std::any_of(text.begin(), text.end(), absl::ascii_iscntrl);
-  return control ? absl::StrCat("has control characters: ", Quoted(text)) : "";
+  return HasControl(text) ? absl::StrCat("has control characters: ", Quoted(text)) : "";
 }
 
 std::string ValueViolation(const v1::FieldRule& rule, const FieldValue& value) {

@@ -93,9 +93,9 @@ Parameters CountParameters(const v1::ExperimentSpec& spec, const ModelShape& m, 
       p.trainable += module.out * module.in;
       continue;
     }
-    // Training for quantization, what is adapted is held in fp32.
+    // Training for quantization, what is adapted is held in fp32 and, as passes use it, expanded.
     p.frozen_bytes += adapted && spec.training().quantization_aware()
-                          ? module.out * module.in * kFloat
+                          ? module.out * module.in * (kFloat + ProductBytes(spec))
                           : LinearBytes(module, spec);
     if (adapted) p.trainable += RankOf(module.name, spec.lora()) * (module.out + module.in);
   }

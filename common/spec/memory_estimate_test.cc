@@ -51,6 +51,13 @@ TEST(EstimatePeakBytes, AdaptersCountFiveTimes) {
             12 * (3 * 192 + 192) * 5 * 4);
 }
 
+// What is adapted, qkv, is held in fp32 and in bf16, in place of int8 and a scale a row.
+TEST(EstimatePeakBytes, TrainingForQuantizationHoldsTheWeightsTwice) {
+  const std::string int8 = R"(,"quantization":{"bits":8},"lora":{"dropout":0})";
+  EXPECT_EQ(Peak(int8 + R"(,"training":{"quantization_aware":true})") - Peak(int8),
+            12 * 3 * 192 * 192 * (4 + 2 - 1) - 12 * 3 * 192 * 4);
+}
+
 TEST(EstimatePeakBytes, OrdersTheModes) {
   const auto at32 = [](const std::string& mode) {
     return Peak(R"(,"training":{"gradient_checkpointing":")" + mode + R"("})", 32);

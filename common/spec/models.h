@@ -17,9 +17,9 @@ struct ModelShape {
   int64_t dim;  // embedding
   int64_t depth;
   int64_t heads;
-  int64_t mlp_ratio;
-  int64_t classes;  // of the pretrained head; 0: it has none
-  double norm_eps;  // LayerNorm
+  int64_t mlp_ratio = 4;
+  int64_t classes = 0;     // of the pretrained head; 0: it has none
+  double norm_eps = 1e-6;  // LayerNorm
   // Of the pixels (0..1), per channel.
   double mean[3];
   double std[3];

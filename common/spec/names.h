@@ -1,9 +1,10 @@
-// What sweeps and runs may be called. Names become parts of commands, of paths and of
-// run:SWEEP/RUN.
+// What sweeps and runs may be called, and how urgent a sweep may be. Names become parts of
+// commands, of paths and of run:SWEEP/RUN.
 #ifndef QSWEEP_COMMON_SPEC_NAMES_H_
 #define QSWEEP_COMMON_SPEC_NAMES_H_
 
 #include <cstddef>
+#include <cstdint>
 
 #include "absl/strings/string_view.h"
 
@@ -11,6 +12,8 @@ namespace qsweep {
 
 inline constexpr size_t kMaxSweepNameBytes = 100;
 inline constexpr size_t kMaxRunNameBytes = 200;
+
+inline constexpr int32_t kMaxPriority = 1000;  // and the least is -kMaxPriority
 
 // That a sweep's name may have.
 bool IsNameCharacter(char c);

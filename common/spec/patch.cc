@@ -15,7 +15,11 @@ constexpr char kQuotedTag[] = "!";  // what yaml-cpp calls a scalar in quotes
 // Empty: `node` was added to the field. Else what is wrong with it.
 std::string AddScalar(const SpecField& field, const YAML::Node& node, v1::ExperimentSpec* values) {
   if (node.IsNull()) return "has no value; write one, or remove the key for the default";
-  if (!node.IsScalar()) return "must be a single value";
+  if (!node.IsScalar()) {
+    return absl::StrCat("must be a single value", node.IsSequence() && !field.leaf->is_repeated()
+                                                      ? "; to vary it, put it under matrix"
+                                                      : "");
+  }
   const bool text = field.leaf->cpp_type() == google::protobuf::FieldDescriptor::CPPTYPE_STRING;
   if (!text && node.Tag() == kQuotedTag) {
     return absl::StrCat("must not be in quotes: ", Quoted(node.Scalar()), " is text");
@@ -130,8 +134,11 @@ std::string UnknownKey(const std::string& key, const std::vector<std::string>& a
   const size_t dot = key.find('.');
   const std::string section = dot == std::string::npos ? "" : key.substr(0, dot);
   const std::string name = dot == std::string::npos ? key : key.substr(dot + 1);
-  std::vector<std::string> known = also;
-  if (section.empty()) known.insert(known.end(), SectionNames().begin(), SectionNames().end());
+  std::vector<std::string> known;
+  if (section.empty()) {
+    known = also;
+    known.insert(known.end(), SectionNames().begin(), SectionNames().end());
+  }
   for (const SpecField& field : SpecFields()) {
     if (field.leaf->name() == name)
       return absl::StrCat("unknown key; did you mean ", field.path, "?");

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "common/hash.h"
 #include "common/proto_json.h"
 #include "common/spec/datasets.h"
@@ -16,6 +17,7 @@ namespace qsweep {
 namespace {
 
 constexpr size_t kMaxJsonBytes = 1 << 20;
+constexpr char kProducerPrefix[] = "run:";
 
 v1::ExperimentSpec MakeDefaultSpec() {
   v1::ExperimentSpec spec;
@@ -105,6 +107,16 @@ v1::ExperimentSpec Normalized(v1::ExperimentSpec incomplete) {
   return spec;
 }
 
+std::optional<std::string> ProducerOf(const v1::Model& model) {
+  absl::string_view weights = model.weights();
+  if (!absl::ConsumePrefix(&weights, kProducerPrefix)) return std::nullopt;
+  return std::string(weights);
+}
+
+std::string WeightsOf(absl::string_view producer) {
+  return absl::StrCat(kProducerPrefix, producer);
+}
+
 // Not the JSON of the protobuf library: keys must outlive its versions.
 std::string CanonicalJson(const v1::ExperimentSpec& any) {
   const v1::ExperimentSpec spec = Normalized(any);
@@ -132,6 +144,12 @@ absl::StatusOr<v1::ExperimentSpec> ParseSpecJson(absl::string_view json) {
   v1::ExperimentSpec spec;
   RETURN_IF_ERROR(Annotate(FromJson(json, &spec), "spec"));
   return CompleteSpec(spec);
+}
+
+absl::StatusOr<v1::ExperimentSpec> ReadStoredSpec(absl::string_view json) {
+  v1::ExperimentSpec spec;
+  RETURN_IF_ERROR(Annotate(FromJson(json, &spec), "stored spec"));
+  return WithDefaults(spec);
 }
 
 absl::StatusOr<v1::ExperimentSpec> CompleteSpec(const v1::ExperimentSpec& spec) {

@@ -3,6 +3,8 @@
 #ifndef QSWEEP_COMMON_SPEC_SPEC_H_
 #define QSWEEP_COMMON_SPEC_SPEC_H_
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,6 +28,9 @@ const v1::ExperimentSpec& DefaultSpec();
 // combinations, unknown models. Empty: it can be run.
 std::vector<SpecProblem> Problems(const v1::ExperimentSpec& spec);
 
+// What is wrong with a warmup in a run of `steps`, in the words of Problems(); empty: nothing.
+std::string WarmupProblem(int64_t warmup_steps, int64_t steps);
+
 // The form in which equal experiments are equal messages: image_size 0 becomes the model's own, and
 // what has no effect takes its default (quant_type at 8 bits, lora.* under linear_probe).
 v1::ExperimentSpec Normalized(v1::ExperimentSpec spec);
@@ -37,10 +42,18 @@ std::string CanonicalJson(const v1::ExperimentSpec& spec);
 // SHA-256 of the canonical JSON, lower-case hexadecimal.
 std::string RunKey(const v1::ExperimentSpec& spec);
 
+// SWEEP/RUN or key of the run that produces the weights, from model.weights = run:...; nullopt if
+// none does. And the other way.
+std::optional<std::string> ProducerOf(const v1::Model& model);
+std::string WeightsOf(absl::string_view producer);
+
 // JSON (canonical or not) to a complete spec: defaults filled in, checked, normalized. All problems
 // in one InvalidArgument message, one a line.
 absl::StatusOr<v1::ExperimentSpec> ParseSpecJson(absl::string_view json);
-// The same for a message in which fields with their default value may be unset.
+// Canonical JSON as it was stored, maybe by a release with other rules: defaults filled in, not
+// checked. Not for what takes the spec to be possible, as running it and EstimatePeakBytes do.
+absl::StatusOr<v1::ExperimentSpec> ReadStoredSpec(absl::string_view json);
+// As ParseSpecJson, for a message in which fields with their default value may be unset.
 absl::StatusOr<v1::ExperimentSpec> CompleteSpec(const v1::ExperimentSpec& spec);
 
 }  // namespace qsweep

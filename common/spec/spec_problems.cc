@@ -5,7 +5,6 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "common/hash.h"
 #include "common/spec/datasets.h"
 #include "common/spec/fields.h"
@@ -36,10 +35,9 @@ void CheckWeights(const v1::Model& model, const ModelShape& shape, ProblemsOut* 
                       " has no published weights; name a "
                       "safetensors file or run:SWEEP/RUN, or set model.pretrained: false")});
   }
-  absl::string_view run = weights;
-  if (absl::ConsumePrefix(&run, "run:") && !IsSha256Hex(run)) {
-    const size_t slash = run.find('/');
-    if (slash == absl::string_view::npos || slash == 0 || slash + 1 == run.size()) {
+  if (const auto run = ProducerOf(model); run && !IsSha256Hex(*run)) {
+    const size_t slash = run->find('/');
+    if (slash == std::string::npos || slash == 0 || slash + 1 == run->size()) {
       out->push_back(
           {"model.weights", absl::StrCat("must be run:SWEEP/RUN, not ", Quoted(weights))});
     }
@@ -89,15 +87,19 @@ void CheckWarmup(const v1::ExperimentSpec& spec, const DatasetShape& known, Prob
   if (dataset.train_limit() > 0) images = std::min(images, dataset.train_limit());
   const int64_t batch = std::max(dataset.batch_size(), 1);
   const int64_t steps = (images + batch - 1) / batch * spec.training().num_epochs();
-  if (spec.training().warmup_steps() < steps || steps <= 0) return;
-  out->push_back(
-      {"training.warmup_steps",
-       absl::StrCat(
-           spec.training().warmup_steps(), " are not fewer than the ", steps,
-           " steps of the whole run, so the learning rate would never be reached; lower it")});
+  if (steps <= 0) return;
+  const std::string problem = WarmupProblem(spec.training().warmup_steps(), steps);
+  if (!problem.empty()) out->push_back({"training.warmup_steps", problem});
 }
 
 }  // namespace
+
+std::string WarmupProblem(int64_t warmup_steps, int64_t steps) {
+  if (warmup_steps < steps) return "";
+  return absl::StrCat(
+      warmup_steps, " are not fewer than the ", steps,
+      " steps of the whole run, so the learning rate would never be reached; lower it");
+}
 
 std::vector<SpecProblem> Problems(const v1::ExperimentSpec& spec) {
   ProblemsOut problems;

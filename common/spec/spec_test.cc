@@ -351,6 +351,15 @@ TEST(ParseSpecJson, SaysEverythingThatIsWrong) {
   EXPECT_FALSE(ParseSpecJson(std::string(2 << 20, ' ')).ok());
 }
 
+TEST(ReadStoredSpec, ReadsWhatIsNotAllowedAnyMore) {
+  const auto spec = ReadStoredSpec(R"({"model":{"name":"vit_of_old"},"lora":{"rank":0}})");
+  ASSERT_TRUE(spec.ok()) << spec.status();
+  EXPECT_EQ(spec->model().name(), "vit_of_old");
+  EXPECT_EQ(spec->lora().rank(), 0);
+  EXPECT_EQ(spec->training().method(), DefaultSpec().training().method());
+  EXPECT_FALSE(ReadStoredSpec("").ok());
+}
+
 TEST(Modules, MatchAsPeftDoes) {
   EXPECT_TRUE(ModuleMatches("blocks.0.attn.qkv", "qkv"));
   EXPECT_TRUE(ModuleMatches("blocks.0.attn.qkv", "attn.qkv"));
@@ -373,17 +382,6 @@ TEST(Wording, SuggestsTheNearest) {
   EXPECT_EQ(DidYouMean(std::string(100'000, 'r'), {"rank"}), "");
   EXPECT_EQ(Quoted(absl::StrCat("a\n", std::string(100, 'x'))),
             absl::StrCat("'a\\n", std::string(58, 'x'), "...'"));
-}
-
-TEST(Wording, KnowsUtf8) {
-  for (const char* good : {"", "a", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80"}) {
-    EXPECT_TRUE(IsValidUtf8(good));
-  }
-  // A lone continuation, a cut sequence, an overlong one, a surrogate, beyond U+10FFFF, never a
-  // lead.
-  for (const char* bad : {"\x80", "\xc3", "\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xff"}) {
-    EXPECT_FALSE(IsValidUtf8(bad));
-  }
 }
 
 }  // namespace

@@ -13,8 +13,6 @@
 namespace qsweep {
 namespace {
 
-constexpr int32_t kMaxPriority = 1000;
-
 void ReadName(const YAML::Node& node, SweepDraft* draft, ProblemList* problems) {
   if (node.IsScalar() && IsSweepName(node.Scalar())) {
     draft->name = node.Scalar();

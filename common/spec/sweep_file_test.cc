@@ -173,7 +173,8 @@ include:
 }
 
 TEST(SweepFile, SaysAllThatIsWrongWithFileLinePathAndRemedy) {
-  EXPECT_EQ(ErrorOf(R"(name: 7
+  EXPECT_EQ(
+      ErrorOf(R"(name: 7
 prioritty: 3
 model: {nmae: deit_tiny_patch16_224, pretrained: yes}
 dataset:
@@ -190,7 +191,7 @@ loar.rank: 8
 seed: 1.5
 dataset.image_size:
 )"),
-            R"(a.yaml:1: name: must be 1 to 100 letters, digits, '.', '_' and '-', not digits alone and no '.' first
+      R"(a.yaml:1: name: must be 1 to 100 letters, digits, '.', '_' and '-', not digits alone and no '.' first
 a.yaml:2: prioritty: unknown key; did you mean priority?
 a.yaml:3: model.nmae: unknown key; did you mean name?
 a.yaml:3: model.pretrained: must be true or false, not 'yes'
@@ -266,7 +267,12 @@ TEST(SweepFile, RefusesWhatCannotBeMeant) {
       {"lora.rank: 4\nlora: {rank: 4}", "lora.rank: already given on line 3; remove one"},
       {"seed: 1\nseed: 2", "key 'seed' is there twice"},
       {"lora: 8", "lora: must be a mapping of its fields"},
-      {"training: {num_epochs: [1]}", "training.num_epochs: must be a single value"},
+      {"training: {num_epochs: [1, 2]}",
+       "training.num_epochs: must be a single value; to vary it, put it under matrix"},
+      {"training.epochs: 3", "training.epochs: unknown key; did you mean num_epochs?"},
+      {"training.speed: 3", "training.speed: unknown key; known: method, "},
+      {"training:\n\tnum_epochs: 1", "a.yaml:4: not YAML: a tab; indent with spaces"},
+      {"training:\n  num_epochs: 1\n seed: 1", "check its indentation"},
       {"priority: 1001", "priority: must be a whole number from -1000 to 1000"},
       {"? [a]\n: 1", "a key must be a plain name"},
       {"--- {}", "a second document"},

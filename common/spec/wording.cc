@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <cstdint>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
@@ -53,7 +52,9 @@ std::string DidYouMean(absl::string_view word, const std::vector<std::string>& k
     }
   }
   for (size_t i = 0; best == nullptr && word.size() >= 3 && i < known.size(); ++i) {
-    if (absl::StartsWith(known[i], word)) best = &known[i];
+    const bool part = absl::StartsWith(known[i], word) ||
+                      absl::EndsWith(known[i], absl::StrCat("_", word));  // epochs, num_epochs
+    if (part) best = &known[i];
   }
   return best == nullptr ? "" : absl::StrCat("; did you mean ", *best, "?");
 }
@@ -61,29 +62,6 @@ std::string DidYouMean(absl::string_view word, const std::vector<std::string>& k
 std::string DidYouMeanOrKnown(absl::string_view word, const std::vector<std::string>& known) {
   const std::string hint = DidYouMean(word, known);
   return hint.empty() ? absl::StrCat("; known: ", absl::StrJoin(known, ", ")) : hint;
-}
-
-bool IsValidUtf8(absl::string_view bytes) {
-  for (size_t i = 0; i < bytes.size();) {
-    const auto lead = static_cast<uint8_t>(bytes[i]);
-    const size_t length = lead < 0x80       ? 1
-                          : lead >> 5 == 6  ? 2
-                          : lead >> 4 == 14 ? 3
-                          : lead >> 3 == 30 ? 4
-                                            : 0;
-    if (length == 0 || length > bytes.size() - i) return false;
-    uint32_t code = length == 1 ? lead : lead & (0x7f >> length);
-    for (size_t k = 1; k < length; ++k) {
-      const auto next = static_cast<uint8_t>(bytes[i + k]);
-      if (next >> 6 != 2) return false;
-      code = code << 6 | (next & 0x3f);
-    }
-    constexpr uint32_t kSmallest[] = {0, 0, 0x80, 0x800, 0x10000};
-    if (code < kSmallest[length] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000))
-      return false;
-    i += length;
-  }
-  return true;
 }
 
 }  // namespace qsweep

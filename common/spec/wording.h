@@ -14,13 +14,11 @@ std::string Shown(absl::string_view text);
 // The same in single quotes.
 std::string Quoted(absl::string_view text);
 
-// "; did you mean rank?" if one of `known` is a slip away from `word` or begins with it; else
-// nothing.
+// "; did you mean rank?" if one of `known` is a slip away from `word`, begins with it or ends in
+// it; else nothing.
 std::string DidYouMean(absl::string_view word, const std::vector<std::string>& known);
 // The same, but "; known: a, b, c" in place of nothing.
 std::string DidYouMeanOrKnown(absl::string_view word, const std::vector<std::string>& known);
-
-bool IsValidUtf8(absl::string_view bytes);
 
 }  // namespace qsweep
 

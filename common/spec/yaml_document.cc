@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/spec/wording.h"
 #include "common/status.h"
+#include "common/utf8.h"
 
 namespace qsweep {
 namespace {
@@ -97,6 +98,23 @@ class SecondDocument : public YAML::EventHandler {
   int line_ = 0;
 };
 
+// Line `number`, from 1 on.
+absl::string_view LineAt(absl::string_view text, int number) {
+  for (; number > 1; --number) {
+    const size_t end = text.find('\n');
+    if (end == absl::string_view::npos) return "";
+    text.remove_prefix(end + 1);
+  }
+  return text.substr(0, text.find('\n'));
+}
+
+// What yaml-cpp says of indentation is of what it took the line for.
+std::string NotYaml(absl::string_view line, absl::string_view message) {
+  const absl::string_view indent = line.substr(0, line.find_first_not_of(" \t"));
+  if (absl::StrContains(indent, '\t')) return "not YAML: a tab; indent with spaces";
+  return absl::StrCat("not YAML: ", message, "; check its indentation, quotes and brackets");
+}
+
 }  // namespace
 
 void ProblemList::Add(int line, absl::string_view path, absl::string_view message) {
@@ -142,7 +160,8 @@ absl::StatusOr<YAML::Node> ParseYamlMapping(const std::string& text, const std::
     problems.Add(std::max(e.mark.line + 1, 1), "", kTooDeep);
     return problems.ToStatus();
   } catch (const YAML::Exception& e) {
-    problems.Add(std::max(e.mark.line + 1, 1), "", absl::StrCat("not YAML: ", e.msg));
+    const int line = std::max(e.mark.line + 1, 1);
+    problems.Add(line, "", NotYaml(LineAt(text, line), e.msg));
     return problems.ToStatus();
   } catch (const std::exception& e) {  // yaml-cpp lets some of the standard library's through
     problems.Add(1, "", absl::StrCat("not YAML: ", e.what()));

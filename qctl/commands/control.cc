@@ -10,71 +10,90 @@
 namespace qsweep::qctl {
 namespace {
 
-struct Target {
+struct Named {
   std::string sweep;
   std::string run;
 };
 
-template <typename Request>
-absl::StatusOr<Request> MakeRequest(const Target& target) {
-  if (target.sweep.empty() == target.run.empty()) {
+absl::StatusOr<v1::Target> TargetOf(const Named& named) {
+  if (named.sweep.empty() == named.run.empty()) {
     return absl::InvalidArgumentError("name a SWEEP or --run RUN, one of the two");
   }
-  Request request;
-  if (target.run.empty()) {
-    request.set_sweep(target.sweep);
+  v1::Target target;
+  if (named.run.empty()) {
+    target.set_sweep(named.sweep);
   } else {
-    request.set_run(target.run);
+    target.set_run(named.run);
   }
-  return request;
+  return target;
 }
 
 // One of the four commands about runs: the call, and what to say of its reply.
-template <typename Request, typename Reply>
 struct RunCommand {
-  absl::StatusOr<Reply> (Client::*call)(const Request&);
-  int32_t (Reply::*count)() const;
+  absl::StatusOr<v1::TargetReply> (Client::*call)(const v1::Target&);
+  const char* field;               // of the JSON: how many runs
   const char* done;                // "3 runs " and this
   const char* embedded_hint = "";  // where nothing trains unless someone runs it
 };
 
-template <typename Request, typename Reply>
-absl::StatusOr<int> Execute(const GlobalOptions& options, const Target& target,
-                            const RunCommand<Request, Reply>& command) {
-  ASSIGN_OR_RETURN(const Request request, MakeRequest<Request>(target));
-  ASSIGN_OR_RETURN(const auto connection, Connection::Open(options));
-  ASSIGN_OR_RETURN(const Reply reply, (connection->client().*command.call)(request));
-  const int32_t count = (reply.*command.count)();
-  if (options.json) {
-    PrintJson(reply);
+// Why a command made no difference to any run: how they stand.
+absl::StatusOr<std::string> Standing(Client& client, const Named& named) {
+  v1::RunState state;
+  if (named.run.empty()) {
+    ASSIGN_OR_RETURN(const v1::Sweep sweep, client.GetSweep(named.sweep));
+    state = SweepState(sweep);
+    if (sweep.paused() > 0 && sweep.paused() == sweep.pending()) return "the sweep is paused";
   } else {
-    PrintLine(absl::StrCat(Plural(count, "run"), " ", command.done));
+    ASSIGN_OR_RETURN(const v1::RunDetail detail, client.GetRun(named.run));
+    state = detail.run().state();
+    if (detail.run().paused()) return "the run is paused";
   }
-  if (count > 0 && connection->embedded() != nullptr && command.embedded_hint[0] != '\0') {
+  const bool active = state == v1::RUN_STATE_SUCCEEDED || state == v1::RUN_STATE_FAILED;
+  return absl::StrCat("the ", named.run.empty() ? "sweep" : "run", active ? " has " : " is ",
+                      StateName(state));
+}
+
+absl::StatusOr<int> Execute(const GlobalOptions& options, const Named& named,
+                            const RunCommand& command) {
+  ASSIGN_OR_RETURN(const v1::Target target, TargetOf(named));
+  ASSIGN_OR_RETURN(const auto connection, Connection::Open(options));
+  ASSIGN_OR_RETURN(const v1::TargetReply reply, (connection->client().*command.call)(target));
+  if (options.json) {
+    PrintLine(absl::StrCat("{\n \"", command.field, "\": ", reply.runs(), "\n}"));
+  } else {
+    std::string why;
+    if (reply.runs() == 0) {
+      ASSIGN_OR_RETURN(const std::string standing, Standing(connection->client(), named));
+      why = absl::StrCat(": ", standing);
+    }
+    PrintLine(absl::StrCat(Plural(reply.runs(), "run"), " ", command.done, why));
+  }
+  if (reply.runs() > 0 && connection->embedded() != nullptr && command.embedded_hint[0] != '\0') {
     Note(command.embedded_hint);
   }
   return kExitGood;
 }
 
-template <typename Request, typename Reply>
 void Add(CommandLine& line, const std::string& name, const std::string& description,
-         RunCommand<Request, Reply> command) {
-  auto target = std::make_shared<Target>();
-  Command added = line.Add(name, description, [&options = line.options, target, command] {
-    return Execute(options, *target, command);
+         const RunCommand& command) {
+  auto named = std::make_shared<Named>();
+  Command added = line.Add(name, description, [&options = line.options, named, command] {
+    return Execute(options, *named, command);
   });
-  added.AddOption("SWEEP", &target->sweep, "number or name");
-  added.AddOption("--run", &target->run, "one run only: number or SWEEP/NAME");
+  added.AddOption("SWEEP", &named->sweep, "number or name");
+  added.AddOption("--run", &named->run, "one run only: number or SWEEP/NAME");
 }
 
-int PrintWorker(const GlobalOptions& options, const v1::WorkerStatus& worker) {
+// `runs` says what becomes of those that it has.
+int PrintWorker(const GlobalOptions& options, const v1::WorkerStatus& worker,
+                absl::string_view runs = "") {
   if (options.json) {
     PrintJson(worker);
   } else if (!worker.draining()) {
     PrintLine(absl::StrCat(Printable(worker.info().name()), " takes runs again"));
   } else {
     PrintLine(absl::StrCat(Printable(worker.info().name()), " gets no more runs; ",
-                           Plural(worker.running_run_ids_size(), "run"), " still there"));
+                           Plural(worker.running_run_ids_size(), "run"), " ", runs));
   }
   return kExitGood;
 }
@@ -82,7 +101,7 @@ int PrintWorker(const GlobalOptions& options, const v1::WorkerStatus& worker) {
 absl::StatusOr<int> Drain(const GlobalOptions& options, const v1::DrainRequest& request) {
   ASSIGN_OR_RETURN(const auto connection, Connection::Open(options));
   ASSIGN_OR_RETURN(const v1::WorkerStatus worker, connection->client().Drain(request));
-  return PrintWorker(options, worker);
+  return PrintWorker(options, worker, request.move_runs() ? "being moved" : "still there");
 }
 
 absl::StatusOr<int> Undrain(const GlobalOptions& options, const v1::UndrainRequest& request) {
@@ -121,17 +140,14 @@ void AddUndrain(CommandLine& line) {
 void AddControl(CommandLine& line) {
   constexpr char kTrainsNow[] = "`qctl run`, with or without the sweep's file, trains here.";
   Add(line, "cancel", "cancel what has not ended of a sweep, or one run",
-      RunCommand<v1::CancelRequest, v1::CancelReply>{&Client::Cancel, &v1::CancelReply::cancelled,
-                                                     "cancelled"});
-  Add(line, "retry", "try failed and cancelled runs of a sweep again, or one run",
-      RunCommand<v1::RetryRequest, v1::RetryReply>{&Client::Retry, &v1::RetryReply::retried,
-                                                   "to be tried again", kTrainsNow});
+      {&Client::Cancel, "cancelled", "cancelled"});
+  Add(line, "retry",
+      "try failed and cancelled runs of a sweep again, and those that lost a file, or one run",
+      {&Client::Retry, "retried", "to be tried again", kTrainsNow});
   Add(line, "pause", "hold what has not ended of a sweep, or one run, after a checkpoint",
-      RunCommand<v1::PauseRequest, v1::PauseReply>{&Client::Pause, &v1::PauseReply::paused,
-                                                   "paused"});
+      {&Client::Pause, "paused", "paused"});
   Add(line, "resume", "let paused runs of a sweep, or one run, go on",
-      RunCommand<v1::ResumeRequest, v1::ResumeReply>{&Client::Resume, &v1::ResumeReply::resumed,
-                                                     "resumed", kTrainsNow});
+      {&Client::Resume, "resumed", "resumed", kTrainsNow});
   AddDrain(line);
   AddUndrain(line);
 }

@@ -1,13 +1,7 @@
 // qctl db backup, qctl db check: the scheduler's database, while it works.
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <filesystem>
 #include <memory>
 #include <string>
 
-#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "common/file.h"
 #include "common/status.h"
@@ -22,18 +16,13 @@ absl::StatusOr<int> Backup(const GlobalOptions& options, const std::string& path
     return absl::InvalidArgumentError(absl::StrCat(path, ": is there already; name a new file"));
   }
   ASSIGN_OR_RETURN(const auto connection, Connection::Open(options));
-  const std::string part = path + ".part";
-  const FileDescriptor fd(::open(part.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-  if (!fd.valid()) return ErrnoStatus(errno, part, "create");
-  const absl::Cleanup remove = [&part] { ::unlink(part.c_str()); };
+  ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create(path, 0600));
   int64_t bytes = 0;
   RETURN_IF_ERROR(connection->client().BackupDatabase([&](absl::string_view piece) {
     bytes += static_cast<int64_t>(piece.size());
-    return WriteAll(fd.get(), piece, part);
+    return file.Append(piece);
   }));
-  if (::fsync(fd.get()) != 0) return ErrnoStatus(errno, part, "fsync");
-  if (::rename(part.c_str(), path.c_str()) != 0) return ErrnoStatus(errno, path, "rename");
-  RETURN_IF_ERROR(SyncDirectory(std::filesystem::absolute(path).parent_path()));
+  RETURN_IF_ERROR(file.Commit());
   PrintLine(absl::StrCat(path, ": ", FormatBytes(static_cast<double>(bytes)),
                          ", opened and checked by the scheduler, its hash checked here"));
   return kExitGood;

@@ -1,8 +1,11 @@
 // qctl fetch model NAME, qctl fetch dataset NAME: from their public homes to where runs look for
 // them.
+#include <unistd.h>
+
 #include <cstdlib>
 #include <memory>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "common/clock.h"
@@ -55,12 +58,13 @@ class ProgressLine {
   absl::Duration begin_, last_;
 };
 
-absl::Status FetchFile(const CatalogFile& file, const Options& options) {
-  const std::string place = JoinPath(options.root, file.path);
-  if (PathExists(place) && !options.force) {
-    PrintLine(absl::StrCat(place, ": there already; --force fetches it anew"));
-    return absl::OkStatus();
-  }
+bool IsThere(const std::string& place, const Options& options) {
+  if (options.force || !PathExists(place)) return false;
+  PrintLine(absl::StrCat(place, ": there already; --force fetches it anew"));
+  return true;
+}
+
+absl::Status FetchTo(const std::string& place, const CatalogFile& file) {
   const bool archive = !file.members.empty();
   ProgressLine progress(file.path);
   Download download;
@@ -86,6 +90,17 @@ absl::Status FetchFile(const CatalogFile& file, const Options& options) {
   RETURN_IF_ERROR(unpacked);
   PrintLine(absl::StrCat(place, ": ", file.members.size(), " files"));
   return absl::OkStatus();
+}
+
+// One process at a time, until all is in its place: what is being unpacked is not on its own.
+absl::Status FetchFile(const CatalogFile& file, const Options& options) {
+  const std::string place = JoinPath(options.root, file.path);
+  if (IsThere(place, options)) return absl::OkStatus();
+  const std::string lock = place + ".lock";
+  ASSIGN_OR_RETURN(const FileDescriptor held, OpenAlone(lock));
+  const absl::Cleanup remove = [&lock] { ::unlink(lock.c_str()); };
+  if (IsThere(place, options)) return absl::OkStatus();  // by another process, just before the lock
+  return FetchTo(place, file);
 }
 
 absl::StatusOr<int> FetchAll(const absl::StatusOr<std::vector<CatalogFile>>& files,

@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "absl/strings/str_cat.h"
+#include "common/state_names.h"
 #include "common/status.h"
 #include "qctl/command.h"
 #include "qctl/format.h"
@@ -54,8 +55,7 @@ absl::StatusOr<News> Ask(Client& client, const std::string& run, int64_t after_i
   // Asked before the lines are: what an ended run said is complete.
   ASSIGN_OR_RETURN(const v1::RunDetail detail, client.GetRun(run));
   ASSIGN_OR_RETURN(news.lines, NewLines(client, run, after_id));
-  const v1::RunState state = detail.run().state();
-  news.last = state != v1::RUN_STATE_PENDING && state != v1::RUN_STATE_RUNNING;
+  news.last = HasEnded(detail.run().state());
   return news;
 }
 
@@ -73,7 +73,11 @@ absl::StatusOr<int> Follow(const GlobalOptions& global, Connection& connection,
     }
     reached = true;
     for (const v1::LogRecord& record : news->lines.lines()) {
-      global.json ? PrintJsonLine(record) : PrintRecord(record);
+      if (global.json) {
+        PrintJsonLine(record);
+      } else {
+        PrintRecord(record);
+      }
       after_id = record.id();
     }
     if (std::fflush(stdout) != 0) return kExitError;  // nobody reads on

@@ -100,9 +100,9 @@ absl::StatusOr<int> Plan(const GlobalOptions& options, const std::string& file) 
     return kExitGood;
   }
   PrintCells(plan, forecast);
-  PrintLine(
-      absl::StrCat("\n", plan.name, ": ", Plural(static_cast<int64_t>(plan.cells.size()), "run")));
+  PrintLine("");
   if (forecast) PrintForecast(*forecast);
+  PrintLine(absl::StrCat(plan.name, ": ", Plural(static_cast<int64_t>(plan.cells.size()), "run")));
   return kExitGood;
 }
 

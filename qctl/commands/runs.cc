@@ -1,6 +1,8 @@
 // qctl runs SWEEP: its runs, all or those in some states.
+#include <algorithm>
 #include <map>
 #include <memory>
+#include <set>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -12,6 +14,8 @@
 
 namespace qsweep::qctl {
 namespace {
+
+constexpr char kPaused[] = "paused";
 
 struct Options {
   std::string sweep;
@@ -33,7 +37,8 @@ std::string Remark(const v1::Run& run) {
     case v1::RUN_STATE_FAILED:
       return absl::StrCat(BlameName(run.blame()), ": ", run.error());
     default:
-      return run.reused_run_id() != 0 ? absl::StrCat("result of run ", run.reused_run_id()) : "";
+      return run.reused_run_id() != 0 ? absl::StrCat("result of run ", run.reused_run_id())
+                                      : run.remark();
   }
 }
 
@@ -45,12 +50,34 @@ std::map<std::string, v1::RunState> States() {
   return states;
 }
 
+// `paused` is no state of its own: such a run is pending, or about to be.
+absl::StatusOr<v1::ListRunsReply> ListWanted(Client& client, const Options& options) {
+  std::set<v1::RunState> named;
+  bool paused = false;
+  for (const std::string& name : options.states) {
+    if (name == kPaused) {
+      paused = true;
+    } else {
+      named.insert(States().at(name));
+    }
+  }
+  std::set<v1::RunState> asked = named;
+  if (paused) asked.insert({v1::RUN_STATE_PENDING, v1::RUN_STATE_RUNNING});
+  ASSIGN_OR_RETURN(v1::ListRunsReply runs,
+                   client.ListRuns(options.sweep, {asked.begin(), asked.end()}));
+  if (paused) {
+    auto* all = runs.mutable_runs();
+    const auto other = [&](const v1::Run& run) {
+      return !run.paused() && named.count(run.state()) == 0;
+    };
+    all->erase(std::remove_if(all->begin(), all->end(), other), all->end());
+  }
+  return runs;
+}
+
 absl::StatusOr<int> Runs(const GlobalOptions& global, const Options& options) {
-  std::vector<v1::RunState> wanted;
-  for (const std::string& name : options.states) wanted.push_back(States().at(name));
   ASSIGN_OR_RETURN(const auto connection, Connection::Open(global));
-  ASSIGN_OR_RETURN(const v1::ListRunsReply runs,
-                   connection->client().ListRuns(options.sweep, wanted));
+  ASSIGN_OR_RETURN(const v1::ListRunsReply runs, ListWanted(connection->client(), options));
   if (global.json) {
     PrintJson(runs);
     return kExitGood;
@@ -89,7 +116,7 @@ void AddRuns(CommandLine& line) {
   Command command = line.Add("runs", "list the runs of a sweep",
                              [&global = line.options, options] { return Runs(global, *options); });
   command.AddOption("SWEEP", &options->sweep, "number or name").Required();
-  std::vector<std::string> names;
+  std::vector<std::string> names = {kPaused};
   for (const auto& [name, state] : States()) names.push_back(name);
   command.AddOption("--state", &options->states, "only these states").OneOf(names).CommaSeparated();
 }

@@ -3,14 +3,18 @@
 #include <signal.h>
 #include <stdlib.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/clock.h"
 #include "common/file.h"
+#include "common/proto_json.h"
 #include "common/status.h"
 #include "common/subprocess.h"
 #include "qctl/chaos.h"
@@ -28,7 +32,9 @@ training: {method: full, num_epochs: 2, learning_rate: 1e-3, checkpoint_interval
 matrix:
   seed: [1, 2, 3, 4]
 )";
+constexpr char kDataset[] = "fashion_mnist";  // kSweep's
 constexpr absl::Duration kLongest = absl::Minutes(30);
+constexpr absl::Duration kProbeTimeout = absl::Minutes(1);
 // Shorter than leases: somebody waits. (recovery_test stops processes for longer than that.)
 constexpr absl::Duration kLongestStop = absl::Seconds(4);
 
@@ -66,6 +72,40 @@ absl::StatusOr<Results> ReadResults(const std::string& data_dir) {
   return results;
 }
 
+// Else its runs would wait for a worker that has the data, in vain.
+absl::Status CheckDataset(const std::string& data_root) {
+  std::vector<std::string> probe = {JoinPath(ProgramDirectory(), "qtrain"), "probe"};
+  if (!data_root.empty()) probe.insert(probe.end(), {"--data-root", data_root});
+  ASSIGN_OR_RETURN(const std::string json, RunForOutput(probe, kProbeTimeout));
+  v1::WorkerInfo info;
+  RETURN_IF_ERROR(FromJson(json, &info));
+  const auto& datasets = info.datasets();
+  if (std::find(datasets.begin(), datasets.end(), kDataset) != datasets.end()) {
+    return absl::OkStatus();
+  }
+  return absl::NotFoundError(
+      absl::StrCat(kDataset,
+                   " is not on this machine; install Debian's dataset-fashion-mnist, or "
+                   "`qctl fetch dataset ",
+                   kDataset, "` and name the directory as --data-root"));
+}
+
+// Hands on what another process adds to a file, line by line.
+class Relay {
+ public:
+  explicit Relay(std::string path) : path_(std::move(path)) {}
+  void Pass() {
+    const std::string text = ReadFile(path_, 1 << 24).value_or("");
+    for (size_t end; (end = text.find('\n', passed_)) != std::string::npos; passed_ = end + 1) {
+      Note(text.substr(passed_, end - passed_));
+    }
+  }
+
+ private:
+  const std::string path_;
+  size_t passed_ = 0;
+};
+
 // `qctl run` on the sweep, as a process of its own; `meanwhile` is called until it ends.
 template <typename Meanwhile>
 absl::Status RunSweep(const std::string& directory, const std::string& name, const Options& options,
@@ -81,12 +121,14 @@ absl::Status RunSweep(const std::string& directory, const std::string& name, con
   run.stdout_path = run.stderr_path = JoinPath(directory, name + ".log");
   ASSIGN_OR_RETURN(const pid_t pid, StartSubprocess(run));
   const absl::Duration begin = SystemClock().Monotonic();
+  Relay relay(run.stderr_path);
   while (true) {
     ASSIGN_OR_RETURN(const auto exit, PollSubprocess(pid));
+    relay.Pass();
     if (exit.has_value()) {
       if (exit->signal == 0 && exit->exit_code == 0) return absl::OkStatus();
-      return absl::InternalError(absl::StrCat("qctl run did not succeed: ",
-                                              ReadFile(run.stderr_path, 1 << 20).value_or("")));
+      return absl::InternalError(absl::StrCat(
+          "`qctl run` did not succeed, as its lines above say; see ", run.stderr_path));
     }
     meanwhile();
     if (Interrupts() > 0 || SystemClock().Monotonic() - begin > kLongest) {
@@ -101,6 +143,7 @@ absl::Status RunSweep(const std::string& directory, const std::string& name, con
 
 absl::StatusOr<v1::SelftestReport> RunAll(const std::string& directory, const Options& options) {
   v1::SelftestReport report;
+  RETURN_IF_ERROR(CheckDataset(options.data_root));
   RETURN_IF_ERROR(WriteFileAtomic(JoinPath(directory, "selftest.yaml"), kSweep));
   const absl::Duration begin = SystemClock().Monotonic();
   RETURN_IF_ERROR(RunSweep(directory, "calm", options,
@@ -174,7 +217,9 @@ absl::StatusOr<int> Run(const GlobalOptions& global, const Options& options) {
 void AddSelftest(CommandLine& line) {
   auto options = std::make_shared<Options>();
   Command command =
-      line.Add("selftest", "train a small sweep with this installation, in a temporary directory",
+      line.Add("selftest",
+               absl::StrCat("train a small sweep on ", kDataset, " with this installation, in a ",
+                            "temporary directory: a minute or two; with --chaos some more"),
                [&global = line.options, options] { return Run(global, *options); });
   command.AddFlag("--chaos", &options->chaos,
                   "and once more while its processes are killed and stopped; compare the results");

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "common/clock.h"
 #include "common/spec/fields.h"
@@ -77,7 +78,7 @@ std::string Evaluated(const v1::Evaluation& evaluation) {
 
 void PrintQuantization(const v1::Quantization& asked, const v1::QuantizationFacts& facts) {
   Heading("quantization");
-  const bool none = facts.layers_quantized() == 0;  // as in a run of method sensitivity
+  const bool none = facts.layers_quantized() == 0;
   PrintFacts({
       {"type", none ? "none" : QuantizationLabel(asked)},
       {"layers",
@@ -92,6 +93,48 @@ void PrintQuantization(const v1::Quantization& asked, const v1::QuantizationFact
                         ? ""
                         : absl::StrCat(" (asked: ", facts.compute_dtype_asked(), ")"))},
   });
+}
+
+std::string Machine(const v1::Provenance& provenance) {
+  return absl::StrCat(provenance.cpu(), ", ", provenance.instruction_set(), ", ",
+                      Plural(provenance.threads(), "thread"));
+}
+
+// Of a run that measured, and trained nothing.
+void PrintSensitivity(const v1::RunResult& result) {
+  constexpr int kShown = 10;
+  const v1::Sensitivity& measured = result.sensitivity();
+  Heading("result");
+  PrintFacts({
+      {"unquantized",
+       absl::StrCat(
+           "top-1 ", FormatPercent(measured.unquantized().top1(), 2), ", loss ",
+           FormatNumber(measured.unquantized().loss()),
+           measured.labels() == "model" ? ", by the labels that the model itself gives" : "")},
+      {"measured",
+       absl::StrCat(Plural(measured.layers_size(), "time"), " with one layer quantized, ",
+                    FormatElapsed(absl::Seconds(result.train_seconds())))},
+      {"machine", Machine(result.provenance())},
+  });
+  std::vector<v1::LayerMeasurement> layers(measured.layers().begin(), measured.layers().end());
+  std::stable_sort(layers.begin(), layers.end(),
+                   [](const auto& a, const auto& b) { return a.loss_change() > b.loss_change(); });
+  if (layers.size() > kShown) layers.resize(kShown);
+  Heading("costliest layers");
+  using Align = Table::Align;
+  Table table({{"layer"},
+               {"type"},
+               {"bits", Align::kRight},
+               {"loss", Align::kRight},
+               {"top-1", Align::kRight},
+               {"divergence", Align::kRight}});
+  for (const v1::LayerMeasurement& layer : layers) {
+    table.AddRow(
+        {layer.layer(), layer.quant_type(), absl::StrFormat("%.2f", layer.bits_per_weight()),
+         absl::StrFormat("%+.4f", layer.loss_change()),
+         absl::StrFormat("%+.2f %%", 100 * layer.top1_change()), FormatNumber(layer.divergence())});
+  }
+  PrintTable(table, 2);
 }
 
 void PrintResult(const v1::RunResult& result) {
@@ -118,14 +161,13 @@ void PrintResult(const v1::RunResult& result) {
                     bytes(memory.weights_bytes() + memory.scales_bytes()), ", adapter ",
                     bytes(memory.adapter_bytes()), ", gradients ", bytes(memory.gradient_bytes()),
                     ", optimizer ", bytes(memory.optimizer_bytes()), ", activations ",
-                    bytes(memory.activation_bytes()))},
+                    bytes(memory.activation_bytes()), ", workspace ",
+                    bytes(memory.workspace_bytes()), ", images ", bytes(memory.data_bytes()))},
       {"resident", absl::StrCat(bytes(memory.rss_before_bytes()), " before training, ",
                                 bytes(memory.rss_peak_bytes()), " at most")},
       {"micro-batch", absl::StrCat(memory.micro_batch(), " x ", memory.accumulation_steps(),
                                    ", checkpointing ", memory.gradient_checkpointing())},
-      {"machine",
-       absl::StrCat(result.provenance().cpu(), ", ", result.provenance().instruction_set(), ", ",
-                    Plural(result.provenance().threads(), "thread"))},
+      {"machine", Machine(result.provenance())},
   });
   for (const v1::FileFact& file : result.files()) {
     PrintFacts({{"file", absl::StrCat(file.name(), ", ", bytes(file.bytes()), ", sha256 ",
@@ -196,9 +238,15 @@ absl::StatusOr<int> Show(const GlobalOptions& options, const std::string& run) {
   }
   PrintRun(detail.run());
   PrintSpec(detail.spec());
-  if (detail.has_quantization())
+  const bool measured = detail.result().has_sensitivity();
+  if (detail.has_quantization() && !measured) {
     PrintQuantization(detail.spec().quantization(), detail.quantization());
-  if (detail.has_result()) PrintResult(detail.result());
+  }
+  if (measured) {
+    PrintSensitivity(detail.result());
+  } else if (detail.has_result()) {
+    PrintResult(detail.result());
+  }
   ASSIGN_OR_RETURN(const v1::GetMetricsReply metrics,
                    connection->client().GetMetrics(
                        run, {"eval/loss", "eval/top1", "gradient_norm", "learning_rate", "loss"}));

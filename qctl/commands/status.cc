@@ -13,13 +13,9 @@ namespace {
 
 // What keeps a sweep that has not ended: at once if no worker could ever take some of its runs.
 Cell Remark(const v1::Sweep& sweep) {
-  if (sweep.unplaceable() > 0) {
-    return Cell(
-        absl::StrCat(Plural(sweep.unplaceable(), "run"), " can run nowhere: ", sweep.waiting()),
-        Ink::kRed);
-  }
+  if (sweep.unplaceable() > 0) return Cell(UnplaceableText(sweep), Ink::kRed);
   if (sweep.paused() > 0) return Cell(absl::StrCat(sweep.paused(), " paused"), Ink::kYellow);
-  return Cell(sweep.running() > 0 ? "" : sweep.waiting());
+  return Cell(sweep.waiting());
 }
 
 void PrintSweeps(const v1::ListSweepsReply& sweeps) {
@@ -66,10 +62,16 @@ absl::StatusOr<int> Status(const GlobalOptions& options, const std::string& name
   ASSIGN_OR_RETURN(const v1::ListSweepsReply sweeps, connection->client().ListSweeps());
   if (options.json) {
     PrintJson(sweeps);
-  } else if (sweeps.sweeps().empty()) {
+    return kExitGood;
+  }
+  if (sweeps.sweeps().empty()) {
     Note("No sweeps yet. `qctl run FILE` or `qctl submit FILE` makes one.");
   } else {
     PrintSweeps(sweeps);
+  }
+  if (!sweeps.hold().empty()) {
+    PrintLine(OutStyle().Paint(Ink::kYellow,
+                               absl::StrCat("No run is begun: ", Printable(sweeps.hold()))));
   }
   return kExitGood;
 }

@@ -3,8 +3,10 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "common/address.h"
 #include "common/clock.h"
 #include "common/credentials.h"
+#include "common/enum_text.h"
 #include "common/rpc.h"
 #include "common/status.h"
 #include "qctl/command.h"
@@ -37,7 +39,7 @@ absl::StatusOr<int> List(const GlobalOptions& options) {
   Table table({{"id", Table::Align::kRight}, {"name"}, {"role"}, {"made"}, {"state"}, {"worker"}});
   for (const v1::Token& token : tokens.tokens()) {
     const bool good = token.revoked_unix_us() == 0;
-    table.AddRow({absl::StrCat(token.id()), token.name(), RoleName(token.role()),
+    table.AddRow({absl::StrCat(token.id()), token.name(), EnumText(token.role()),
                   FormatTime(token.created_unix_us()),
                   good ? Cell("good", Ink::kGreen) : Cell("revoked", Ink::kDim),
                   token.worker_id()});
@@ -58,7 +60,7 @@ absl::StatusOr<int> Invite(const GlobalOptions& options, const Invitation& wante
                            const std::string& before) {
   v1::CreateTokenRequest request;
   request.set_name(wanted.name);
-  request.set_role(RoleFromName(wanted.role));
+  request.set_role(EnumFromText<v1::Role>(wanted.role));
   ASSIGN_OR_RETURN(const auto connection, Connection::Open(options));
   ASSIGN_OR_RETURN(v1::CreateTokenReply reply, connection->client().CreateToken(request));
   if (!wanted.address.empty()) {
@@ -75,13 +77,25 @@ absl::StatusOr<int> Invite(const GlobalOptions& options, const Invitation& wante
   return kExitGood;
 }
 
+// " of host1 (worker)"; empty for one that is not listed.
+absl::StatusOr<std::string> OwnerText(Client& client, int64_t id) {
+  ASSIGN_OR_RETURN(const v1::ListTokensReply tokens, client.ListTokens());
+  for (const v1::Token& token : tokens.tokens()) {
+    if (token.id() != id) continue;
+    return absl::StrCat(" of ", Printable(token.name()), " (", EnumText(token.role()), ")");
+  }
+  return "";
+}
+
 absl::StatusOr<int> Revoke(const GlobalOptions& options, int64_t id) {
   ASSIGN_OR_RETURN(const auto connection, Connection::Open(options));
+  // Before: who revokes the token that this is done with can ask nothing afterwards.
+  ASSIGN_OR_RETURN(const std::string owner, OwnerText(connection->client(), id));
   ASSIGN_OR_RETURN(const v1::RevokeTokenReply reply, connection->client().RevokeToken(id));
   if (options.json) {
     PrintJson(reply);
   } else {
-    PrintLine(absl::StrCat("token ", id, " revoked: it opens nothing any more"));
+    PrintLine(absl::StrCat("token ", id, owner, " revoked: it opens nothing any more"));
   }
   return kExitGood;
 }

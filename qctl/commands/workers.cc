@@ -14,7 +14,7 @@ namespace {
 
 Ink InkOfWorker(const std::string& state) {
   if (state == "connected") return Ink::kGreen;
-  return state == "lost_contact" ? Ink::kYellow : Ink::kDim;
+  return state == "lost contact" ? Ink::kYellow : Ink::kDim;
 }
 
 Cell StateOf(const v1::WorkerStatus& worker) {
@@ -45,7 +45,8 @@ absl::StatusOr<int> Workers(const GlobalOptions& options) {
                {"remark"},
                {"device"},
                {"gpus"},
-               {"instruction sets"}});
+               {"instruction sets"},
+               {"id"}});
   const int64_t now = SystemClock().UnixMicros();
   for (const v1::WorkerStatus& worker : workers.workers()) {
     const v1::WorkerInfo& info = worker.info();
@@ -58,10 +59,14 @@ absl::StatusOr<int> Workers(const GlobalOptions& options) {
                   bytes(info.memory_bytes()), here ? bytes(worker.memory_free_bytes()) : "",
                   absl::StrCat(FormatSpan(worker.last_seen_unix_us(), now, now), " ago"),
                   worker.remark(), info.device(), absl::StrJoin(info.gpus(), ", "),
-                  absl::StrJoin(info.instruction_sets(), " ")});
+                  absl::StrJoin(info.instruction_sets(), " "), Cell(info.id(), Ink::kDim)});
   }
   PrintTable(table);
-  if (table.empty()) Note("No worker has connected yet. `qworker --scheduler ADDRESS` is one.");
+  if (table.empty()) {
+    Note(
+        "No worker has connected yet. `qctl workers invite NAME` prints the line that joins one; a "
+        "scheduler without TLS has `qworker --scheduler ADDRESS`.");
+  }
   return kExitGood;
 }
 

@@ -1,6 +1,7 @@
 #include "qctl/fetch/catalog.h"
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -38,7 +39,34 @@ absl::Status CheckUrl(const std::string& option, const std::string& url) {
       absl::StrCat(option, ": ", Quoted(url), " is no http:// or https:// address"));
 }
 
-Checksum Md5(const char* hex) { return {Checksum::Kind::kMd5, hex}; }
+CatalogFile Published(const char* home, const std::string& file, const std::string& path,
+                      const char* md5, std::vector<std::string> members = {}) {
+  return {absl::StrCat(home, file), path, {Checksum::Kind::kMd5, md5}, nullptr, std::move(members)};
+}
+
+CatalogFile OfFashionMnist(const std::string& file, const char* md5) {
+  return Published(kFashionMnist, file, absl::StrCat("fashion-mnist/", file), md5);
+}
+
+const std::map<std::string, std::vector<CatalogFile>>& Datasets() {
+  static const std::map<std::string, std::vector<CatalogFile>> datasets = {
+      {"cifar10",
+       {Published(kCifar, "cifar-10-binary.tar.gz", "cifar-10-batches-bin",
+                  "c32a1d4ab5d03f1284b67883e8d87530",
+                  {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin",
+                   "data_batch_5.bin", "test_batch.bin", "batches.meta.txt"})}},
+      {"cifar100",
+       {Published(kCifar, "cifar-100-binary.tar.gz", "cifar-100-binary",
+                  "03b5dce01913d631647c71ecec9e9cb8",
+                  {"train.bin", "test.bin", "fine_label_names.txt", "coarse_label_names.txt"})}},
+      {"fashion_mnist",
+       {OfFashionMnist("train-images-idx3-ubyte.gz", "8d4fb7e6c68d591d4c3dfef9ec88bf0d"),
+        OfFashionMnist("train-labels-idx1-ubyte.gz", "25c81989df183df01b3e8a0aad5dffbe"),
+        OfFashionMnist("t10k-images-idx3-ubyte.gz", "bef4ecab320f06d8554ea6380940ec79"),
+        OfFashionMnist("t10k-labels-idx1-ubyte.gz", "bb300cfdad3c16e7a12a480ee83cd310")}},
+  };
+  return datasets;
+}
 
 }  // namespace
 
@@ -67,37 +95,15 @@ absl::StatusOr<std::vector<CatalogFile>> FilesOfModel(const std::string& name,
 absl::StatusOr<std::vector<CatalogFile>> FilesOfDataset(const std::string& name,
                                                         const std::string& mirror) {
   RETURN_IF_ERROR(CheckUrl("--mirror", mirror));
-  std::vector<CatalogFile> files;
-  if (name == "cifar10") {
-    files = {{absl::StrCat(kCifar, "cifar-10-binary.tar.gz"),
-              "cifar-10-batches-bin",
-              Md5("c32a1d4ab5d03f1284b67883e8d87530"),
-              nullptr,
-              {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin",
-               "data_batch_5.bin", "test_batch.bin", "batches.meta.txt"}}};
-  } else if (name == "cifar100") {
-    files = {{absl::StrCat(kCifar, "cifar-100-binary.tar.gz"),
-              "cifar-100-binary",
-              Md5("03b5dce01913d631647c71ecec9e9cb8"),
-              nullptr,
-              {"train.bin", "test.bin", "fine_label_names.txt", "coarse_label_names.txt"}}};
-  } else if (name == "fashion_mnist") {
-    for (const auto& [file, md5] :
-         {std::pair{"train-images-idx3-ubyte.gz", "8d4fb7e6c68d591d4c3dfef9ec88bf0d"},
-          {"train-labels-idx1-ubyte.gz", "25c81989df183df01b3e8a0aad5dffbe"},
-          {"t10k-images-idx3-ubyte.gz", "bef4ecab320f06d8554ea6380940ec79"},
-          {"t10k-labels-idx1-ubyte.gz", "bb300cfdad3c16e7a12a480ee83cd310"}}) {
-      files.push_back({absl::StrCat(kFashionMnist, file),
-                       absl::StrCat("fashion-mnist/", file),
-                       Md5(md5),
-                       nullptr,
-                       {}});
-    }
-  } else {
+  const auto& datasets = Datasets();
+  const auto found = datasets.find(name);
+  if (found == datasets.end()) {
+    std::vector<std::string> known;
+    for (const auto& [dataset, files] : datasets) known.push_back(dataset);
     return absl::InvalidArgumentError(
-        absl::StrCat("no dataset ", Quoted(name), " to fetch",
-                     DidYouMeanOrKnown(name, {"cifar10", "cifar100", "fashion_mnist"})));
+        absl::StrCat("no dataset ", Quoted(name), " to fetch", DidYouMeanOrKnown(name, known)));
   }
+  std::vector<CatalogFile> files = found->second;
   for (CatalogFile& file : files) file.url = ThroughMirror(file.url, mirror);
   return files;
 }

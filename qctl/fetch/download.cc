@@ -2,7 +2,6 @@
 
 #include <curl/curl.h>
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -11,11 +10,8 @@
 #include <cerrno>
 #include <cstdio>
 #include <memory>
-#include <vector>
 
-#include "absl/cleanup/cleanup.h"
 #include "absl/strings/ascii.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -239,56 +235,49 @@ absl::Status Transfer::Run() {
   }
 }
 
-absl::StatusOr<std::string> DigestOf(int fd, const EVP_MD* kind, const std::string& path) {
-  const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> md(EVP_MD_CTX_new(),
-                                                                   &EVP_MD_CTX_free);
-  QSWEEP_CHECK(EVP_DigestInit_ex(md.get(), kind, nullptr) == 1);
-  std::vector<char> buffer(1 << 18);
-  for (off_t at = 0;;) {
-    const ssize_t n = ::pread(fd, buffer.data(), buffer.size(), at);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return ErrnoStatus(errno, path, "read");
-    if (n == 0) break;
-    QSWEEP_CHECK(EVP_DigestUpdate(md.get(), buffer.data(), static_cast<size_t>(n)) == 1);
-    at += n;
-  }
-  std::string digest(EVP_MAX_MD_SIZE, '\0');
-  unsigned size = 0;
-  QSWEEP_CHECK(
-      EVP_DigestFinal_ex(md.get(), reinterpret_cast<unsigned char*>(digest.data()), &size) == 1);
-  digest.resize(size);
-  return absl::BytesToHexString(digest);
-}
-
-absl::Status Check(int fd, const Checksum& checksum, const std::string& url,
-                   const std::string& path) {
+absl::Status Check(const Checksum& checksum, const std::string& url, const std::string& path) {
   if (checksum.kind == Checksum::Kind::kNone) return absl::OkStatus();
   const bool md5 = checksum.kind == Checksum::Kind::kMd5;
-  ASSIGN_OR_RETURN(const std::string digest, DigestOf(fd, md5 ? EVP_md5() : EVP_sha256(), path));
+  ASSIGN_OR_RETURN(const std::string digest,
+                   HexOfFile(path, md5 ? HashKind::kMd5 : HashKind::kSha256));
   if (digest == checksum.hex) return absl::OkStatus();
   return absl::DataLossError(absl::StrCat(url, ": has the ", md5 ? "MD5" : "SHA-256", " ", digest,
                                           ", must have ", checksum.hex,
                                           "; thrown away: another file, or damaged on the way"));
 }
 
+// Whether the path still names the open file.
+bool StillAt(const std::string& path, int fd) {
+  struct stat opened, named;
+  return ::fstat(fd, &opened) == 0 && ::stat(path.c_str(), &named) == 0 &&
+         opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
+}
+
 }  // namespace
+
+absl::StatusOr<FileDescriptor> OpenAlone(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  RETURN_IF_ERROR(MakeDirectories(slash == std::string::npos ? "." : path.substr(0, slash)));
+  while (true) {
+    FileDescriptor fd(::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666));
+    if (!fd.valid()) return ErrnoStatus(errno, path, "open");
+    if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+      return absl::AbortedError(absl::StrCat(path, ": another process is fetching it"));
+    }
+    // Whoever had it may have renamed or removed it since it was opened here: it would be written
+    // to where it lies now.
+    if (StillAt(path, fd.get())) return fd;
+  }
+}
 
 absl::StatusOr<Downloaded> Fetch(const Download& download) {
   static const CURLcode ready = curl_global_init(CURL_GLOBAL_DEFAULT);
   if (ready != CURLE_OK) return absl::InternalError("libcurl cannot be initialised");
-  const size_t slash = download.destination.rfind('/');
-  const std::string directory =
-      slash == std::string::npos ? "." : download.destination.substr(0, slash);
-  RETURN_IF_ERROR(MakeDirectories(directory));
   const std::string partial = download.destination + ".partial";
-  const FileDescriptor fd(::open(partial.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666));
-  if (!fd.valid()) return ErrnoStatus(errno, partial, "open");
-  if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
-    return absl::AbortedError(absl::StrCat(partial, ": another process is fetching it"));
-  }
+  ASSIGN_OR_RETURN(const FileDescriptor fd, OpenAlone(partial));
   Transfer transfer(download, fd.get(), partial);
   RETURN_IF_ERROR(transfer.Run());
-  absl::Status good = Check(fd.get(), transfer.checksum(), download.url, partial);
+  absl::Status good = Check(transfer.checksum(), download.url, partial);
   if (good.ok() && download.check) {
     good = Annotate(download.check(partial), absl::StrCat(download.url, ": thrown away"));
   }
@@ -297,18 +286,13 @@ absl::StatusOr<Downloaded> Fetch(const Download& download) {
     return good;
   }
   if (::fsync(fd.get()) != 0) return ErrnoStatus(errno, partial, "fsync");
-  if (::rename(partial.c_str(), download.destination.c_str()) != 0) {
-    return ErrnoStatus(errno, download.destination, "rename");
-  }
-  RETURN_IF_ERROR(SyncDirectory(directory));
+  RETURN_IF_ERROR(Rename(partial, download.destination));
   ASSIGN_OR_RETURN(const int64_t bytes, FileSize(download.destination));
   return Downloaded{bytes, transfer.checksum().kind != Checksum::Kind::kNone};
 }
 
 bool Matches(const std::string& path, const Checksum& checksum) {
-  const FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  return fd.valid() && checksum.kind != Checksum::Kind::kNone &&
-         Check(fd.get(), checksum, path, path).ok();
+  return checksum.kind != Checksum::Kind::kNone && Check(checksum, path, path).ok();
 }
 
 }  // namespace qsweep::qctl

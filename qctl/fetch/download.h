@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "common/file.h"
 
 namespace qsweep::qctl {
 
@@ -46,6 +47,10 @@ struct Downloaded {
 // ResourceExhausted when it is beyond max_bytes; Cancelled; Aborted when another process fetches
 // the same; Internal with the server's or the network's words when the retries are used up.
 absl::StatusOr<Downloaded> Fetch(const Download& download);
+
+// Opens a file, made with its directory if need be, that no other process has open this way, to be
+// appended to. Aborted while another has; closing it lets the next one in.
+absl::StatusOr<FileDescriptor> OpenAlone(const std::string& path);
 
 // Whether a file that is there has the checksum.
 bool Matches(const std::string& path, const Checksum& checksum);

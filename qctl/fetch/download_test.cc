@@ -4,8 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include <atomic>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "common/file.h"
@@ -258,6 +260,25 @@ TEST_F(FetchTest, OnlyOneAtATime) {
   };
   EXPECT_TRUE(Fetch(download).ok());
   EXPECT_EQ(second, absl::StatusCode::kAborted);
+}
+
+// Two that take turns to open a file and to move it away, as a finished download is: nobody may get
+// what has been moved already.
+TEST_F(FetchTest, WhoOpensAloneHasTheFileAtThePath) {
+  const auto take_turns = [this](const std::string& moved) {
+    for (int i = 0; i < 3000; ++i) {
+      const auto fd = OpenAlone(Partial());
+      if (!fd.ok()) continue;
+      struct stat opened, named;
+      ASSERT_EQ(::fstat(fd->get(), &opened), 0);
+      ASSERT_EQ(::stat(Partial().c_str(), &named), 0);
+      ASSERT_EQ(opened.st_ino, named.st_ino);
+      ASSERT_EQ(::rename(Partial().c_str(), moved.c_str()), 0);
+    }
+  };
+  std::thread other([&] { take_turns(Place() + ".other"); });
+  take_turns(Place());
+  other.join();
 }
 
 }  // namespace

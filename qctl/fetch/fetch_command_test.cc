@@ -106,6 +106,22 @@ TEST_F(FetchCommandTest, AnArchiveThatWasLeftIsCheckedBeforeItIsUnpacked) {
   EXPECT_THAT(fetched.err, HasSubstr("cifar-10-binary.tar.gz: not there"));
 }
 
+TEST_F(FetchCommandTest, ADatasetIsUnpackedByOneProcessAtATime) {
+  const TestServer server([&](const Request&) { return Reply{404, {"Content-Length: 0"}, ""}; });
+  const std::vector<std::string> fetch = {"fetch", "dataset", "cifar10", "--mirror", server.url()};
+  ASSERT_TRUE(MakeDirectories(Path("data")).ok());
+  {
+    const auto held = OpenAlone(Path("data/cifar-10-batches-bin.lock"));
+    ASSERT_TRUE(held.ok()) << held.status();
+    const Outcome second = Qctl(fetch);
+    EXPECT_EQ(second.exit_code, 1);
+    EXPECT_THAT(second.err, HasSubstr("another process is fetching it"));
+    EXPECT_EQ(server.requests().size(), 0u);
+  }
+  EXPECT_THAT(Qctl(fetch).err, HasSubstr("not there"));
+  EXPECT_FALSE(PathExists(Path("data/cifar-10-batches-bin.lock")));
+}
+
 TEST_F(FetchCommandTest, SaysWhatThereIs) {
   const Outcome typo = Qctl({"fetch", "dataset", "cifar"});
   EXPECT_EQ(typo.exit_code, 2);

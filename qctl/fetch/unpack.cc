@@ -3,7 +3,6 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -89,13 +88,8 @@ absl::Status UnpackMembers(const std::string& archive, const std::vector<std::st
   RETURN_IF_ERROR(SyncDirectory(unpacked));
   const std::string replaced = directory + ".replaced";
   RETURN_IF_ERROR(RemoveTree(replaced));
-  if (PathExists(directory) && ::rename(directory.c_str(), replaced.c_str()) != 0) {
-    return ErrnoStatus(errno, directory, "rename");
-  }
-  if (::rename(unpacked.c_str(), directory.c_str()) != 0) {
-    return ErrnoStatus(errno, directory, "rename");
-  }
-  RETURN_IF_ERROR(SyncDirectory(directory.substr(0, directory.rfind('/'))));
+  if (PathExists(directory)) RETURN_IF_ERROR(Rename(directory, replaced));
+  RETURN_IF_ERROR(Rename(unpacked, directory));
   return RemoveTree(replaced);
 }
 

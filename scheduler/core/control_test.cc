@@ -187,11 +187,7 @@ TEST_F(CoreTest, NobodyIsStoppedForAWorkerThatTakesNoRuns) {
   const SessionNumber worker = Connect("w");
   v1::Heartbeat full;
   full.set_refuses("the disk is full");
-  *full.add_attempts()->mutable_attempt() = [&] {
-    v1::Attempt attempt;
-    Fill(Live(RunId(1)), &attempt);
-    return attempt;
-  }();
+  *full.add_attempts()->mutable_attempt() = ToProto(Live(RunId(1)));
   OnHeartbeat(state_, now_, worker, full, Out());
   SubmitOne(Key(2), 5);
   EXPECT_FALSE(LastTo(worker, v1::ToWorker::kStop));

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "absl/strings/str_cat.h"
+#include "common/attempt_id.h"
 #include "scheduler/core/reactor.h"
 #include "scheduler/core/waiting.h"
 
@@ -51,7 +52,7 @@ class CoreTest : public testing::Test {
     hello.mutable_info()->set_memory_bytes(memory);
     hello.mutable_info()->add_datasets("cifar10");
     for (const std::string& model : models) hello.mutable_info()->add_models(model);
-    for (const AttemptId& attempt : held) Fill(attempt, hello.add_held()->mutable_attempt());
+    for (const AttemptId& attempt : held) *hello.add_held()->mutable_attempt() = ToProto(attempt);
     OnHello(state_, now_, ++last_session_, hello, 5000, Out());
     Tick();
     return last_session_;
@@ -61,7 +62,7 @@ class CoreTest : public testing::Test {
     beat.set_stops_seen(state_.workers.at(state_.sessions.at(session)).stops);
     for (const AttemptId& attempt : attempts) {
       v1::AttemptProgress* progress = beat.add_attempts();
-      Fill(attempt, progress->mutable_attempt());
+      *progress->mutable_attempt() = ToProto(attempt);
       progress->set_step(step);
     }
     OnHeartbeat(state_, now_, session, beat, Out());
@@ -70,7 +71,7 @@ class CoreTest : public testing::Test {
   void End(SessionNumber session, const AttemptId& attempt, v1::Blame blame, bool succeeded = false,
            bool has_result = true) {
     v1::AttemptEnded ended;
-    Fill(attempt, ended.mutable_attempt());
+    *ended.mutable_attempt() = ToProto(attempt);
     ended.set_succeeded(succeeded);
     ended.set_blame(blame);
     ended.set_error("it broke");
@@ -89,10 +90,6 @@ class CoreTest : public testing::Test {
   }
   void Tick() { OnTick(state_, now_, Out()); }
 
-  static void Fill(const AttemptId& id, v1::Attempt* attempt) {
-    attempt->set_run_id(id.run.value());
-    attempt->set_number(id.number.value());
-  }
   const core::Run& Get(RunId id) { return state_.runs.at(id); }
   AttemptId Live(RunId id) {
     EXPECT_EQ(Get(id).state, v1::RUN_STATE_RUNNING) << "run " << id.value();

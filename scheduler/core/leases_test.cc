@@ -10,9 +10,11 @@ using testing::IsEmpty;
 TEST_F(CoreTest, ALeaseExpiresOnlyAfterItsTime) {
   const RunId run = SubmitOne(Key(1));
   const SessionNumber worker = Connect("w");
+  EXPECT_EQ(RunRemark(state_, now_, Get(run)), "");
   OnDisconnect(state_, worker);
   Pass(kLease - absl::Seconds(1));
   EXPECT_EQ(Get(run).state, v1::RUN_STATE_RUNNING);
+  EXPECT_THAT(RunRemark(state_, now_, Get(run)), testing::HasSubstr("out of reach"));
   Pass(absl::Seconds(1));
   EXPECT_EQ(Get(run).state, v1::RUN_STATE_PENDING);
   EXPECT_EQ(Get(run).machine_faults, 0);
@@ -102,10 +104,10 @@ TEST_F(CoreTest, ARestartGivesEveryLeaseItsFullTime) {
   v1::WorkerInfo info;
   info.set_id("w");
   RestoreWorker(state_, now_, info, now_ - absl::Hours(1));
-  RestoreSweep(state_, SweepId(1), 0);
+  AddSweep(state_, SweepId(1), 0);
   const RunId id = run.id;
-  RestoreRun(state_, run, false);
-  Resume(state_, now_, Out());
+  AddRun(state_, run, false);
+  StartAfterRecovery(state_, now_, Out());
   EXPECT_THAT(effects_.changes, IsEmpty());
   Pass(kLease - absl::Seconds(1));
   const SessionNumber worker = Connect("w", {{id, AttemptNumber(3)}});

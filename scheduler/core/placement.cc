@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 #include <queue>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -16,11 +17,14 @@ namespace {
 
 // The first run of a line, where it stands among those of other lines.
 struct Head {
-  int32_t negated_priority = 0;
+  int32_t priority = 0;
   int32_t running = 0;  // of its sweep
   RunId run;
   const Line* line = nullptr;
-  friend auto operator<=>(const Head&, const Head&) = default;
+  // The one to be placed first is the least.
+  friend bool operator<(const Head& a, const Head& b) {
+    return std::tie(b.priority, a.running, a.run) < std::tie(a.priority, b.running, b.run);
+  }
 };
 
 class Placement {
@@ -28,7 +32,7 @@ class Placement {
   Placement(State& state, Time now, Effects& effects)
       : state_(state), now_(now), effects_(effects) {}
 
-  void Run() {
+  void PlaceAll() {
     if (state_.queue.empty()) return;
     for (auto& [id, worker] : state_.workers) {
       const int64_t slots = FreeSlots(state_, now_, worker);
@@ -43,7 +47,7 @@ class Placement {
       heads_.erase(heads_.begin());
       const int32_t running = RunningOf(*head.line);
       if (head.running != running) {  // others of its sweep were placed meanwhile
-        heads_.insert({head.negated_priority, running, head.run, head.line});
+        heads_.insert({head.priority, running, head.run, head.line});
         continue;
       }
       if (Worker* worker = Choose(head)) {
@@ -83,7 +87,7 @@ class Placement {
     return state_.sweeps.at(line.sweep).count[v1::RUN_STATE_RUNNING];
   }
   Head HeadOf(const Line& line, const std::set<Position>& positions) const {
-    return {positions.begin()->negated_priority, RunningOf(line), positions.begin()->run, &line};
+    return {positions.begin()->priority, RunningOf(line), positions.begin()->run, &line};
   }
 
   void Start(const Head& head, Worker& worker) {
@@ -103,8 +107,7 @@ class Placement {
       const int64_t slots = FreeSlots(state_, now_, *best.at.worker);
       if (slots == best.free_slots) {
         const auto kept = kept_for_.find(*best.at.id);
-        const bool kept_for_others =
-            kept != kept_for_.end() && kept->second > -head.negated_priority;
+        const bool kept_for_others = kept != kept_for_.end() && kept->second > head.priority;
         if (!kept_for_others && HasMemoryNow(*best.at.worker, head.line->needs)) {
           return best.at.worker;
         }
@@ -117,7 +120,7 @@ class Placement {
       if (slots > 0) heap.push(best);
     }
     for (const WorkerId& id : candidates.short_of_memory) {
-      kept_for_.emplace(id, -head.negated_priority);
+      kept_for_.emplace(id, head.priority);
     }
     return nullptr;
   }
@@ -155,12 +158,12 @@ class Placement {
 
   void Preempt(std::vector<Head> waiting) {
     std::sort(waiting.begin(), waiting.end());
-    if (waiting.empty() || !AnyRunsBelow(-waiting.front().negated_priority)) return;
+    if (waiting.empty() || !AnyRunsBelow(waiting.front().priority)) return;
     std::optional<int32_t> lowest;  // priority of what could be stopped
     int64_t coming = 0;             // slots that earlier stops will free
     for (const auto& [id, worker] : state_.workers) {
       for (const RunId run_id : worker.running) {
-        const struct Run& run = state_.runs.at(run_id);
+        const Run& run = state_.runs.at(run_id);
         if (run.stop == StopCause::kPreempted) ++coming;
         if (run.stop == StopCause::kNone) {
           lowest = std::min(lowest.value_or(run.priority), run.priority);
@@ -168,7 +171,7 @@ class Placement {
       }
     }
     for (const Head& head : waiting) {
-      if (!lowest || -head.negated_priority <= *lowest) return;
+      if (!lowest || head.priority <= *lowest) return;
       for (const Position& position : state_.queue.at(*head.line)) {
         if (coming > 0) {
           --coming;
@@ -186,7 +189,7 @@ class Placement {
   }
 
   // Stops as few runs of lower priority as make room for this one; false if that cannot be.
-  bool StopFor(const Line& line, const struct Run& run) {
+  bool StopFor(const Line& line, const Run& run) {
     std::vector<RunId> best;
     for (const auto& [id, worker] : state_.workers) {
       if (worker.draining || !worker.refuses.empty() || InQuarantine(state_, worker) ||
@@ -210,7 +213,7 @@ class Placement {
   std::vector<RunId> Victims(const Worker& worker, const Needs& needs, int32_t priority) const {
     std::vector<std::pair<int32_t, int64_t>> order;
     for (const RunId id : worker.running) {
-      const struct Run& run = state_.runs.at(id);
+      const Run& run = state_.runs.at(id);
       if (run.priority < priority && run.stop == StopCause::kNone) {
         order.emplace_back(run.priority, -id.value());
       }
@@ -246,7 +249,7 @@ class Placement {
 }  // namespace
 
 void Place(State& state, Time now, Effects& effects) {
-  if (state.hold.empty()) Placement(state, now, effects).Run();
+  if (state.hold.empty()) Placement(state, now, effects).PlaceAll();
 }
 
 }  // namespace qsweep::core

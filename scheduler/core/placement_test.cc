@@ -27,7 +27,7 @@ TEST_F(CoreTest, PlacementKnowsDataWeightsAndMemory) {
   trained.needs.model = "deit_tiny_patch16_224";
   Submit({big, other, trained});
   Connect("w", {}, 8);
-  EXPECT_EQ(Reason(big.id), "needs 2.0 GB, the largest connected worker with its data has 0.0 GB");
+  EXPECT_EQ(Reason(big.id), "needs 2.0 GB, the largest connected worker with its data has 0 MB");
   EXPECT_EQ(Reason(other.id), "no connected worker has the dataset imagenet");
   EXPECT_THAT(Reason(trained.id), HasSubstr("has the weights of deit_tiny_patch16_224"));
   Connect("v", {}, 1, 4'000'000'000, {"deit_tiny_patch16_224"});
@@ -203,8 +203,8 @@ TEST_F(CoreTest, WhatTooLittleMemoryTaughtOutlivesWhatOthersMeasureAndARestart) 
 
   core::Run restored = MakeRun(Key(2));
   restored.exhausted_bytes = 250;
-  RestoreSweep(state_, restored.sweep, 0);
-  RestoreRun(state_, restored, /*reused=*/false);
+  AddSweep(state_, restored.sweep, 0);
+  AddRun(state_, restored, /*reused=*/false);
   EXPECT_EQ(Get(restored.id).needs.memory_bytes, 310);
 }
 

@@ -6,6 +6,7 @@
 #include <random>
 #include <set>
 
+#include "common/attempt_id.h"
 #include "scheduler/core/reactor.h"
 
 namespace qsweep::core {
@@ -61,8 +62,7 @@ class World {
     for (const Change& change : effects_.changes) std::visit([this](auto& c) { Store(c); }, change);
     for (const Outgoing& out : effects_.messages) {
       if (!out.message.has_assign()) continue;
-      const v1::Attempt& attempt = out.message.assign().attempt();
-      held_[Find(out.session)].insert({RunId(attempt.run_id()), AttemptNumber(attempt.number())});
+      held_[Find(out.session)].insert(FromProto(out.message.assign().attempt()));
     }
     effects_ = {};
     CheckInvariants();
@@ -104,17 +104,11 @@ class World {
     hello.mutable_info()->add_datasets("cifar10");
     hello.mutable_info()->add_datasets("cifar100");
     if (Below(4) == 0) held_[worker].clear();  // it lost its state directory
-    for (const AttemptId& id : held_[worker]) {
-      v1::Attempt* attempt = hello.add_held()->mutable_attempt();
-      attempt->set_run_id(id.run.value());
-      attempt->set_number(id.number.value());
-    }
+    for (const AttemptId& id : held_[worker]) *hello.add_held()->mutable_attempt() = ToProto(id);
     sessions_[worker] = ++last_session_;
     OnHello(state_, now_, last_session_, hello, 1000, effects_);
     for (const v1::HeldVerdict& verdict : effects_.messages[0].message.welcome().verdicts()) {
-      if (verdict.keep()) continue;
-      held_[worker].erase(
-          {RunId(verdict.attempt().run_id()), AttemptNumber(verdict.attempt().number())});
+      if (!verdict.keep()) held_[worker].erase(FromProto(verdict.attempt()));
     }
   }
   void Disconnect(int worker) {
@@ -154,8 +148,7 @@ class World {
     const AttemptId id = *held_[worker].begin();
     held_[worker].erase(held_[worker].begin());
     v1::AttemptEnded ended;
-    ended.mutable_attempt()->set_run_id(id.run.value());
-    ended.mutable_attempt()->set_number(id.number.value());
+    *ended.mutable_attempt() = ToProto(id);
     ended.set_succeeded(well);
     ended.set_blame(static_cast<v1::Blame>(1 + Below(4)));
     OnAttemptEnded(state_, now_, session->second, ended, /*has_result=*/true, effects_);

@@ -28,9 +28,14 @@ void OnSubmit(State& state, Time now, SweepId id, int32_t priority, std::vector<
 // Ends those of the runs (in the order of their ids) that are pending or running; returns how many.
 // Their workers are told to kill and forget them.
 int32_t OnCancel(State& state, Time now, const std::vector<RunId>& runs, Effects& effects);
-// Makes those of the runs (in the order of their ids) that failed or were cancelled pending again,
-// with clean counts; returns how many. They go on from their last checkpoint.
+// Makes those of the runs (in the order of their ids) that failed, were cancelled or have lost a
+// product pending again, with clean counts; returns how many. They go on from their last
+// checkpoint.
 int32_t OnRetry(State& state, Time now, const std::vector<RunId>& runs, Effects& effects);
+
+// A file of the run's result cannot be had any more. Whoever needs the result has it computed anew,
+// and those that were to begin with its weights wait for that, or fail.
+void OnProductLost(State& state, Time now, RunId id, const std::string& name, Effects& effects);
 
 // Has those of the runs that have not ended wait until they are resumed; those that run write a
 // checkpoint first. Returns how many were not paused before.
@@ -98,14 +103,15 @@ void OnTick(State& state, Time now, Effects& effects);
 // When the next tick must come, if nothing happens before; InfiniteDuration if never.
 Time NextTick(const State& state);
 
-// --- Recovery (runs.cc): workers first, then runs in the order of their ids, then Resume.
+// --- Recovery (runs.cc): workers first, then sweeps, then runs in the order of their ids, then
+// StartAfterRecovery.
 
 // Not connected; its leases have all their time.
 Worker& RestoreWorker(State& state, Time now, const v1::WorkerInfo& info, Time last_seen);
-void RestoreSweep(State& state, SweepId id, int32_t priority);
+void AddSweep(State& state, SweepId id, int32_t priority);
 // `reused`: succeeded with another run's result.
-void RestoreRun(State& state, Run run, bool reused);
-void Resume(State& state, Time now, Effects& effects);
+void AddRun(State& state, Run run, bool reused);
+void StartAfterRecovery(State& state, Time now, Effects& effects);
 
 }  // namespace qsweep::core
 

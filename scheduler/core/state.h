@@ -10,6 +10,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -88,6 +89,9 @@ struct Run {
   int64_t furthest_step = 0;   // that any ended attempt reached
   std::set<WorkerId> avoided;  // where it failed: others are preferred
   bool paused = false;         // is to wait; while it runs, to stop
+  // A file of its result that is damaged or gone since it succeeded; empty: none. Its numbers stay,
+  // but it counts no more for its cell.
+  std::string lost_product;
 
   // While pending.
   Wait wait = Wait::kQueued;
@@ -159,9 +163,12 @@ struct Line {
   friend auto operator<=>(const Line&, const Line&) = default;
 };
 struct Position {
-  int32_t negated_priority = 0;
+  int32_t priority = 0;
   RunId run;
-  friend auto operator<=>(const Position&, const Position&) = default;
+  // The run to be placed first is the least.
+  friend bool operator<(const Position& a, const Position& b) {
+    return std::tie(b.priority, a.run) < std::tie(a.priority, b.run);
+  }
 };
 
 struct State {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/attempt_id.h"
+#include "common/state_names.h"
 #include "common/status.h"
 #include "scheduler/core/fit.h"
 #include "scheduler/core/reactor.h"
@@ -10,12 +12,8 @@
 namespace qsweep::core {
 namespace {
 
-Position PositionOf(const Run& run) { return {-run.priority, run.id}; }
+Position PositionOf(const Run& run) { return {run.priority, run.id}; }
 Line LineOf(const Run& run) { return {run.sweep, run.needs, run.avoided}; }
-
-bool IsOpen(v1::RunState state) {
-  return state == v1::RUN_STATE_PENDING || state == v1::RUN_STATE_RUNNING;
-}
 
 // Counts and announces a change of state.
 void Move(State& state, Run& run, const Ending& to, absl::Duration delay, Effects& effects) {
@@ -25,7 +23,7 @@ void Move(State& state, Run& run, const Ending& to, absl::Duration delay, Effect
   --sweep.count[from];
   ++sweep.count[to.state];
   run.state = to.state;
-  if (run.paused && !IsOpen(to.state)) SetPaused(state, run, false, effects);
+  if (run.paused && HasEnded(to.state)) SetPaused(state, run, false, effects);
   if (to.reused != RunId()) ++sweep.reused;
   effects.changes.emplace_back(RunMoved{run.id, from, to.state, to.blame, to.error, to.reused,
                                         run.resource_failures, run.machine_faults, delay,
@@ -136,8 +134,8 @@ void AwaitWeights(State& state, Time now, Run& run, Effects& effects) {
   }
   EndRun(state, now, run,
          {v1::RUN_STATE_FAILED, v1::BLAME_CONFIG,
-          "model.weights: the run that produces them failed or was cancelled; retry that one, then "
-          "this one",
+          "model.weights: the run that produces them failed, was cancelled or has lost them; retry "
+          "that one, then this one",
           RunId()},
          effects);
 }
@@ -210,7 +208,7 @@ void StartAttempt(State& state, Time now, Run& run, Worker& worker, Effects& eff
   Outgoing& out = effects.messages.emplace_back();
   out.session = worker.session;
   v1::Assign* assign = out.message.mutable_assign();
-  SetAttempt(run.last_attempt(), assign->mutable_attempt());
+  *assign->mutable_attempt() = ToProto(run.last_attempt());
   assign->set_resume_step(run.resume_step);
   assign->set_memory_bytes(worker.info.memory_bytes() == 0 ? 0 : run.memory_bytes);
 }
@@ -268,15 +266,10 @@ void SendStop(Worker& worker, const AttemptId& attempt, const std::string& reaso
   Outgoing& out = effects.messages.emplace_back();
   out.session = worker.session;
   v1::Stop* stop = out.message.mutable_stop();
-  SetAttempt(attempt, stop->mutable_attempt());
+  *stop->mutable_attempt() = ToProto(attempt);
   stop->set_reason(reason);
   stop->set_checkpoint(checkpoint);
   stop->set_number(++worker.stops);
-}
-
-void SetAttempt(const AttemptId& id, v1::Attempt* attempt) {
-  attempt->set_run_id(id.run.value());
-  attempt->set_number(id.number.value());
 }
 
 void CloseAttempt(State& state, Run& run, AttemptOver over, Effects& effects) {
@@ -299,7 +292,7 @@ void Reopen(State& state, Time now, Run& run, Effects& effects) {
 
 void Requeue(State& state, Time now, Run& run, Effects& effects) {
   Reopen(state, now, run, effects);
-  Enqueue(state, now, run);
+  AwaitWeights(state, now, run, effects);  // they may have been lost meanwhile
 }
 
 void EndRun(State& state, Time now, Run& run, Ending ending, Effects& effects) {

@@ -41,13 +41,12 @@ void KillAttempt(State& state, Worker& worker, const Run& run, Effects& effects)
 bool KeepRoom(State& state, Worker& worker, const AttemptId& attempt, int64_t stop);
 void SendStop(Worker& worker, const AttemptId& attempt, const std::string& reason, bool checkpoint,
               Effects& effects);
-void SetAttempt(const AttemptId& id, v1::Attempt* attempt);
 // The live attempt is over and its worker has room again; the run is left without a live attempt
 // and must be moved on at once.
 void CloseAttempt(State& state, Run& run, AttemptOver over, Effects& effects);
 // From running (closed) or an end to pending, waiting for nothing yet.
 void Reopen(State& state, Time now, Run& run, Effects& effects);
-// From running (closed) back to the queue.
+// From running (closed) back to the queue, if its weights are still there.
 void Requeue(State& state, Time now, Run& run, Effects& effects);
 
 // From pending (withdrawn) or running (closed) to the end, and what follows for runs that wait for

@@ -10,7 +10,10 @@
 namespace qsweep::core {
 namespace {
 
-std::string Gigabytes(int64_t bytes) { return absl::StrFormat("%.1f GB", 1e-9 * bytes); }
+std::string Memory(int64_t bytes) {
+  return bytes < 1'000'000'000 ? absl::StrFormat("%.0f MB", 1e-6 * bytes)
+                               : absl::StrFormat("%.1f GB", 1e-9 * bytes);
+}
 
 std::string Seconds(absl::Duration duration) {
   return absl::StrCat(std::max<int64_t>(1, absl::ToInt64Seconds(duration)), " s");
@@ -36,8 +39,8 @@ std::string WhyNowhere(const State& state, const Needs& needs) {
     return absl::StrCat("no connected worker with the dataset ", needs.dataset,
                         " has the weights of ", needs.model);
   }
-  return absl::StrCat("needs ", Gigabytes(needs.memory_bytes),
-                      ", the largest connected worker with its data has ", Gigabytes(largest));
+  return absl::StrCat("needs ", Memory(needs.memory_bytes),
+                      ", the largest connected worker with its data has ", Memory(largest));
 }
 
 // What keeps it from a worker that is able to run it.
@@ -54,9 +57,9 @@ std::string WhyNotNow(const State& state, Time now, const WorkerId& id, const Wo
                         worker.info.slots(), " runs");
   }
   if (!HasMemoryNow(worker, run.needs)) {
-    return absl::StrCat("needs ", Gigabytes(run.needs.memory_bytes), "; ",
-                        Gigabytes(worker.info.memory_bytes() - worker.reserved_bytes), " of ",
-                        Gigabytes(worker.info.memory_bytes()), " are free");
+    return absl::StrCat("needs ", Memory(run.needs.memory_bytes), "; ",
+                        Memory(worker.info.memory_bytes() - worker.reserved_bytes), " of ",
+                        Memory(worker.info.memory_bytes()), " are free");
   }
   return "runs that go before it are being placed";
 }
@@ -108,8 +111,8 @@ std::string WhyUnfit(const Worker& worker, const Needs& needs) {
   if (!HasDataset(worker, needs)) return absl::StrCat("lacks the dataset ", needs.dataset);
   if (!HasModel(worker, needs)) return absl::StrCat("lacks the weights of ", needs.model);
   if (!IsLargeEnough(worker, needs)) {
-    return absl::StrCat("needs ", Gigabytes(needs.memory_bytes), ", it has ",
-                        Gigabytes(worker.info.memory_bytes()));
+    return absl::StrCat("needs ", Memory(needs.memory_bytes), ", it has ",
+                        Memory(worker.info.memory_bytes()));
   }
   return "";
 }
@@ -127,6 +130,17 @@ std::vector<std::pair<std::string, std::string>> WorkerVerdicts(const State& sta
 }
 
 std::string RunRemark(const State& state, Time now, const Run& run) {
+  if (run.state != v1::RUN_STATE_RUNNING) {
+    if (run.lost_product.empty()) return "";
+    return absl::StrCat(
+        run.lost_product,
+        " is damaged or gone; put it back and restart the scheduler, or retry the run");
+  }
+  if (state.workers.at(run.worker).session == 0) {
+    return absl::StrCat(
+        "its worker is out of reach: goes elsewhere unless that is back within its lease of ",
+        Seconds(state.policy.lease));
+  }
   if (run.stop != StopCause::kNone) {
     return absl::StrCat("writes a checkpoint and stops: ", CauseText(run.stop));
   }
@@ -177,7 +191,7 @@ std::string SweepWaits(const State& state, Time now, SweepId id) {
     return WaitingReason(state, now, state.runs.at(line->second.begin()->run));
   }
   if (sweep.paused == sweep.count[v1::RUN_STATE_PENDING]) return "paused";
-  return "for other runs, or for a back-off to end";
+  return "waits for other runs, or for a back-off to end";
 }
 
 }  // namespace qsweep::core

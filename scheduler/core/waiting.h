@@ -19,7 +19,8 @@ std::vector<std::pair<std::string, std::string>> WorkerVerdicts(const State& sta
                                                                 const Run& run);
 // Why this worker could not run it though it were idle; empty if it could.
 std::string WhyUnfit(const Worker& worker, const Needs& needs);
-// What is to be said about a running run: that it was told to stop, or is slow. Empty if nothing.
+// What is to be said about a running run: that it was told to stop, or is slow; about one that has
+// succeeded: that a file of it is lost. Empty if nothing.
 std::string RunRemark(const State& state, Time now, const Run& run);
 // What is to be said about the worker itself; empty if nothing.
 std::string WorkerRemark(const State& state, Time now, const Worker& worker);

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_set.h"
+#include "common/attempt_id.h"
 #include "common/status.h"
 #include "scheduler/core/placement.h"
 #include "scheduler/core/reactor.h"
@@ -10,12 +11,6 @@
 
 namespace qsweep::core {
 namespace {
-
-constexpr size_t kMaxRefusalBytes = 500;
-
-AttemptId IdOf(const v1::Attempt& attempt) {
-  return {RunId(attempt.run_id()), AttemptNumber(attempt.number())};
-}
 
 // All its live attempts are over, through no fault of anyone's, and their runs queued again.
 void TakeRuns(State& state, Time now, Worker& worker, Outcome outcome, const std::string& why,
@@ -126,16 +121,15 @@ void OnHello(State& state, Time now, SessionNumber session, const v1::Hello& hel
   Outgoing& out = effects.messages.emplace_back();
   out.session = session;
   v1::Welcome* welcome = out.message.mutable_welcome();
-  welcome->set_lease_ms(absl::ToInt64Milliseconds(state.policy.lease));
   welcome->set_heartbeat_ms(heartbeat_ms);
   absl::flat_hash_set<AttemptId> kept;
   std::vector<const Run*> again;  // to be told to stop, in case the first time was not heard
   for (const v1::HeldAttempt& held : hello.held()) {
     v1::HeldVerdict* verdict = welcome->add_verdicts();
     *verdict->mutable_attempt() = held.attempt();
-    Run* run = FindLive(state, session, IdOf(held.attempt()));
+    Run* run = FindLive(state, session, FromProto(held.attempt()));
     if (run == nullptr) {
-      KeepRoom(state, worker, IdOf(held.attempt()), /*stop=*/0);
+      KeepRoom(state, worker, FromProto(held.attempt()), /*stop=*/0);
       continue;
     }
     run->last_progress = std::min(run->last_progress + away, now);
@@ -166,10 +160,10 @@ void OnHeartbeat(State& state, Time now, SessionNumber session, const v1::Heartb
   worker->cpu_load = KnownRate(heartbeat.cpu_load());
   worker->memory_free_bytes = heartbeat.memory_free_bytes();
   worker->disk_free_bytes = heartbeat.disk_free_bytes();
-  worker->refuses = heartbeat.refuses().substr(0, kMaxRefusalBytes);
+  worker->refuses = heartbeat.refuses();
   absl::flat_hash_set<AttemptId> there;
   for (const v1::AttemptProgress& progress : heartbeat.attempts()) {
-    const AttemptId id = IdOf(progress.attempt());
+    const AttemptId id = FromProto(progress.attempt());
     there.insert(id);
     Run* run = FindLive(state, session, id);
     if (run == nullptr) {
@@ -207,7 +201,7 @@ void OnCheckpoint(State& state, Run& run, int64_t step, Effects& effects) {
 void OnCheckpointLost(Run& run, int64_t step, Effects& effects) {
   Note(run,
        absl::StrCat("its checkpoint of step ", run.resume_step,
-                    " is damaged or gone; goes on from step ", step),
+                    " cannot be read; goes on from step ", step),
        effects);
   run.resume_step = step;
 }
@@ -215,11 +209,11 @@ void OnCheckpointLost(Run& run, int64_t step, Effects& effects) {
 void OnAttemptEnded(State& state, Time now, SessionNumber session, const v1::AttemptEnded& ended,
                     bool has_result, Effects& effects) {
   OnContact(state, now, session);
-  const AttemptId id = IdOf(ended.attempt());
+  const AttemptId id = FromProto(ended.attempt());
   if (Worker* worker = FindWorker(state, session)) ForgetStopping(*worker, id);
   Outgoing& out = effects.messages.emplace_back();
   out.session = session;
-  SetAttempt(id, out.message.mutable_ended_ack()->mutable_attempt());
+  *out.message.mutable_ended_ack()->mutable_attempt() = ended.attempt();
 
   Run* run = FindLive(state, session, id);
   if (run == nullptr) return;

@@ -12,10 +12,13 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "common/data_dir.h"
 #include "common/file.h"
 #include "common/hash.h"
+#include "common/proc.h"
 #include "common/rpc.h"
 #include "common/status.h"
+#include "common/utf8.h"
 #include "common/version.h"
 #include "scheduler/requests.h"
 #include "scheduler/service/artifact_transfer.h"
@@ -25,7 +28,6 @@
 namespace qsweep {
 namespace {
 
-constexpr char kDatabase[] = "qsweep.db";
 constexpr char kCopy[] = "copy-";
 
 // copy-N.db, or SQLite's journal beside it.
@@ -56,13 +58,6 @@ absl::Status CheckTokenRequest(const v1::CreateTokenRequest& request, bool secur
       "this scheduler has no certificate, so tokens would travel in the clear; run `qscheduler "
       "init "
       "--data-dir DIR --host NAME` and start it again");
-}
-
-// What the kernel says of a process or machine: the number after `name` in a file of such lines.
-int64_t KilobytesAfter(const char* path, absl::string_view name) {
-  const std::string text = ReadFile(path, 1 << 20).value_or("");
-  const size_t at = text.find(std::string(name));
-  return at == std::string::npos ? 0 : std::atoll(text.c_str() + at + name.size()) * 1024;
 }
 
 // A copy on its way to the client; the file goes with it.
@@ -135,7 +130,7 @@ grpc::ServerUnaryReactor* AdminService::RevokeToken(Context* context,
 
 void AdminService::Copy(std::function<void(absl::StatusOr<std::string>)> done) {
   const std::string directory = options_.data_directory;
-  const int64_t bytes = FileSize(JoinPath(directory, kDatabase)).value_or(0);
+  const int64_t bytes = FileSize(JoinPath(directory, kDatabaseFile)).value_or(0);
   const int64_t free = FreeDiskBytes(directory).value_or(0);
   if (free < bytes + options_.disk_reserve_bytes) {
     return done(absl::ResourceExhaustedError(absl::StrCat(
@@ -188,15 +183,16 @@ grpc::ServerUnaryReactor* AdminService::GetHealth(Context* context, const v1::Ge
   reply->set_network_file_system(system.network);
   reply->set_disk_free_bytes(FreeDiskBytes(directory).value_or(0));
   reply->set_disk_reserve_bytes(options_.disk_reserve_bytes);
-  reply->set_database_bytes(FileSize(JoinPath(directory, kDatabase)).value_or(0));
-  reply->set_rss_bytes(KilobytesAfter("/proc/self/status", "VmRSS:"));
-  reply->set_memory_available_bytes(KilobytesAfter("/proc/meminfo", "MemAvailable:"));
+  reply->set_database_bytes(FileSize(JoinPath(directory, kDatabaseFile)).value_or(0));
+  reply->set_rss_bytes(ResidentBytes());
+  reply->set_memory_available_bytes(BytesAfter("/proc/meminfo", "MemAvailable:"));
   if (options_.security) {
     reply->set_certificate_ends_unix_s(CertificateEnd(options_.security->server.certificate));
   }
   struct stat info;
   reply->set_readable_by_others(::stat(directory.c_str(), &info) == 0 && (info.st_mode & 007) != 0);
   reply->set_database_engine(storage::EngineVersion());
+  MakeUtf8(reply);
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   reactor->Finish(grpc::Status::OK);
   return reactor;

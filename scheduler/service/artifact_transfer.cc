@@ -7,6 +7,7 @@
 #include <memory>
 #include <utility>
 
+#include "common/attempt_id.h"
 #include "common/log.h"
 #include "common/rpc.h"
 #include "common/status.h"
@@ -67,7 +68,7 @@ class Upload : public grpc::ServerReadReactor<v1::ArtifactChunk> {
       if (!IsSha256Hex(header.sha256())) {
         return absl::InvalidArgumentError("sha256: must be 64 lower-case hexadecimal digits");
       }
-      attempt_ = {RunId(header.attempt().run_id()), AttemptNumber(header.attempt().number())};
+      attempt_ = FromProto(header.attempt());
       return absl::OkStatus();
     }
     if (chunk_.data().size() > kMaxChunkBytes) {
@@ -121,11 +122,11 @@ class Download : public FileSender {
     RETURN_IF_ERROR(fd.status());
     return Send(*std::move(fd), sha256_);
   }
-  void OnDamage() override {
-    loop_.Post([sha256 = sha256_](Turn& turn) {
-      if (const absl::Status status = LoseArtifact(turn, sha256); !status.ok()) {
-        LogError(status.message());  // the commit will fail
-      }
+  void OnDamage() override { Tell(LoseArtifact); }
+  void OnUnreadable() override { Tell(SkipCheckpoint); }
+  void Tell(absl::Status (*what)(Turn&, const std::string&)) {
+    loop_.Post([what, sha256 = sha256_](Turn& turn) {
+      if (const absl::Status status = what(turn, sha256); !status.ok()) LogError(status.message());
     });
   }
 
@@ -156,7 +157,7 @@ void FileSender::OnWriteDone(bool ok) {
   } while (n < 0 && errno == EINTR);
   if (n < 0) {
     const int error = errno;
-    if (error == EIO) OnDamage();  // what a disk has lost it does not find again
+    if (error == EIO) OnUnreadable();
     const absl::Status status = ErrnoStatus(error, sha256_, "read");
     return Finish(ToGrpc(error == EIO ? absl::DataLossError(status.message()) : status));
   }

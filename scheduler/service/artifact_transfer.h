@@ -25,7 +25,8 @@ class FileSender : public grpc::ServerWriteReactor<v1::ArtifactChunk> {
  protected:
   // Once, unless it returns an error; nothing is sent then.
   absl::Status Send(FileDescriptor fd, const std::string& sha256);
-  virtual void OnDamage() {}
+  virtual void OnDamage() {}      // it holds something else
+  virtual void OnUnreadable() {}  // the disk has an error there, now at least
 
  private:
   grpc::Status CheckHash();
@@ -42,8 +43,8 @@ grpc::ServerReadReactor<v1::ArtifactChunk>* StartUpload(Loop& loop, ArtifactStor
                                                         const DiskWatch& disk, WorkThread& files,
                                                         const WorkerId& worker,
                                                         v1::UploadReply* reply);
-// What turns out to be damaged, or not to be there, is forgotten: the runs that it belongs to go on
-// from an older checkpoint.
+// What turns out to be damaged, gone or unreadable is told to the loop (LoseArtifact and
+// SkipCheckpoint).
 grpc::ServerWriteReactor<v1::ArtifactChunk>* StartDownload(Loop& loop, ArtifactStore& store,
                                                            const std::string& sha256);
 

@@ -1,5 +1,7 @@
 #include "scheduler/service/door.h"
 
+#include <grpc/grpc_security_constants.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -7,6 +9,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "common/credentials.h"
+#include "common/enum_text.h"
 #include "common/hash.h"
 #include "common/log.h"
 #include "common/rpc.h"
@@ -17,8 +20,8 @@ namespace {
 
 // A token is "qs.ID.SECRET".
 constexpr char kTokenMark[] = "qs";
-constexpr char kNobody[] = "?";  // no worker has such an id (CheckHello)
-constexpr char kTokenProperty[] = "qsweep-token";
+constexpr char kNobody[] = "?";   // no worker has such an id (CheckHello)
+constexpr int64_t kNoToken = -1;  // no row has such an id
 
 // security_test looks for each of the services' methods here.
 struct Rule {
@@ -55,32 +58,38 @@ constexpr Rule kRules[] = {
 };
 constexpr absl::string_view kWorkersDownload = "/qsweep.v1.WorkerService/DownloadArtifact";
 
+// The token that a call brings; empty: none.
+absl::string_view TokenOf(const std::multimap<grpc::string_ref, grpc::string_ref>& metadata) {
+  const auto header = metadata.find(kTokenHeader);
+  if (header == metadata.end()) return "";
+  absl::string_view token(header->second.data(), header->second.size());
+  absl::ConsumePrefix(&token, kTokenPrefix);
+  return token;
+}
+
+// The context belongs to the connection: all its calls, with whatever tokens, share it without a
+// lock, so nothing about a call may be written there. The header stays for CallerOf.
 class TokenProcessor : public grpc::AuthMetadataProcessor {
  public:
   explicit TokenProcessor(const Door& door) : door_(door) {}
   bool IsBlocking() const override { return false; }
 
-  grpc::Status Process(const InputMetadata& metadata, grpc::AuthContext* context,
-                       OutputMetadata* consumed, OutputMetadata*) override {
-    const auto header = metadata.find(kTokenHeader);
+  grpc::Status Process(const InputMetadata& metadata, grpc::AuthContext*, OutputMetadata*,
+                       OutputMetadata*) override {
+    const absl::string_view token = TokenOf(metadata);
     const auto path = metadata.find(":path");
-    if (header == metadata.end() || path == metadata.end()) {
+    if (token.empty() || path == metadata.end()) {
       return ToGrpc(absl::UnauthenticatedError(
           "this scheduler wants a token; `qctl login INVITATION` keeps one for you"));
     }
-    absl::string_view token(header->second.data(), header->second.size());
-    absl::ConsumePrefix(&token, kTokenPrefix);
     const absl::StatusOr<storage::TokenRow> good = door_.Identify(token);
     if (!good.ok()) return ToGrpc(good.status());
     const absl::string_view method(path->second.data(), path->second.size());
     if (!MayCall(good->role, method)) {
       return ToGrpc(absl::PermissionDeniedError(
-          absl::StrCat("a token for ", RoleName(good->role), " does not allow ",
+          absl::StrCat("a token for ", EnumText(good->role), " does not allow ",
                        method.substr(method.rfind('/') + 1))));
     }
-    context->AddProperty(kTokenProperty, absl::StrCat(good->id));
-    consumed->emplace(std::string(kTokenHeader),
-                      std::string(header->second.data(), header->second.size()));
     return grpc::Status::OK;
   }
 
@@ -179,7 +188,7 @@ absl::StatusOr<NewToken> Door::Create(Turn& turn, const std::string& name, v1::R
   ASSIGN_OR_RETURN(NewToken made, MakeToken(turn.transaction, name, role, turn.unix_us));
   std::lock_guard<std::mutex> lock(mutex_);
   rows_.emplace(made.row.id, made.row);
-  LogInfo(absl::StrCat("token ", made.row.id, " (", name, ") made, for ", RoleName(role)));
+  LogInfo(absl::StrCat("token ", made.row.id, " (", name, ") made, for ", EnumText(role)));
   return made;
 }
 
@@ -199,15 +208,13 @@ std::shared_ptr<grpc::AuthMetadataProcessor> MakeTokenProcessor(const Door& door
   return std::make_shared<TokenProcessor>(door);
 }
 
-// The processor lets nobody without a token past a port with TLS.
-Caller CallerOf(const grpc::CallbackServerContext& context) {
-  const std::vector<grpc::string_ref> token =
-      context.auth_context()->FindPropertyValues(kTokenProperty);
-  Caller caller;
-  if (token.empty()) return caller;
-  QSWEEP_CHECK(
-      absl::SimpleAtoi(absl::string_view(token[0].data(), token[0].size()), &caller.token));
-  return caller;
+// The processor lets nobody without a token past a port with TLS, but it may be revoked since.
+Caller CallerOf(const Door& door, const grpc::CallbackServerContext& context) {
+  const std::vector<grpc::string_ref> transport =
+      context.auth_context()->FindPropertyValues(GRPC_TRANSPORT_SECURITY_TYPE_PROPERTY_NAME);
+  if (transport.empty() || transport[0] != GRPC_SSL_TRANSPORT_SECURITY_TYPE) return Caller{};
+  const absl::StatusOr<storage::TokenRow> good = door.Identify(TokenOf(context.client_metadata()));
+  return Caller{good.ok() ? good->id : kNoToken};
 }
 
 }  // namespace qsweep

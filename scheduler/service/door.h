@@ -21,7 +21,7 @@
 namespace qsweep {
 
 struct Caller {
-  int64_t token = 0;  // 0: needs none, as on a Unix socket
+  int64_t token = 0;  // 0: needs none, as on a Unix socket; -1: brought none that is good
 };
 
 // The least role for a method, by its path "/qsweep.v1.SweepService/Cancel"; unspecified for one
@@ -64,8 +64,8 @@ class Door {
 
 // For a port with TLS: every call's token is looked at before its handler is run.
 std::shared_ptr<grpc::AuthMetadataProcessor> MakeTokenProcessor(const Door& door);
-// Behind any port.
-Caller CallerOf(const grpc::CallbackServerContext& context);
+// Behind any port. Who makes this call, whatever tokens others bring over the same connection.
+Caller CallerOf(const Door& door, const grpc::CallbackServerContext& context);
 
 }  // namespace qsweep
 

@@ -5,11 +5,11 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "common/hash.h"
 #include "common/spec/datasets.h"
 #include "common/spec/kind.h"
 #include "common/spec/memory_estimate.h"
+#include "common/spec/names.h"
 #include "common/spec/spec.h"
 #include "common/spec/sweep_file.h"
 #include "common/status.h"
@@ -21,9 +21,7 @@
 namespace qsweep {
 namespace {
 
-constexpr char kRunPrefix[] = "run:";
 constexpr int kMaxComplaints = 20;
-constexpr int kMaxPriority = 1000;
 
 // Collects what is wrong, so that all of it can be mended at once.
 class Complaints {
@@ -74,12 +72,6 @@ absl::Status CheckRequest(const v1::SubmitSweepRequest& request) {
   return complaints.status();
 }
 
-// What follows "run:" in model.weights; empty if it does not name a run.
-absl::string_view NamedRun(const v1::ExperimentSpec& spec) {
-  absl::string_view weights = spec.model().weights();
-  return absl::ConsumePrefix(&weights, kRunPrefix) ? weights : absl::string_view();
-}
-
 // The key of the run that is named by SWEEP/RUN or by the key itself.
 absl::StatusOr<std::string> ProducerKey(Turn& turn, const std::string& named) {
   std::string key = named;
@@ -89,7 +81,7 @@ absl::StatusOr<std::string> ProducerKey(Turn& turn, const std::string& named) {
   }
   ASSIGN_OR_RETURN(const auto row, storage::ReadSpec(turn.database(), key));
   if (!row.has_value()) return absl::NotFoundError("no run has this key");
-  ASSIGN_OR_RETURN(const v1::ExperimentSpec spec, ParseSpecJson(row->json));
+  ASSIGN_OR_RETURN(const v1::ExperimentSpec spec, ReadStoredSpec(row->json));
   if (spec.training().method() != "full") {
     return absl::InvalidArgumentError(
         absl::StrCat("only a run with training.method: full leaves whole weights; this one has ",
@@ -97,7 +89,8 @@ absl::StatusOr<std::string> ProducerKey(Turn& turn, const std::string& named) {
   }
   const core::Cell& cell = turn.state.cells.at(key);
   if (cell.succeeded == RunId() && cell.active == RunId()) {
-    return absl::FailedPreconditionError("this run failed or was cancelled; retry it first");
+    return absl::FailedPreconditionError(
+        "this run failed, was cancelled or has lost its files; retry it first");
   }
   return key;
 }
@@ -108,7 +101,7 @@ absl::Status ResolveProducers(Loop& loop, std::map<std::string, std::string>& ke
     Complaints complaints;
     for (auto& [named, key] : keys) {
       absl::StatusOr<std::string> found = ProducerKey(turn, named);
-      complaints.Add(Annotate(found.status(), absl::StrCat("model.weights: ", kRunPrefix, named)));
+      complaints.Add(Annotate(found.status(), absl::StrCat("model.weights: ", WeightsOf(named))));
       if (found.ok()) key = *std::move(found);
     }
     return complaints.status();
@@ -146,19 +139,20 @@ absl::StatusOr<std::vector<SubmittedCell>> PrepareSubmission(
     absl::StatusOr<v1::ExperimentSpec> spec = CompleteSpec(cell.spec());
     complaints.Add(Annotate(spec.status(), absl::StrCat("cell '", cell.name(), "'")));
     if (!spec.ok()) continue;
-    if (NamedRun(*spec).empty()) {
+    const std::optional<std::string> producer = ProducerOf(spec->model());
+    if (!producer) {
       cells.push_back(CellOf(cell.name(), *spec, /*weights_key=*/""));
       continue;
     }
-    producers.emplace(std::string(NamedRun(*spec)), "");
+    producers.emplace(*producer, "");
     consumers.emplace(cells.size(), *std::move(spec));
     cells.emplace_back();
   }
   RETURN_IF_ERROR(complaints.status());
   RETURN_IF_ERROR(ResolveProducers(loop, producers));
   for (auto& [index, spec] : consumers) {
-    const std::string& key = producers.at(std::string(NamedRun(spec)));
-    spec.mutable_model()->set_weights(absl::StrCat(kRunPrefix, key));
+    const std::string& key = producers.at(*ProducerOf(spec.model()));
+    spec.mutable_model()->set_weights(WeightsOf(key));
     cells[index] = CellOf(request.cells(static_cast<int>(index)).name(), spec, key);
   }
   return cells;

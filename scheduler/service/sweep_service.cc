@@ -25,21 +25,31 @@ constexpr int64_t kLines = 1000, kMaxLines = 10'000;
 // In memory they are ten times as large.
 constexpr int64_t kMaxWaitingBytes = 32 << 20;
 
-// The runs a cancel or retry is about, in the order of their ids.
-template <typename Request>
-absl::StatusOr<std::vector<RunId>> Targets(Turn& turn, const Request& request) {
-  switch (request.target_case()) {
-    case Request::kSweep: {
-      ASSIGN_OR_RETURN(const SweepId sweep, ResolveSweep(turn.database(), request.sweep()));
+// In the order of their ids.
+absl::StatusOr<std::vector<RunId>> RunsOf(Turn& turn, const v1::Target& target) {
+  switch (target.target_case()) {
+    case v1::Target::kSweep: {
+      ASSIGN_OR_RETURN(const SweepId sweep, ResolveSweep(turn.database(), target.sweep()));
       return turn.state.sweeps.at(sweep).runs;
     }
-    case Request::kRun: {
-      ASSIGN_OR_RETURN(const RunId run, ResolveRun(turn.database(), request.run()));
+    case v1::Target::kRun: {
+      ASSIGN_OR_RETURN(const RunId run, ResolveRun(turn.database(), target.run()));
       return std::vector<RunId>{run};
     }
     default:
       return absl::InvalidArgumentError("name a sweep or a run");
   }
+}
+
+// A call that has the core decide about the target's runs.
+grpc::ServerUnaryReactor* ForRuns(Loop& loop, grpc::CallbackServerContext* context,
+                                  const v1::Target* target, v1::TargetReply* reply,
+                                  decltype(core::OnCancel)* decide) {
+  return OnLoop(loop, context, [=](Turn& turn) -> absl::Status {
+    ASSIGN_OR_RETURN(const std::vector<RunId> runs, RunsOf(turn, *target));
+    reply->set_runs(decide(turn.state, turn.now, runs, turn.effects));
+    return absl::OkStatus();
+  });
 }
 
 // A place in a run's metrics, as a page token: "STEP:NAME" of the last point sent.
@@ -103,6 +113,7 @@ absl::Status ListSweepsPage(Turn& turn, const v1::ListSweepsRequest& request,
   ASSIGN_OR_RETURN(const auto rows, storage::ListSweeps(turn.database(), SweepId(before), size));
   for (const storage::SweepRow& row : rows)
     *reply->add_sweeps() = SweepView(turn.state, turn.now, row);
+  reply->set_hold(turn.state.hold);
   if (static_cast<int64_t>(rows.size()) == size) {
     reply->set_next_page_token(absl::StrCat(rows.back().id.value()));
   }
@@ -208,43 +219,27 @@ grpc::ServerUnaryReactor* SweepService::GetRun(Context* context, const v1::GetRu
 
 grpc::ServerWriteReactor<v1::SweepUpdate>* SweepService::WatchSweep(
     Context* context, const v1::GetSweepRequest* request) {
-  return SweepWatch::Start(loop_, door_, CallerOf(*context), request->sweep());
+  return SweepWatch::Start(loop_, door_, CallerOf(door_, *context), request->sweep());
 }
 
-grpc::ServerUnaryReactor* SweepService::Cancel(Context* context, const v1::CancelRequest* request,
-                                               v1::CancelReply* reply) {
-  return OnLoop(loop_, context, [=](Turn& turn) -> absl::Status {
-    ASSIGN_OR_RETURN(const std::vector<RunId> runs, Targets(turn, *request));
-    reply->set_cancelled(core::OnCancel(turn.state, turn.now, runs, turn.effects));
-    return absl::OkStatus();
-  });
+grpc::ServerUnaryReactor* SweepService::Cancel(Context* context, const v1::Target* target,
+                                               v1::TargetReply* reply) {
+  return ForRuns(loop_, context, target, reply, core::OnCancel);
 }
 
-grpc::ServerUnaryReactor* SweepService::Retry(Context* context, const v1::RetryRequest* request,
-                                              v1::RetryReply* reply) {
-  return OnLoop(loop_, context, [=](Turn& turn) -> absl::Status {
-    ASSIGN_OR_RETURN(const std::vector<RunId> runs, Targets(turn, *request));
-    reply->set_retried(core::OnRetry(turn.state, turn.now, runs, turn.effects));
-    return absl::OkStatus();
-  });
+grpc::ServerUnaryReactor* SweepService::Retry(Context* context, const v1::Target* target,
+                                              v1::TargetReply* reply) {
+  return ForRuns(loop_, context, target, reply, core::OnRetry);
 }
 
-grpc::ServerUnaryReactor* SweepService::Pause(Context* context, const v1::PauseRequest* request,
-                                              v1::PauseReply* reply) {
-  return OnLoop(loop_, context, [=](Turn& turn) -> absl::Status {
-    ASSIGN_OR_RETURN(const std::vector<RunId> runs, Targets(turn, *request));
-    reply->set_paused(core::OnPause(turn.state, turn.now, runs, turn.effects));
-    return absl::OkStatus();
-  });
+grpc::ServerUnaryReactor* SweepService::Pause(Context* context, const v1::Target* target,
+                                              v1::TargetReply* reply) {
+  return ForRuns(loop_, context, target, reply, core::OnPause);
 }
 
-grpc::ServerUnaryReactor* SweepService::Resume(Context* context, const v1::ResumeRequest* request,
-                                               v1::ResumeReply* reply) {
-  return OnLoop(loop_, context, [=](Turn& turn) -> absl::Status {
-    ASSIGN_OR_RETURN(const std::vector<RunId> runs, Targets(turn, *request));
-    reply->set_resumed(core::OnResume(turn.state, turn.now, runs, turn.effects));
-    return absl::OkStatus();
-  });
+grpc::ServerUnaryReactor* SweepService::Resume(Context* context, const v1::Target* target,
+                                               v1::TargetReply* reply) {
+  return ForRuns(loop_, context, target, reply, core::OnResume);
 }
 
 grpc::ServerUnaryReactor* SweepService::Drain(Context* context, const v1::DrainRequest* request,

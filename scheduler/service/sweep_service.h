@@ -30,10 +30,10 @@ class SweepService : public v1::SweepService::CallbackService {
   Unary* GetRun(Context*, const v1::GetRunRequest*, v1::RunDetail*) override;
   grpc::ServerWriteReactor<v1::SweepUpdate>* WatchSweep(Context*,
                                                         const v1::GetSweepRequest*) override;
-  Unary* Cancel(Context*, const v1::CancelRequest*, v1::CancelReply*) override;
-  Unary* Retry(Context*, const v1::RetryRequest*, v1::RetryReply*) override;
-  Unary* Pause(Context*, const v1::PauseRequest*, v1::PauseReply*) override;
-  Unary* Resume(Context*, const v1::ResumeRequest*, v1::ResumeReply*) override;
+  Unary* Cancel(Context*, const v1::Target*, v1::TargetReply*) override;
+  Unary* Retry(Context*, const v1::Target*, v1::TargetReply*) override;
+  Unary* Pause(Context*, const v1::Target*, v1::TargetReply*) override;
+  Unary* Resume(Context*, const v1::Target*, v1::TargetReply*) override;
   Unary* PlanSweep(Context*, const v1::SubmitSweepRequest*, v1::PlanSweepReply*) override;
   Unary* Drain(Context*, const v1::DrainRequest*, v1::WorkerStatus*) override;
   Unary* Undrain(Context*, const v1::UndrainRequest*, v1::WorkerStatus*) override;

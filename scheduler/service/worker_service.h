@@ -19,11 +19,12 @@ class WorkerService : public v1::WorkerService::CallbackService {
 
   using Context = grpc::CallbackServerContext;
   grpc::ServerBidiReactor<v1::FromWorker, v1::ToWorker>* Session(Context* context) override {
-    return WorkerSession::Start(loop_, door_, CallerOf(*context), ++last_session_);
+    return WorkerSession::Start(loop_, door_, CallerOf(door_, *context), ++last_session_);
   }
   grpc::ServerReadReactor<v1::ArtifactChunk>* UploadArtifact(Context* context,
                                                              v1::UploadReply* reply) override {
-    return StartUpload(loop_, store_, disk_, files_, door_.WorkerOf(CallerOf(*context)), reply);
+    return StartUpload(loop_, store_, disk_, files_, door_.WorkerOf(CallerOf(door_, *context)),
+                       reply);
   }
   grpc::ServerWriteReactor<v1::ArtifactChunk>* DownloadArtifact(
       Context*, const v1::DownloadRequest* request) override {

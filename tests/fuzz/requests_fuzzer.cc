@@ -8,6 +8,7 @@
 #include <string>
 
 #include "common/clock.h"
+#include "common/data_dir.h"
 #include "common/file.h"
 #include "common/status.h"
 #include "scheduler/loop.h"
@@ -32,8 +33,8 @@ class Target {
     char directory[] = "/tmp/qsweep-fuzz-XXXXXX";
     QSWEEP_CHECK(::mkdtemp(directory) != nullptr);
     directory_ = directory;
-    database_ = *storage::Database::Open(JoinPath(directory_, "qsweep.db"));
-    artifacts_ = *ArtifactStore::Create(JoinPath(directory_, "artifacts"));
+    database_ = *storage::Database::Open(JoinPath(directory_, kDatabaseFile));
+    artifacts_ = *ArtifactStore::Create(JoinPath(directory_, kArtifactsDirectory));
     loop_ = std::make_unique<Loop>(*database_, *artifacts_, SystemClock(),
                                    *Recover(*database_, *artifacts_, SystemClock(), core::Policy()),
                                    1000);

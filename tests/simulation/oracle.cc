@@ -241,7 +241,8 @@ void Oracle::AtEnd() {
                "(SELECT sha256 FROM artifact_refs WHERE role <> 'upload')") == 0,
         "content that nobody needs is kept");
   const auto referenced = storage::ListArtifacts(database());
-  const std::set<std::string> wanted(referenced->begin(), referenced->end());
+  std::set<std::string> wanted;
+  for (const storage::ArtifactRow& row : *referenced) wanted.insert(row.sha256);
   size_t files = 0;
   (void)world_.scheduler().artifacts().SetOrphansAside([&](const std::string& sha) {
     ++files;

@@ -152,7 +152,7 @@ void SchedulerProcess::Start() {
   rounds_ = std::make_unique<Rounds>(*database_, *artifacts_, *clock_, *std::move(state),
                                      absl::ToInt64Milliseconds(kHeartbeat));
   last_session_ = 0;
-  inbox_.assign(1, Rounds::ResumeWork());
+  inbox_.assign(1, Rounds::StartWork());
   world_.oracle().AfterRecovery();
   ScheduleRound(absl::ZeroDuration());
 }

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/attempt_dir.h"
+#include "common/attempt_id.h"
 #include "common/hash.h"
 #include "scheduler/events.h"
 #include "tests/simulation/oracle.h"
@@ -54,7 +55,7 @@ AttemptFacts WorkerProcess::Facts(const Attempt& a) {
 }
 
 bool WorkerProcess::Advance(Attempt& a) {
-  const AttemptId id = IdOf(a.assign.attempt());
+  const AttemptId id = FromProto(a.assign.attempt());
   while (true) {
     if (a.phase == Phase::kRunning && a.trainer == 0) {
       Evidence evidence;
@@ -137,7 +138,7 @@ bool WorkerProcess::Upload(Attempt& a, const v1::FileFact& file) {
   int& state = a.uploads[file.name()];
   if (state != kNew) return state != kUnderWay;
   state = kUnderWay;
-  const AttemptId id = IdOf(a.assign.attempt());
+  const AttemptId id = FromProto(a.assign.attempt());
   const std::string content = file.name() == kModelFile
                                   ? ProductContent(a.key)
                                   : CheckpointContent(a.key, world_.oracle().StepOf(file.name()));
@@ -194,8 +195,9 @@ void WorkerProcess::StartTrainer(Attempt& a) {
   started.mutable_started()->set_resume_step(a.step);
   started.mutable_started()->set_total_steps(TotalSteps(a.key));
   a.log.push_back(std::move(started));
-  OnMachine(step_time_,
-            [this, id = IdOf(a.assign.attempt()), trainer = a.trainer] { Train(id, trainer); });
+  OnMachine(step_time_, [this, id = FromProto(a.assign.attempt()), trainer = a.trainer] {
+    Train(id, trainer);
+  });
 }
 
 void WorkerProcess::WriteCheckpoint(Attempt& a) {

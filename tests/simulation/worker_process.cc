@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/attempt_id.h"
 #include "common/version.h"
 #include "tests/simulation/oracle.h"
 
@@ -16,10 +17,6 @@ uint64_t Number(const std::string& text) {
 }
 
 }  // namespace
-
-AttemptId IdOf(const v1::Attempt& attempt) {
-  return {RunId(attempt.run_id()), AttemptNumber(attempt.number())};
-}
 
 int64_t CheckpointInterval(const std::string& key) { return 2 + Number(key) % 4; }
 int64_t TotalSteps(const std::string& key) { return 4 + Number(key) % 16; }
@@ -198,7 +195,7 @@ void WorkerProcess::OnMessage(Stream& stream, const v1::ToWorker& message) {
       if (records < a->acknowledged) a->sent = records;
       a->sent = std::max(a->sent, records);
       a->acknowledged = records;
-      world_.oracle().OnAcknowledged(IdOf(a->assign.attempt()), a->key, a->log, records);
+      world_.oracle().OnAcknowledged(FromProto(a->assign.attempt()), a->key, a->log, records);
     } else if (message.has_ended_ack()) {
       if (Attempt* a = Find(message.ended_ack().attempt())) a->end_acknowledged = true;
     } else if (message.has_stop()) {
@@ -235,7 +232,7 @@ void WorkerProcess::OnWelcome(const v1::Welcome& welcome) {
 
 void WorkerProcess::OnAssign(const v1::Assign& assign) {
   if (Find(assign.attempt()) != nullptr || leaving_) return;
-  const AttemptId id = IdOf(assign.attempt());
+  const AttemptId id = FromProto(assign.attempt());
   Attempt& a = attempts_[id];
   a.assign = assign;
   a.attached = true;
@@ -272,7 +269,7 @@ void WorkerProcess::Fetch(const AttemptId& id, int stage) {
 }
 
 WorkerProcess::Attempt* WorkerProcess::Find(const v1::Attempt& attempt) {
-  return Find(IdOf(attempt));
+  return Find(FromProto(attempt));
 }
 
 WorkerProcess::Attempt* WorkerProcess::Find(const AttemptId& id) {

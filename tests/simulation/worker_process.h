@@ -26,8 +26,6 @@ inline constexpr int64_t kLargestMemory = 1000;
 inline constexpr uint64_t kRecordBytes = 16;
 inline constexpr absl::Duration kPoll = absl::Milliseconds(100);
 
-AttemptId IdOf(const v1::Attempt& attempt);
-
 // What every machine computes for a run: a function of its key alone.
 int64_t TotalSteps(const std::string& key);
 int64_t CheckpointInterval(const std::string& key);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/attempt_id.h"
 #include "common/file.h"
 #include "common/log.h"
 #include "common/status.h"
@@ -113,9 +114,9 @@ void Agent::On(const SessionClosed& closed) {
   for (const auto& [id, attempt] : attempts_) attempt->Detach();
   const std::string complaint = closed.reason.ToString();
   if (std::exchange(last_complaint_, complaint) == complaint) return;
-  LogWarning(absl::StrCat(
-      IsRefusal(closed.reason) ? "the scheduler refuses this worker (" : "the session has ended (",
-      complaint, "); trying again, training goes on"));
+  LogWarning(absl::StrCat(IsRefusal(closed.reason) ? "the scheduler refuses this worker ("
+                                                   : "no session with the scheduler (",
+                          complaint, "); trying again, training goes on"));
 }
 
 void Agent::On(const v1::ToWorker& message) {
@@ -183,7 +184,7 @@ void Agent::ReportAbsent(const v1::Attempt& attempt, v1::Blame blame) {
 }
 
 void Agent::AdvanceAll() {
-  int free_slots = disk_low_ ? 0 : options_.info.slots() - RunningTrainers();
+  int free_slots = disk_.low() ? 0 : options_.info.slots() - RunningTrainers();
   for (auto it = attempts_.begin(); it != attempts_.end();) {
     Attempt& attempt = *it->second;
     const bool was_running = attempt.phase() == Phase::kRunning;
@@ -223,22 +224,21 @@ void Agent::LookAtDisk() {
       options_.free_disk_bytes ? options_.free_disk_bytes() : FreeDiskBytes(state_.path());
   if (!free.ok()) return;  // not known is not low
   heartbeat_.set_disk_free_bytes(*free);
-  const int64_t reserve = options_.disk_reserve_bytes;
-  const bool low = *free < (disk_low_ ? reserve + reserve / 10 : reserve);
-  const std::string why =
-      low ? absl::StrCat("its disk is nearly full: ", *free >> 20, " MiB are free, ", reserve >> 20,
-                         " MiB are kept for what runs")
-          : "";
+  const bool changed = disk_.Note(*free);
+  const std::string why = disk_.low() ? absl::StrCat("its ", disk_.Complaint(*free)) : "";
   heartbeat_.set_refuses(why);
-  if (low) {
+  if (disk_.low()) {
     for (const auto& [id, attempt] : attempts_) {
       const bool begun = attempt->phase() == Phase::kRunning || attempt->phase() == Phase::kEnded;
       if (!begun) attempt->Stop(why, /*checkpoint=*/true);
     }
   }
-  if (std::exchange(disk_low_, low) == low) return;
-  low ? LogWarning(absl::StrCat(why, "; takes no runs until there is room in ", state_.path()))
-      : LogInfo("there is room on the disk again: takes runs");
+  if (!changed) return;
+  if (disk_.low()) {
+    LogWarning(absl::StrCat(why, "; takes no runs until there is room in ", state_.path()));
+  } else {
+    LogInfo("there is room on the disk again: takes runs");
+  }
 }
 
 MetricsPage Agent::Metrics() {

@@ -12,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "common/clock.h"
+#include "common/disk_reserve.h"
 #include "common/metrics_http.h"
 #include "qsweep/v1/worker.pb.h"
 #include "worker/agent/attempt.h"
@@ -28,7 +29,7 @@ struct AgentOptions {
   v1::WorkerInfo info;     // complete but for the id
   TrainerOptions trainer;  // for each run
   // With less of the state directory's disk free no run is taken or begun; with a tenth more again.
-  int64_t disk_reserve_bytes = int64_t{512} << 20;
+  int64_t disk_reserve_bytes = DiskReserve::kDefaultBytes;
   std::function<absl::StatusOr<int64_t>()> free_disk_bytes;  // empty: asks the system
 };
 
@@ -83,7 +84,7 @@ class Agent {
   Inbox<Message> inbox_;
 
   bool connected_ = false;
-  bool disk_low_ = false;
+  DiskReserve disk_{options_.disk_reserve_bytes};
   std::string last_complaint_;  // so that a scheduler that stays away is logged once
   std::optional<absl::Duration> shutdown_since_;
   absl::Duration next_sample_;

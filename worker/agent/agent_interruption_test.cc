@@ -5,6 +5,7 @@
 #include <string>
 
 #include "common/attempt_dir.h"
+#include "common/attempt_id.h"
 #include "common/event_log.h"
 #include "worker/agent/testing/agent_test.h"
 
@@ -209,12 +210,73 @@ TEST_F(AgentInterruptionTest, ShutdownStopsReportsAndSaysGoodbye) {
   EXPECT_TRUE(WaitForNoDirectory());
 }
 
-TEST_F(AgentInterruptionTest, RefusedWorkerKeepsTrying) {
+TEST_F(AgentInterruptionTest, RefusedWorkerSaysWhyAndKeepsTrying) {
   scheduler_->With([](State& state) { state.refuse_hellos = true; });
   StartWorker();
   ASSERT_TRUE(scheduler_->WaitFor([](const State& state) { return !state.hellos.empty(); }));
+  EXPECT_TRUE(Await([this] {
+    return absl::StrContains(Words(),
+                             "the scheduler refuses this worker (FAILED_PRECONDITION: too old)");
+  }));
   scheduler_->With([](State& state) { state.refuse_hellos = false; });
   EXPECT_TRUE(scheduler_->WaitFor([](const State& state) { return state.connected; }));
+}
+
+TEST_F(AgentInterruptionTest, ASchedulerThatCannotBeReachedIsNamedWithTheCause) {
+  scheduler_->Stop();
+  StartWorker();
+  EXPECT_TRUE(Await([this] {
+    return absl::StrContains(Words(), "no session with the scheduler (UNAVAILABLE: ") &&
+           absl::StrContains(Words(), address_);
+  }));
+  scheduler_->Start();
+  EXPECT_TRUE(scheduler_->WaitFor([](const State& state) { return state.connected; }));
+}
+
+TEST_F(AgentInterruptionTest, ASessionThatEndsWithItsWelcomeIsTriedLessAndLess) {
+  scheduler_->With([](State& state) { state.end_sessions = true; });
+  StartWorker();
+  ASSERT_TRUE(scheduler_->WaitFor([](const State& state) { return !state.hellos.empty(); }));
+  absl::SleepFor(absl::Seconds(2));
+  // 0.1 s, and more each time.
+  EXPECT_LE(scheduler_->With([](State& state) { return state.hellos.size(); }), 10u);
+  scheduler_->With([](State& state) { state.end_sessions = false; });
+  EXPECT_TRUE(scheduler_->WaitFor([](const State& state) { return state.connected; }));
+}
+
+// Paths may hold any bytes, messages may not.
+TEST_F(AgentInterruptionTest, ProductLostFromADirectoryThatIsNotUtf8IsReported) {
+  state_name_ = "st\xFFte";
+  StartConnectedWorker();
+  scheduler_->With([](State& state) { state.hold_uploads = true; });
+  Assign(MakeAssign(kId, "finish", 5, 1, /*checkpoint_interval=*/2));
+  EXPECT_TRUE(Await([this] { return PathExists(JoinPath(AttemptPath(), kEndedFile)); }));
+  std::filesystem::remove(JoinPath(AttemptPath(), kAdapterFile));
+  scheduler_->With([](State& state) { state.hold_uploads = false; });
+  scheduler_->Wake();
+  const v1::AttemptEnded ended = WaitForEnd();
+  EXPECT_FALSE(ended.succeeded());
+  EXPECT_THAT(ended.error(), HasSubstr("st?te"));
+}
+
+TEST_F(AgentInterruptionTest, EveryReasonThatAFileWaitsForIsLogged) {
+  StartConnectedWorker();
+  const auto end_uploads = [this](const grpc::Status& status) {
+    scheduler_->With([&status](State& state) { state.uploads_end = status; });
+  };
+  const auto logged = [this](const std::string& why) {
+    return Await([&] {
+      const auto log = ReadFile(JoinPath(directory_, "worker.txt"), 1 << 20);
+      return log.ok() && absl::StrContains(*log, why);
+    });
+  };
+  end_uploads({grpc::StatusCode::UNAVAILABLE, "is stopping"});
+  Assign(MakeAssign(kId, "finish", 5, 1));
+  EXPECT_TRUE(logged("is stopping"));
+  end_uploads({grpc::StatusCode::RESOURCE_EXHAUSTED, "has no room"});
+  EXPECT_TRUE(logged("has no room"));
+  end_uploads(grpc::Status::OK);
+  EXPECT_TRUE(WaitForEnd().succeeded());
 }
 
 TEST_F(AgentInterruptionTest, FailingProbeAndSecondAgentAreFatal) {

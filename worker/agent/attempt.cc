@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/attempt_dir.h"
+#include "common/attempt_id.h"
 #include "common/file.h"
 #include "common/log.h"
 #include "common/proto_json.h"
@@ -105,7 +106,8 @@ void Attempt::OnTransfer(const Transfer& transfer, const TransferResult& result)
   if (it == transfers_.end()) return;
   TransferState& state = it->second;
   const bool again = result.code == TransferResult::kTryAgain;
-  if (result.code != TransferResult::kDone && !(again && std::exchange(state.told, true))) {
+  const bool told = again && std::exchange(state.told, result.cause) == result.cause;
+  if (result.code != TransferResult::kDone && !told) {
     LogWarning(absl::StrCat(LogTag(id_), transfer.path, ": ", result.message,
                             again ? "; trying again" : ""));
   }
@@ -291,6 +293,7 @@ void Attempt::SendEnd() {
     ended.set_succeeded(false);
     ended.set_blame(v1::BLAME_MACHINE);
     ended.set_error(absl::StrCat("finished, but ", cut_reason_));
+    MakeUtf8(&ended);
   }
   environment_.send(std::move(message));
   end_sent_ = true;

@@ -71,7 +71,7 @@ class Attempt {
     enum Code { kUnderWay, kWaiting, kDone, kLost } code = kUnderWay;
     absl::Duration retry_at;
     std::string message;
-    bool told = false;  // that it is tried again
+    std::optional<grpc::StatusCode> told;  // why it is tried again
   };
 
   Attempt(const AttemptEnvironment& environment, const v1::Assign& assign);

@@ -86,15 +86,12 @@ std::string TextTail(const std::string& path, int64_t max_bytes) {
   const FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   const off_t size = fd.valid() ? ::lseek(fd.get(), 0, SEEK_END) : 0;
   if (size <= 0) return "";
-  std::string bytes(static_cast<size_t>(std::min<int64_t>(size, max_bytes)), '\0');
+  // One byte more, if there is one, tells that the text is cut.
+  std::string bytes(static_cast<size_t>(std::min<int64_t>(size, max_bytes + 1)), '\0');
   const ssize_t n =
       ::pread(fd.get(), bytes.data(), bytes.size(), size - static_cast<off_t>(bytes.size()));
   bytes.resize(static_cast<size_t>(std::max<ssize_t>(n, 0)));
-
-  absl::string_view rest = bytes;
-  // The cut may have gone through a character.
-  for (int i = 0; i < 3 && !rest.empty() && IsContinuation(rest[0]); ++i) rest.remove_prefix(1);
-  return ToUtf8(rest);
+  return ToUtf8(Ending(bytes, static_cast<size_t>(max_bytes)));
 }
 
 }  // namespace qsweep

@@ -12,6 +12,7 @@
 #include "absl/strings/str_split.h"
 #include "common/cgroup.h"
 #include "common/file.h"
+#include "common/proc.h"
 #include "common/status.h"
 
 namespace qsweep {
@@ -23,30 +24,17 @@ std::vector<std::string> Words(absl::string_view line) {
   return absl::StrSplit(line, absl::ByAnyChar(" \t"), absl::SkipEmpty());
 }
 
-// The number after `name` (as in "MemTotal: 123 kB" or "oom_kill 4"); nullopt if the file has none.
-std::optional<int64_t> NumberAfter(const std::string& path, absl::string_view name) {
-  const auto text = ReadFile(path, kMaxProcFileBytes);
-  if (!text.ok()) return std::nullopt;
-  for (absl::string_view line : absl::StrSplit(*text, '\n')) {
-    const std::vector<std::string> words = Words(line);
-    int64_t value = 0;
-    if (words.size() >= 2 && words[0] == name && absl::SimpleAtoi(words[1], &value)) return value;
-  }
-  return std::nullopt;
-}
-
 }  // namespace
 
 absl::StatusOr<int64_t> Machine::MemoryBytes() const {
   const std::string meminfo = JoinPath(root_, "proc/meminfo");
-  const std::optional<int64_t> total_kib = NumberAfter(meminfo, "MemTotal:");
-  if (!total_kib) return absl::InternalError(absl::StrCat(meminfo, ": no MemTotal"));
-  const int64_t total = *total_kib * 1024;
+  const int64_t total = BytesAfter(meminfo, "MemTotal:");
+  if (total == 0) return absl::InternalError(absl::StrCat(meminfo, ": no MemTotal"));
   return std::min(total, CgroupMemoryLimit(root_).value_or(total));
 }
 
 int64_t Machine::MemoryAvailableBytes() const {
-  return NumberAfter(JoinPath(root_, "proc/meminfo"), "MemAvailable:").value_or(0) * 1024;
+  return BytesAfter(JoinPath(root_, "proc/meminfo"), "MemAvailable:");
 }
 
 int64_t Machine::OutOfMemoryKills() const {

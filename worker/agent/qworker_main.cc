@@ -1,6 +1,4 @@
 // qworker: runs what a scheduler assigns to this machine.
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
@@ -14,15 +12,19 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/address.h"
 #include "common/clock.h"
 #include "common/command_line.h"
 #include "common/credentials.h"
+#include "common/disk_reserve.h"
 #include "common/file.h"
 #include "common/log.h"
 #include "common/metrics_http.h"
+#include "common/proc.h"
 #include "common/proto_json.h"
 #include "common/rpc.h"
 #include "common/shutdown.h"
+#include "common/start.h"
 #include "common/status.h"
 #include "common/subprocess.h"
 #include "common/version.h"
@@ -39,18 +41,12 @@ constexpr absl::Duration kProbeTimeout = absl::Minutes(2);
 struct Flags {
   std::string scheduler, join, state_dir, data_root, model_root, name, qtrain, device, log_file,
       metrics;
-  uint64_t disk_reserve = uint64_t{512} << 20;
+  uint64_t disk_reserve = DiskReserve::kDefaultBytes;
   bool insecure = false;
   int slots = 1;
   int threads = 0;
   uint64_t memory_limit = 0;
 };
-
-std::string HostName() {
-  char name[256] = "";
-  if (::gethostname(name, sizeof name - 1) != 0) return "unnamed";
-  return name;
-}
 
 void AddOptions(Command program, Flags* flags) {
   program
@@ -69,8 +65,7 @@ void AddOptions(Command program, Flags* flags) {
       "--metrics", &flags->metrics,
       "HOST:PORT of a page for Prometheus, /metrics; numbers only, open to all who reach "
       "it (default: none)");
-  program.AddOption("--log-file", &flags->log_file,
-                    "Log there and not to standard error; 16 MiB each, the last four are kept");
+  program.AddOption("--log-file", &flags->log_file, LogFileHelp());
   program
       .AddOption("--state-dir", &flags->state_dir,
                  "What survives a restart; one worker a directory")
@@ -128,6 +123,7 @@ absl::StatusOr<AgentOptions> MakeOptions(const Flags& flags) {
     memory_bytes = std::min(memory_bytes, static_cast<int64_t>(flags.memory_limit));
   }
   options.info.set_name(flags.name.empty() ? HostName() : flags.name);
+  if (options.info.name().empty()) options.info.set_name("unnamed");
   options.info.set_version(kVersion);
   options.info.set_protocol(kProtocol);
   options.info.set_slots(flags.slots);
@@ -213,6 +209,7 @@ absl::Status Serve(const Flags& flags) {
 }  // namespace qsweep
 
 int main(int argc, char** argv) {
+  qsweep::StartProgram();
   qsweep::BlockShutdownSignals();
   qsweep::SetLogName("worker");
   qsweep::Program program("qworker", "Runs what a qsweep scheduler assigns to this machine.");
@@ -227,5 +224,5 @@ int main(int argc, char** argv) {
   const absl::Status status = qsweep::Serve(flags);
   if (status.ok()) return 0;
   std::cerr << "qworker: " << status.message() << "\n";
-  return absl::IsInvalidArgument(status) ? 2 : 1;
+  return absl::IsInvalidArgument(status) ? qsweep::kExitUsage : 1;
 }

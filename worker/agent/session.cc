@@ -12,6 +12,8 @@ namespace qsweep {
 namespace {
 
 constexpr absl::Duration kLongestPause = absl::Seconds(5);
+// How long nobody may answer before that is said. As long as a connection may take.
+constexpr absl::Duration kSilence = absl::Seconds(5);
 
 absl::Duration HeartbeatInterval(const v1::Welcome& welcome) {
   // Whatever the scheduler says, neither a flood nor silence.
@@ -101,9 +103,10 @@ bool Session::Pause(absl::Duration duration) {
 }
 
 // The channel has a back-off of its own while nobody listens; this returns as soon as somebody
-// does.
+// does, or has not for long.
 bool Session::WaitUntilReachable() {
-  while (Pause(absl::ZeroDuration())) {
+  const absl::Duration begun = clock_.Monotonic();
+  while (Pause(absl::ZeroDuration()) && clock_.Monotonic() - begun < kSilence) {
     if (channel_->WaitForConnected(
             gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(200, GPR_TIMESPAN)))) {
       return true;
@@ -114,7 +117,9 @@ bool Session::WaitUntilReachable() {
 
 void Session::Run() {
   Backoff backoff;
-  while (WaitUntilReachable()) {
+  while (Pause(absl::ZeroDuration())) {
+    // Where nobody answers a session is tried all the same: it fails, and says why.
+    const bool reached = WaitUntilReachable();
     listener_(SessionWanted{});
     std::optional<v1::Hello> hello;
     {
@@ -124,9 +129,13 @@ void Session::Run() {
       hello = std::exchange(hello_, std::nullopt);
     }
     bool welcomed = false;
+    const absl::Duration begun = clock_.Monotonic();
     const absl::Status status = RunOnce(*std::move(hello), &welcomed);
     listener_(SessionClosed{status});
-    if (welcomed) backoff.Reset();
+    if (!reached) continue;
+    // One that welcomes this worker and ends the session at once, as over a message that it cannot
+    // read, will do so again.
+    if (welcomed && clock_.Monotonic() - begun > kLongestPause) backoff.Reset();
     // A scheduler that refuses this worker will do so again: someone has to act first.
     const bool refused = IsRefusal(status);
     if (!Pause(refused ? kLongestPause : backoff.Next())) return;
@@ -145,7 +154,9 @@ absl::Status Session::RunOnce(v1::Hello hello, bool* welcomed) {
   *first.mutable_hello() = std::move(hello);
   v1::ToWorker message;
   std::thread writer;
-  if (stream->Write(first) && stream->Read(&message) && message.has_welcome()) {
+  stream->Write(first);  // if it fails, so does Read
+  const bool answered = stream->Read(&message);
+  if (answered && message.has_welcome()) {
     *welcomed = true;
     {
       std::lock_guard<std::mutex> hold(mutex_);
@@ -157,8 +168,8 @@ absl::Status Session::RunOnce(v1::Hello hello, bool* welcomed) {
     do {
       listener_(std::move(message));
     } while (stream->Read(&message));
-  } else {
-    context.TryCancel();
+  } else if (answered) {
+    context.TryCancel();  // only here: it would take the place of the reason why nothing came
   }
   {
     std::lock_guard<std::mutex> hold(mutex_);

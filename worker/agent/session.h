@@ -72,7 +72,7 @@ class Session {
   using Stream = grpc::ClientReaderWriter<v1::FromWorker, v1::ToWorker>;
 
   void Run();
-  bool WaitUntilReachable();
+  bool WaitUntilReachable();  // whether it is
   // One session from its hello to its end.
   absl::Status RunOnce(v1::Hello hello, bool* welcomed);
   void WriteLoop(Stream* stream, absl::Duration heartbeat_interval);

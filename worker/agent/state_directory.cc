@@ -1,6 +1,5 @@
 #include "worker/agent/state_directory.h"
 
-#include <stdio.h>
 #include <sys/random.h>
 
 #include <cerrno>
@@ -10,6 +9,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "common/attempt_dir.h"
+#include "common/attempt_id.h"
+#include "common/data_dir.h"
 #include "common/log.h"
 #include "common/proto_json.h"
 #include "common/status.h"
@@ -42,28 +43,12 @@ absl::StatusOr<std::string> ReadOrMakeWorkerId(const std::string& path) {
   return id;
 }
 
-absl::Status Rename(const std::string& from, const std::string& to) {
-  if (::rename(from.c_str(), to.c_str()) != 0) return ErrnoStatus(errno, from, "rename");
-  return absl::OkStatus();
-}
-
 }  // namespace
-
-AttemptId FromProto(const v1::Attempt& attempt) {
-  return {RunId(attempt.run_id()), AttemptNumber(attempt.number())};
-}
-
-v1::Attempt ToProto(const AttemptId& id) {
-  v1::Attempt attempt;
-  attempt.set_run_id(id.run.value());
-  attempt.set_number(id.number.value());
-  return attempt;
-}
 
 absl::StatusOr<StateDirectory> StateDirectory::Open(const std::string& path) {
   const std::string attempts = JoinPath(path, kAttempts);
   RETURN_IF_ERROR(MakeDirectories(attempts));
-  absl::StatusOr<FileLock> lock = FileLock::Acquire(JoinPath(path, "lock"));
+  absl::StatusOr<FileLock> lock = FileLock::Acquire(JoinPath(path, kDaemonLockFile));
   if (!lock.ok()) return Annotate(lock.status(), "another qworker uses this state directory");
   StateDirectory state(*std::move(lock), path);
   ASSIGN_OR_RETURN(state.worker_id_, ReadOrMakeWorkerId(JoinPath(path, "worker-id")));
@@ -114,8 +99,7 @@ absl::StatusOr<std::string> StateDirectory::Prepare(const v1::Assign& assign) co
 }
 
 absl::Status StateDirectory::Commit(const AttemptId& id) const {
-  RETURN_IF_ERROR(Rename(JunkPath(id), AttemptPath(id)));
-  return SyncDirectory(JoinPath(path_, kAttempts));
+  return Rename(JunkPath(id), AttemptPath(id));
 }
 
 absl::Status StateDirectory::Remove(const AttemptId& id) const {

@@ -29,9 +29,6 @@ inline constexpr char kRunningFile[] = "running";
 inline constexpr char kStopFile[] = "stop";
 inline constexpr char kEndedFile[] = "ended.json";
 
-AttemptId FromProto(const v1::Attempt& attempt);
-v1::Attempt ToProto(const AttemptId& id);
-
 // Not thread-safe.
 class StateDirectory {
  public:

@@ -1,14 +1,13 @@
 #include "worker/agent/transfer.h"
 
 #include <fcntl.h>
-#include <stdio.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <utility>
 
-#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
+#include "common/attempt_id.h"
 #include "common/clock.h"
 #include "common/file.h"
 #include "common/hash.h"
@@ -22,7 +21,8 @@ constexpr size_t kChunkBytes = 256 << 10;
 constexpr absl::Duration kLongestStandstill = absl::Minutes(5);
 
 TransferResult LocalError(const absl::Status& status) {
-  return {TransferResult::kLocalError, std::string(status.message())};
+  return {TransferResult::kLocalError, std::string(status.message()),
+          static_cast<grpc::StatusCode>(status.code())};
 }
 
 // What is there and cannot be read now may be readable later: it took hours to compute.
@@ -34,7 +34,7 @@ TransferResult ReadError(const absl::Status& status) {
 
 TransferResult PeerResult(const grpc::Status& status) {
   if (status.ok()) return {};
-  TransferResult result{TransferResult::kTryAgain, status.error_message()};
+  TransferResult result{TransferResult::kTryAgain, status.error_message(), status.error_code()};
   switch (status.error_code()) {
     case grpc::StatusCode::INVALID_ARGUMENT:
     case grpc::StatusCode::NOT_FOUND:
@@ -132,8 +132,7 @@ TransferResult Courier::Upload(const Transfer& transfer, grpc::ClientContext* co
   v1::ArtifactChunk chunk;
   chunk.mutable_header()->set_sha256(transfer.sha256);
   chunk.mutable_header()->set_bytes(transfer.bytes);
-  chunk.mutable_header()->mutable_attempt()->set_run_id(transfer.attempt.run.value());
-  chunk.mutable_header()->mutable_attempt()->set_number(transfer.attempt.number.value());
+  *chunk.mutable_header()->mutable_attempt() = ToProto(transfer.attempt);
   bool open = writer->Write(chunk);
   absl::Status local;
   std::string buffer(kChunkBytes, '\0');
@@ -153,11 +152,8 @@ TransferResult Courier::Upload(const Transfer& transfer, grpc::ClientContext* co
 }
 
 TransferResult Courier::Download(const Transfer& transfer, grpc::ClientContext* context) {
-  const std::string temporary = absl::StrCat(transfer.path, ".part");
-  const FileDescriptor fd(
-      ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-  if (!fd.valid()) return LocalError(ErrnoStatus(errno, temporary, "create"));
-  const absl::Cleanup remove = [&temporary] { ::unlink(temporary.c_str()); };
+  absl::StatusOr<AtomicFile> file = AtomicFile::Create(transfer.path);
+  if (!file.ok()) return LocalError(file.status());
   v1::DownloadRequest request;
   request.set_sha256(transfer.sha256);
   const auto reader = stub_->DownloadArtifact(context, request);
@@ -170,7 +166,7 @@ TransferResult Courier::Download(const Transfer& transfer, grpc::ClientContext* 
     hash.Update(chunk.data());
     OnBytes();
     if (received > transfer.bytes) continue;  // damaged: the scheduler finds it at the end
-    local = WriteAll(fd.get(), chunk.data(), temporary);
+    local = file->Append(chunk.data());
   }
   if (!local.ok()) context->TryCancel();
   const grpc::Status status = reader->Finish();
@@ -178,13 +174,11 @@ TransferResult Courier::Download(const Transfer& transfer, grpc::ClientContext* 
   if (!status.ok()) return PeerResult(status);
   if (received != transfer.bytes || hash.Hex() != transfer.sha256) {
     return {TransferResult::kTryAgain,
-            absl::StrCat("artifact ", transfer.sha256, " did not arrive as it was named")};
+            absl::StrCat("artifact ", transfer.sha256, " did not arrive as it was named"),
+            grpc::StatusCode::DATA_LOSS};
   }
-  if (::fsync(fd.get()) != 0) return LocalError(ErrnoStatus(errno, temporary, "fsync"));
-  if (::rename(temporary.c_str(), transfer.path.c_str()) != 0) {
-    return LocalError(ErrnoStatus(errno, transfer.path, "rename"));
-  }
-  return {};
+  local = file->Commit();
+  return local.ok() ? TransferResult() : LocalError(local);
 }
 
 }  // namespace qsweep

@@ -37,6 +37,7 @@ struct TransferResult {
   };
   Code code = kDone;
   std::string message;
+  grpc::StatusCode cause = grpc::StatusCode::OK;  // of the same reason as long as it is the same
 };
 
 // Does transfers in the order they are given. Thread-safe.

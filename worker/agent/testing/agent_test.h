@@ -16,6 +16,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "common/attempt_id.h"
 #include "common/file.h"
 #include "common/hash.h"
 #include "common/proto_json.h"
@@ -79,7 +80,7 @@ class AgentTest : public testing::Test {
       }
     });
     if (HasFailure()) {
-      ADD_FAILURE() << ReadFile(JoinPath(directory_, "worker.txt"), 1 << 20).value_or("");
+      ADD_FAILURE() << Words();
     }
     EXPECT_EQ(RemoveTree(directory_), absl::OkStatus());
   }
@@ -215,10 +216,16 @@ class AgentTest : public testing::Test {
         [&bytes](State& state) { return state.artifacts.count(Sha256Hex(bytes)) > 0; });
   }
 
-  std::string StatePath() const { return JoinPath(directory_, "state"); }
+  // What the worker has logged.
+  std::string Words() const {
+    return ReadFile(JoinPath(directory_, "worker.txt"), 1 << 20).value_or("");
+  }
+
+  std::string StatePath() const { return JoinPath(directory_, state_name_); }
   std::string AttemptPath() const { return JoinPath(StatePath(), "attempts/run-7-attempt-2"); }
 
   std::string directory_;
+  std::string state_name_ = "state";
   std::string address_;
   std::optional<ScriptedScheduler> scheduler_;
   pid_t worker_ = 0;

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <chrono>
 
+#include "common/attempt_id.h"
 #include "common/hash.h"
 #include "common/status.h"
 #include "worker/agent/event_tail.h"
-#include "worker/agent/state_directory.h"
 
 namespace qsweep {
 
@@ -51,8 +51,12 @@ grpc::Status ScriptedScheduler::Session(grpc::ServerContext*, Stream* stream) {
     changed_.notify_all();
     if (state_.refuse_hellos) return {grpc::StatusCode::FAILED_PRECONDITION, "too old"};
     stream_ = stream;
-    state_.connected = true;
+    state_.connected = !state_.end_sessions;
     Welcome(message.hello());
+    if (state_.end_sessions) {
+      stream_ = nullptr;
+      return grpc::Status::OK;
+    }
   }
   while (stream->Read(&message)) {
     std::lock_guard<std::mutex> hold(mutex_);
@@ -68,7 +72,6 @@ grpc::Status ScriptedScheduler::Session(grpc::ServerContext*, Stream* stream) {
 
 void ScriptedScheduler::Welcome(const v1::Hello& hello) {
   v1::ToWorker welcome;
-  welcome.mutable_welcome()->set_lease_ms(10'000);
   welcome.mutable_welcome()->set_heartbeat_ms(state_.heartbeat_ms);
   for (const v1::HeldAttempt& held : hello.held()) {
     v1::HeldVerdict* const verdict = welcome.mutable_welcome()->add_verdicts();
@@ -161,6 +164,7 @@ grpc::Status ScriptedScheduler::UploadArtifact(grpc::ServerContext*,
     changed_.notify_all();
     changed_.wait(hold, [this] { return !state_.hold_uploads; });
     --state_.uploads_held;
+    if (!state_.uploads_end.ok()) return state_.uploads_end;
   }
   std::string bytes;
   while (reader->Read(&chunk)) bytes += chunk.data();

@@ -46,7 +46,9 @@ class ScriptedScheduler : private v1::WorkerService::Service {
     bool keep_held = true;
     bool acknowledge_ends = true;
     bool refuse_hellos = false;
+    bool end_sessions = false;  // with the welcome
     bool hold_uploads = false;
+    grpc::Status uploads_end;  // unless it is OK
     int heartbeat_ms = 100;
   };
 

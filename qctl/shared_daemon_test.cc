@@ -1,0 +1,34 @@
+// A daemon that a command starts and stops.
+#include "qctl/shared_daemon.h"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#include "absl/strings/str_cat.h"
+
+namespace qsweep::qctl {
+namespace {
+
+// As a scheduler that waits for room on the disk: it had its lock once.
+TEST(SharedDaemonTest, OneThatHoldsNoLockIsStoppedByWhoStartedIt) {
+  std::string directory = testing::TempDir() + "qs-XXXXXX";
+  ASSERT_NE(::mkdtemp(directory.data()), nullptr);
+  DaemonOptions options;
+  options.name = "daemon";
+  options.lock_path = JoinPath(directory, "lock");
+  options.log_path = JoinPath(directory, "log");
+  options.marks = JoinPath(directory, "daemon");
+  options.argv = {"/bin/sh", "-c",
+                  absl::StrCat("echo $$ > ", options.lock_path, "; exec sleep 99")};
+  absl::StatusOr<SharedDaemon> daemon = SharedDaemon::Use(options);
+  ASSERT_TRUE(daemon.ok()) << daemon.status();
+  const pid_t pid = FileLock::Holder(options.lock_path);
+  ASSERT_EQ(::kill(pid, 0), 0);
+  EXPECT_TRUE(daemon->Release([] { return false; }).value());
+  EXPECT_NE(::kill(pid, 0), 0);
+  EXPECT_TRUE(RemoveTree(directory).ok());
+}
+
+}  // namespace
+}  // namespace qsweep::qctl
