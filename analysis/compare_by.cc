@@ -1,9 +1,11 @@
 #include "analysis/compare_by.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <functional>
 #include <map>
-#include <optional>
+#include <set>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -37,51 +39,77 @@ bool IsQuantization(absl::string_view path) {
 // What two runs must share to be compared.
 class Rest {
  public:
-  Rest(const std::vector<RunFacts>& runs, const std::string& path, const ValueOf& value) {
+  Rest(const std::vector<const RunFacts*>& runs, const std::string& path, const ValueOf& value) {
+    // The label and the bits stand for the section, but for what an unquantized run has, too.
+    const bool whole_section = path == "quantization" || path == "quantization.bits";
     for (const SpecField& field : SpecFields()) {
-      const bool same_section = IsQuantization(path) && IsQuantization(field.path) &&
-                                field.path != "quantization.compute_dtype";
-      if (field.path == path || same_section || Follows(runs, field, value))
+      const bool section = IsQuantization(field.path) && field.path != "quantization.compute_dtype";
+      if (field.path == path || (whole_section && section)) {
         free_.push_back(&field);
+      } else if (!(IsQuantization(path) && section) && Follows(runs, field, value)) {
+        free_.push_back(&field);
+        along_.push_back(field.path);
+      }
     }
   }
   std::string KeyOf(v1::ExperimentSpec spec) const {
     for (const SpecField* field : free_) ClearField(*field, &spec);
     return spec.SerializeAsString();
   }
+  // Fields that are not the same everywhere, but always the same for one value.
+  const std::vector<std::string>& along() const { return along_; }
 
  private:
-  // Whether the field is not the same everywhere, but always the same for one value.
-  static bool Follows(const std::vector<RunFacts>& runs, const SpecField& field,
+  static bool Follows(const std::vector<const RunFacts*>& runs, const SpecField& field,
                       const ValueOf& value) {
     std::map<std::string, std::string> by_value;
     bool varies = false;
-    for (const RunFacts& run : runs) {
-      const std::string text = ValueText(run.spec, field);
-      varies |= text != ValueText(runs.front().spec, field);
-      if (by_value.emplace(value(run.spec), text).first->second != text) return false;
+    for (const RunFacts* run : runs) {
+      const std::string text = ValueText(run->spec, field);
+      varies |= text != ValueText(runs.front()->spec, field);
+      if (by_value.emplace(value(run->spec), text).first->second != text) return false;
     }
     // The seed follows from nothing: where each value had seeds of its own, nothing can be paired.
     return varies && field.path != "seed";
   }
 
   std::vector<const SpecField*> free_;
+  std::vector<std::string> along_;
+};
+
+// A run with a result, and what it must share with its partners.
+struct KeyedRun {
+  const RunFacts* run;
+  std::string key;
 };
 
 struct ValueRuns {
-  std::vector<const RunFacts*> runs;  // with a result
+  std::vector<KeyedRun> runs;
   v1::FieldValueResult result;
+  std::set<std::string> keys() const {
+    std::set<std::string> keys;
+    for (const KeyedRun& r : runs) keys.insert(r.key);
+    return keys;
+  }
+  void Keep(const std::set<std::string>& keys) {
+    runs.erase(std::remove_if(runs.begin(), runs.end(),
+                              [&](const KeyedRun& r) { return keys.count(r.key) == 0; }),
+               runs.end());
+  }
 };
 
 template <typename Get>
 v1::Statistic Over(const ValueRuns& values, Get get) {
-  std::vector<double> numbers;
-  for (const RunFacts* run : values.runs) numbers.push_back(static_cast<double>(get(*run->result)));
-  return Describe(numbers);
+  BySeed numbers;
+  for (const auto& [run, key] : values.runs) {
+    numbers[run->spec.seed()].push_back(static_cast<double>(get(*run->result)));
+  }
+  return Describe(SeedMeans(numbers));
 }
 
 void Summarize(ValueRuns* values) {
   v1::FieldValueResult& result = values->result;
+  result.set_runs(static_cast<int32_t>(values->runs.size()));
   *result.mutable_top1() = Over(*values, [](const auto& r) { return r.best().top1(); });
   *result.mutable_weights_bytes() =
       Over(*values, [](const auto& r) { return r.quantization().bytes_after(); });
@@ -89,47 +117,63 @@ void Summarize(ValueRuns* values) {
       Over(*values, [](const auto& r) { return r.memory().peak_bytes(); });
   *result.mutable_images_per_s() = Over(*values, [](const auto& r) { return r.images_per_s(); });
   size_t epochs = values->runs.empty() ? 0 : SIZE_MAX;
-  for (const RunFacts* run : values->runs) epochs = std::min(epochs, run->top1.values.size());
+  for (const KeyedRun& r : values->runs) epochs = std::min(epochs, r.run->top1.values.size());
   for (size_t epoch = 0; epoch < epochs; ++epoch) {
     double sum = 0;
-    for (const RunFacts* run : values->runs) sum += run->top1.values[epoch];
+    for (const KeyedRun& r : values->runs) sum += r.run->top1.values[epoch];
     result.add_curve(sum / static_cast<double>(values->runs.size()));
   }
 }
 
-struct Sum {
-  double sum = 0;
-  int n = 0;
+struct KeyTop1 {
+  int64_t seed = 0;  // of the key's runs, if it is part of the key
+  std::vector<double> top1;
 };
-std::map<std::string, Sum> ByRest(const ValueRuns& values, const Rest& rest) {
-  std::map<std::string, Sum> sums;
-  for (const RunFacts* run : values.runs) {
-    Sum& sum = sums[rest.KeyOf(run->spec)];
-    sum.sum += run->result->best().top1();
-    ++sum.n;
+std::map<std::string, KeyTop1> Top1ByKey(const ValueRuns& values) {
+  std::map<std::string, KeyTop1> all;
+  for (const auto& [run, key] : values.runs) {
+    KeyTop1& top1 = all[key];
+    top1.seed = run->spec.seed();
+    top1.top1.push_back(run->result->best().top1());
   }
-  return sums;
+  return all;
 }
 
-void Pair(std::vector<ValueRuns>* all, const Rest& rest) {
-  if (all->empty()) return;
-  const std::map<std::string, Sum> first = ByRest(all->front(), rest);
-  std::vector<std::optional<double>> p;
+// Drops runs without a partner, which would be averaged into one side only.
+void KeepPartners(std::vector<ValueRuns>* all) {
+  if (all->size() < 2) return;
+  const std::set<std::string> first = all->front().keys();
+  std::set<std::string> partners;
   for (size_t v = 1; v < all->size(); ++v) {
-    std::vector<double> differences;
-    for (const auto& [key, sum] : ByRest((*all)[v], rest)) {
-      const auto partner = first.find(key);
-      if (partner == first.end()) continue;
-      differences.push_back(sum.sum / sum.n - partner->second.sum / partner->second.n);
-    }
-    v1::PairedResult& result = *(*all)[v].result.mutable_against_first();
-    result = TestPairs(differences);
-    p.push_back(result.has_p_t() ? std::optional<double>(result.p_t()) : std::nullopt);
+    (*all)[v].Keep(first);
+    partners.merge((*all)[v].keys());
   }
-  const auto adjusted = HolmAdjusted(p);
-  for (size_t i = 0; i < adjusted.size(); ++i) {
-    if (adjusted[i].has_value()) (*all)[i + 1].result.set_p_holm(*adjusted[i]);
+  all->front().Keep(partners);
+}
+
+// Of several partners the mean counts. Where seeds are compared, pairs have none of their own.
+v1::PairedResult Against(const ValueRuns& first, const ValueRuns& values, const std::string& path) {
+  const std::map<std::string, KeyTop1> theirs = Top1ByKey(first);
+  BySeed by_seed;
+  std::vector<double> pairs;
+  for (const auto& [key, ours] : Top1ByKey(values)) {
+    const auto partner = theirs.find(key);
+    if (partner == theirs.end()) continue;
+    pairs.push_back(Describe(ours.top1).mean() - Describe(partner->second.top1).mean());
+    by_seed[ours.seed].push_back(pairs.back());
   }
+  return path == "seed" ? TestPairs(pairs) : TestSeeds(by_seed);
+}
+
+// Peak and speed of runs that were computed in different ways are of different things.
+std::string ResourceNote(const std::vector<ValueRuns>& all) {
+  std::set<std::string> ways;
+  for (const ValueRuns& values : all) {
+    for (const KeyedRun& r : values.runs) ways.insert(HowComputed(*r.run->result));
+  }
+  if (ways.size() < 2) return "";
+  return absl::StrCat("peaks and images/s are not comparable: runs were computed in ", ways.size(),
+                      " ways, ", *ways.begin(), "; ", *ways.rbegin());
 }
 
 }  // namespace
@@ -138,21 +182,31 @@ absl::StatusOr<v1::FieldComparison> CompareBy(const std::vector<RunFacts>& runs,
                                               const std::string& path) {
   const absl::StatusOr<ValueOf> value = FindValue(path);
   if (!value.ok()) return value.status();
+  std::vector<const RunFacts*> trained;
+  for (const RunFacts& run : runs) {
+    if (Trains(run.spec)) trained.push_back(&run);
+  }
+  const Rest rest(trained, path, *value);
   std::vector<ValueRuns> all;
   std::map<std::string, size_t> index;
-  for (const RunFacts& run : runs) {
-    if (!Trains(run.spec)) continue;
-    const auto [it, added] = index.try_emplace((*value)(run.spec), all.size());
+  for (const RunFacts* run : trained) {
+    const auto [it, added] = index.try_emplace((*value)(run->spec), all.size());
     if (added) all.emplace_back().result.set_value(it->first);
     ValueRuns& values = all[it->second];
     values.result.set_planned(values.result.planned() + 1);
-    if (run.result.has_value()) values.runs.push_back(&run);
+    if (run->result.has_value()) values.runs.push_back({run, rest.KeyOf(run->spec)});
   }
-  for (ValueRuns& values : all) Summarize(&values);
-  Pair(&all, Rest(runs, path, *value));
+  KeepPartners(&all);
   v1::FieldComparison comparison;
   comparison.set_path(path);
-  for (ValueRuns& values : all) *comparison.add_values() = std::move(values.result);
+  for (const std::string& along : rest.along()) comparison.add_along(along);
+  comparison.set_note(ResourceNote(all));
+  for (size_t v = 0; v < all.size(); ++v) {
+    Summarize(&all[v]);
+    if (v > 0) *all[v].result.mutable_against_first() = Against(all.front(), all[v], path);
+    *comparison.add_values() = all[v].result;
+  }
+  SetHolm(&v1::FieldValueResult::against_first, comparison.mutable_values());
   return comparison;
 }
 

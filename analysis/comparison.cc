@@ -13,14 +13,6 @@
 namespace qsweep {
 namespace {
 
-// What may not be pooled: everything but the seed and, if so asked, the adapter.
-v1::ExperimentSpec Scope(const v1::ExperimentSpec& spec, Pooling pooling) {
-  v1::ExperimentSpec scope = spec;
-  scope.clear_seed();
-  if (pooling == Pooling::kOverAdapters) scope.clear_lora();
-  return scope;
-}
-
 std::string AdapterLabel(const v1::ExperimentSpec& spec) {
   const v1::Lora& lora = spec.lora();
   if (spec.training().method() != "lora") return spec.training().method();
@@ -30,7 +22,7 @@ std::string AdapterLabel(const v1::ExperimentSpec& spec) {
 struct Pairs {
   v1::ExperimentSpec scope;
   v1::ExperimentSpec first;  // a whole spec of the scope
-  std::vector<double> differences;
+  BySeed differences;
 };
 
 // The loss of top-1 that the study expects at most.
@@ -53,18 +45,26 @@ void JudgeMargin(const v1::Quantization& quantization, v1::Comparison* compariso
   if (const auto p = NonInferiorityP(difference, margin)) comparison->set_p_non_inferiority(*p);
 }
 
-void CorrectForFamily(std::vector<v1::Comparison>* comparisons) {
-  std::vector<std::optional<double>> p;
-  for (const v1::Comparison& c : *comparisons) {
-    p.push_back(c.result().has_p_t() ? std::optional(c.result().p_t()) : std::nullopt);
+// What tells the comparisons apart that model, dataset, quantization and adapter do not.
+std::vector<std::string> DifferencesOf(const std::vector<Pairs>& all, Pooling pooling) {
+  std::vector<v1::ExperimentSpec> scopes;
+  for (const Pairs& pairs : all) {
+    scopes.push_back(pairs.scope);
+    if (!scopes.back().has_lora()) continue;
+    scopes.back().mutable_lora()->clear_rank();  // AdapterLabel's
+    scopes.back().mutable_lora()->clear_alpha();
   }
-  const auto adjusted = HolmAdjusted(p);
-  for (size_t i = 0; i < adjusted.size(); ++i) {
-    if (adjusted[i].has_value()) (*comparisons)[i].set_p_holm(*adjusted[i]);
-  }
+  return pooling == Pooling::kByAdapter ? Differences(scopes) : ScopeDifferences(scopes);
 }
 
 }  // namespace
+
+v1::ExperimentSpec PairScope(const v1::ExperimentSpec& spec, Pooling pooling) {
+  v1::ExperimentSpec scope = spec;
+  scope.clear_seed();
+  if (pooling == Pooling::kOverAdapters) scope.clear_lora();
+  return scope;
+}
 
 std::vector<std::optional<size_t>> UnquantizedTwins(const std::vector<RunFacts>& runs) {
   absl::flat_hash_map<std::string, size_t> unquantized;
@@ -90,22 +90,15 @@ std::vector<v1::Comparison> CompareWithUnquantized(const std::vector<RunFacts>& 
   absl::flat_hash_map<std::string, size_t> index;
   for (size_t i = 0; i < runs.size(); ++i) {
     if (!TrainsQuantized(runs[i].spec)) continue;
-    v1::ExperimentSpec scope = Scope(runs[i].spec, pooling);
+    v1::ExperimentSpec scope = PairScope(runs[i].spec, pooling);
     const auto [it, added] = index.try_emplace(scope.SerializeAsString(), all.size());
     if (added) all.push_back({std::move(scope), runs[i].spec, {}});
     if (twins[i].has_value()) {
-      all[it->second].differences.push_back(runs[i].result->best().top1() -
-                                            runs[*twins[i]].result->best().top1());
+      all[it->second].differences[runs[i].spec.seed()].push_back(
+          runs[i].result->best().top1() - runs[*twins[i]].result->best().top1());
     }
   }
-  std::vector<v1::ExperimentSpec> scopes;
-  for (const Pairs& pairs : all) {
-    scopes.push_back(pairs.scope);
-    if (!scopes.back().has_lora()) continue;
-    scopes.back().mutable_lora()->clear_rank();  // AdapterLabel's
-    scopes.back().mutable_lora()->clear_alpha();
-  }
-  const std::vector<std::string> differs = Differences(scopes);
+  const std::vector<std::string> differs = DifferencesOf(all, pooling);
   std::vector<v1::Comparison> comparisons;
   for (size_t i = 0; i < all.size(); ++i) {
     const v1::ExperimentSpec& spec = all[i].first;
@@ -116,10 +109,10 @@ std::vector<v1::Comparison> CompareWithUnquantized(const std::vector<RunFacts>& 
     if (pooling == Pooling::kByAdapter) comparison.set_adapter(AdapterLabel(spec));
     comparison.set_differs(differs[i]);
     comparison.set_quantization(QuantizationLabel(spec.quantization()));
-    *comparison.mutable_result() = TestPairs(all[i].differences);
+    *comparison.mutable_result() = TestSeeds(all[i].differences);
     JudgeMargin(spec.quantization(), &comparison);
   }
-  CorrectForFamily(&comparisons);
+  SetHolm(&v1::Comparison::result, &comparisons);
   return comparisons;
 }
 

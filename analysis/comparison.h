@@ -20,9 +20,13 @@ enum class Pooling {
   kByAdapter,     // pairs of all seeds together
 };
 
+// What may not be pooled: everything but the seed and, if so asked, the adapter.
+v1::ExperimentSpec PairScope(const v1::ExperimentSpec& spec, Pooling pooling);
+
 // Best top-1 of quantized minus unquantized runs. One comparison for each quantization and whatever
 // else the pairs may not be pooled over, in the order of the runs; quantizations of which no pair
-// is finished are there, without values. Holm's correction is over all comparisons returned.
+// is finished are there, without values. Tests are over seeds (TestSeeds); Holm's correction is
+// over all comparisons returned.
 std::vector<v1::Comparison> CompareWithUnquantized(const std::vector<RunFacts>& runs,
                                                    const std::vector<std::optional<size_t>>& twins,
                                                    Pooling pooling);

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "analysis/compare_by.h"
+
 namespace qsweep {
 namespace {
 
@@ -45,17 +47,100 @@ TEST(CompareTest, PoolsOverAdaptersOrNot) {
                                       Trained(4, 8, 1, 0.91), Trained(4, 8, 2, 0.915)};
   const auto pooled = Compare(runs, Pooling::kOverAdapters);
   ASSERT_EQ(pooled.size(), 1u);
-  EXPECT_EQ(pooled[0].result().difference().n(), 4);
+  EXPECT_EQ(pooled[0].result().difference().n(), 2);  // seeds
+  EXPECT_EQ(pooled[0].result().pairs(), 4);
   EXPECT_NEAR(pooled[0].result().difference().mean(), -0.01375, 1e-12);
   EXPECT_EQ(pooled[0].quantization(), "nf4");
   EXPECT_EQ(pooled[0].adapter(), "");
-  EXPECT_EQ(pooled[0].non_inferiority(), "non-inferior");  // sd 0.005: well above -0.05
+  EXPECT_EQ(pooled[0].non_inferiority(), "undecided");  // -0.010, -0.0175: an interval of two
   EXPECT_DOUBLE_EQ(pooled[0].p_holm(), pooled[0].result().p_t());
   const auto apart = Compare(runs, Pooling::kByAdapter);
   ASSERT_EQ(apart.size(), 2u);
   EXPECT_EQ(apart[0].adapter(), "r4 α8");
   EXPECT_EQ(apart[1].result().difference().n(), 2);
   EXPECT_GE(apart[0].p_holm(), apart[0].result().p_t());
+}
+
+// Three ranks of one seed share its data order: three seeds are three differences, not nine.
+TEST(CompareTest, ASeedsRanksAreNoIndependentPairs) {
+  std::vector<RunFacts> runs;
+  for (const int rank : {4, 8, 16}) {
+    for (const int64_t seed : {1, 2, 3}) {
+      runs.push_back(Trained(0, rank, seed, 0.9));
+      runs.push_back(Trained(4, rank, seed, 0.9 - 0.01 * static_cast<double>(seed - 2)));
+    }
+  }
+  const v1::PairedResult result = Compare(runs, Pooling::kOverAdapters)[0].result();
+  EXPECT_EQ(result.pairs(), 9);
+  EXPECT_EQ(result.difference().n(), 3);
+  EXPECT_NEAR(result.difference().sd(), 0.01, 1e-12);
+}
+
+TEST(CompareTest, MethodsAreKeptApartAndNamed) {
+  std::vector<RunFacts> runs = {Trained(0, 8, 1, 0.9), Trained(4, 8, 1, 0.8), Trained(0, 8, 1, 0.7),
+                                Trained(4, 8, 1, 0.5)};
+  for (size_t i = 2; i < 4; ++i) runs[i].spec.mutable_training()->set_method("linear_probe");
+  const auto comparisons = Compare(runs, Pooling::kOverAdapters);
+  ASSERT_EQ(comparisons.size(), 2u);
+  EXPECT_EQ(comparisons[0].differs(), "training.method=lora");
+  EXPECT_EQ(comparisons[1].differs(), "training.method=linear_probe");
+}
+
+TEST(CompareByTest, AFieldOfQuantizationFreesNoOther) {
+  std::vector<RunFacts> runs;
+  const auto add = [&runs](int bits, bool double_quant, const char* dtype, double top1) {
+    runs.push_back(Trained(bits, 8, 1, top1));
+    v1::Quantization& quantization = *runs.back().spec.mutable_quantization();
+    quantization.set_double_quant(double_quant);
+    quantization.set_compute_dtype(dtype);
+  };
+  add(0, false, "bfloat16", 0.90);
+  add(8, false, "bfloat16", 0.89);
+  add(4, false, "bfloat16", 0.80);
+  add(4, true, "bfloat16", 0.83);
+  add(0, false, "float32", 0.92);
+  add(4, false, "float32", 0.84);
+  const auto by_double = CompareBy(runs, "quantization.double_quant");
+  ASSERT_TRUE(by_double.ok());
+  EXPECT_NEAR(by_double->values(1).against_first().difference().mean(), 0.03, 1e-12);
+  EXPECT_NEAR(by_double->values(0).top1().mean(), 0.80, 1e-12);  // its partner, and no other
+  EXPECT_EQ(by_double->values(0).runs(), 1);
+  EXPECT_EQ(by_double->values(0).planned(), 5);
+  const auto by_dtype = CompareBy(runs, "quantization.compute_dtype");
+  ASSERT_TRUE(by_dtype.ok());
+  EXPECT_EQ(by_dtype->values(1).against_first().pairs(), 2);  // 0 with 0 bits, 4 with 4
+  EXPECT_NEAR(by_dtype->values(1).against_first().difference().mean(), 0.03, 1e-12);
+  const auto by_bits = CompareBy(runs, "quantization.bits");
+  ASSERT_TRUE(by_bits.ok());
+  EXPECT_EQ(by_bits->values(2).against_first().pairs(), 2);  // of two kinds of 4 bits the mean
+}
+
+TEST(CompareByTest, MeansAreOfPairsAndTestsOverSeeds) {
+  std::vector<RunFacts> runs;
+  for (const int64_t seed : {1, 2}) {
+    for (const int rank : {4, 8}) {
+      runs.push_back(Trained(0, rank, seed, 0.9));
+      runs.push_back(Trained(4, rank, seed, rank == 4 ? 0.8 : 0.7));
+    }
+  }
+  runs.push_back(Trained(0, 16, 1, 0.1));  // without a partner
+  const auto comparison = CompareBy(runs, "quantization");
+  ASSERT_TRUE(comparison.ok());
+  EXPECT_NEAR(comparison->values(0).top1().mean(), 0.9, 1e-12);
+  EXPECT_EQ(comparison->values(0).runs(), 4);
+  EXPECT_EQ(comparison->values(1).top1().n(), 2);
+  EXPECT_EQ(comparison->values(1).against_first().difference().n(), 2);
+  EXPECT_EQ(comparison->values(1).against_first().pairs(), 4);
+  const auto seeds = CompareBy(runs, "seed");
+  ASSERT_TRUE(seeds.ok());
+  EXPECT_EQ(seeds->values(1).against_first().difference().n(), 4);  // each pair for itself
+}
+
+TEST(CompareByTest, ItIsSaidThatPeaksWereMeasuredInDifferentWays) {
+  std::vector<RunFacts> runs = {Trained(0, 8, 1, 0.9), Trained(4, 8, 1, 0.8)};
+  EXPECT_EQ(CompareBy(runs, "quantization")->note(), "");
+  runs[1].result->mutable_memory()->set_micro_batch(4);
+  EXPECT_THAT(CompareBy(runs, "quantization")->note(), HasSubstr("not comparable"));
 }
 
 TEST(CompareTest, TheMarginIsTheStudys) {

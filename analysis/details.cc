@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "analysis/by_scope.h"
+#include "analysis/comparison.h"
 #include "analysis/run_files.h"
 #include "analysis/statistics.h"
 #include "analysis/summary.h"
@@ -29,7 +30,7 @@ struct Mean {
 struct EffectSums {
   v1::ExperimentSpec scope;  // what the runs share
   v1::QuantizationEffect effect;
-  Mean bits, reduction, efficiency, peak, top1, speed, stability, merged, requantized;
+  Mean bits, reduction, efficiency, peak, top1, twin_top1, speed, stability, merged, requantized;
 };
 
 // The layer's own, which in a mixture is not the run's.
@@ -57,7 +58,9 @@ void AddRun(const RunFacts& run, const RunFacts* twin, EffectSums* sums) {
   v1::QuantizationEffect& effect = sums->effect;
   effect.set_model(run.spec.model().name());
   effect.set_dataset(run.spec.dataset().name());
+  effect.set_method(run.spec.training().method());
   effect.set_quantization(QuantizationLabel(run.spec.quantization()));
+  effect.set_runs(effect.runs() + 1);
   effect.set_parameters(result.total_parameters());
   sums->bits.Add(facts.bits_per_weight());
   sums->reduction.Add(1 - static_cast<double>(facts.bytes_after()) /
@@ -72,11 +75,19 @@ void AddRun(const RunFacts& run, const RunFacts* twin, EffectSums* sums) {
   }
   if (twin == nullptr) return;
   const v1::RunResult& base = *twin->result;
+  effect.set_pairs(effect.pairs() + 1);
+  sums->top1.Add(result.best().top1() - base.best().top1());
+  sums->twin_top1.Add(base.best().top1());
+  sums->stability.Add(result.gradients().stability() / base.gradients().stability());
+  const std::string ours = HowComputed(result), theirs = HowComputed(base);
+  if (ours != theirs) {
+    effect.set_note(absl::StrCat("peak and speed not compared: computed with ", ours,
+                                 "; unquantized with ", theirs));
+    return;
+  }
   sums->peak.Add(1 - static_cast<double>(result.memory().peak_bytes()) /
                          static_cast<double>(base.memory().peak_bytes()));
-  sums->top1.Add(result.best().top1() - base.best().top1());
   sums->speed.Add(result.images_per_s() / base.images_per_s());
-  sums->stability.Add(result.gradients().stability() / base.gradients().stability());
 }
 
 }  // namespace
@@ -87,9 +98,9 @@ std::vector<v1::QuantizationEffect> QuantizationEffects(
   for (size_t i = 0; i < runs.size(); ++i) {
     if (!runs[i].result.has_value() || !TrainsQuantized(runs[i].spec)) continue;
     AddRun(runs[i], twins[i].has_value() ? &runs[*twins[i]] : nullptr,
-           &all.At(QuantizationScope(runs[i].spec)));
+           &all.At(PairScope(runs[i].spec, Pooling::kOverAdapters)));
   }
-  const std::vector<std::string> differs = Differences(all.scopes());
+  const std::vector<std::string> differs = ScopeDifferences(all.scopes());
   std::vector<v1::QuantizationEffect> effects;
   for (const EffectSums& sums : all.values()) {
     v1::QuantizationEffect& effect = effects.emplace_back(sums.effect);
@@ -99,6 +110,8 @@ std::vector<v1::QuantizationEffect> QuantizationEffects(
     if (sums.efficiency.n > 0) effect.set_memory_efficiency(sums.efficiency.value());
     if (sums.peak.n > 0) effect.set_peak_reduction(sums.peak.value());
     if (sums.top1.n > 0) effect.set_top1_difference(sums.top1.value());
+    if (sums.peak.n > 0) effect.clear_note();
+    if (sums.twin_top1.n > 0) effect.set_twin_top1(sums.twin_top1.value());
     if (sums.speed.n > 0) effect.set_images_per_s_ratio(sums.speed.value());
     if (sums.stability.n > 0) effect.set_stability_ratio(sums.stability.value());
     if (sums.merged.n > 0) effect.set_merged_difference(sums.merged.value());
@@ -114,26 +127,30 @@ std::vector<v1::LayerSensitivity> LayerSensitivities(const std::vector<RunFacts>
     Mean relative_mse, sqnr, max_abs, loss, top1;
   };
   ByScope<Sums> all;
+  // What quantizing costs depends on the task, the weights and whose labels are asked for.
   const auto sums_of = [&all](const RunFacts& run, const std::string& quant_type,
-                              const std::string& layer) -> Sums& {
+                              const std::string& layer, const std::string& labels) -> Sums& {
     v1::ExperimentSpec scope;
-    scope.mutable_model()->set_name(run.spec.model().name());
+    *scope.mutable_model() = run.spec.model();
+    *scope.mutable_dataset() = Task(run.spec.dataset());
     *scope.mutable_quantization() = QuantizationOfLayer(run, quant_type);
-    Sums& sums = all.At(std::move(scope), layer);
+    Sums& sums = all.At(std::move(scope), absl::StrCat(layer, "\n", labels));
     sums.layer.set_layer(layer);
+    sums.layer.set_labels(labels);
     sums.layer.set_runs(sums.layer.runs() + 1);
     return sums;
   };
   for (const RunFacts& run : runs) {
     if (!run.result.has_value()) continue;
     for (const v1::LayerError& error : run.result->quantization().layer_errors()) {
-      Sums& sums = sums_of(run, error.quant_type(), error.layer());
+      Sums& sums = sums_of(run, error.quant_type(), error.layer(), "");
       sums.relative_mse.Add(error.relative_mse());
       sums.sqnr.Add(error.sqnr_db());
       sums.max_abs.Add(error.max_abs_error());
     }
-    for (const v1::LayerMeasurement& alone : run.result->sensitivity().layers()) {
-      Sums& sums = sums_of(run, alone.quant_type(), alone.layer());
+    const v1::Sensitivity& sensitivity = run.result->sensitivity();
+    for (const v1::LayerMeasurement& alone : sensitivity.layers()) {
+      Sums& sums = sums_of(run, alone.quant_type(), alone.layer(), sensitivity.labels());
       sums.relative_mse.Add(alone.relative_mse());
       sums.sqnr.Add(-10 * std::log10(alone.relative_mse()));
       sums.loss.Add(alone.loss_change());
@@ -145,6 +162,7 @@ std::vector<v1::LayerSensitivity> LayerSensitivities(const std::vector<RunFacts>
   for (const Sums& sums : all.values()) {
     v1::LayerSensitivity& layer = layers.emplace_back(sums.layer);
     layer.set_model(sums.scope.model().name());
+    layer.set_dataset(sums.scope.dataset().name());
     layer.set_quantization(names[layers.size() - 1]);
     layer.set_relative_mse(sums.relative_mse.value());
     layer.set_sqnr_db(sums.sqnr.value());
@@ -163,8 +181,7 @@ std::vector<v1::BlockGradient> BlockGradients(const std::vector<RunFacts>& runs)
   };
   ByScope<Values> all;
   for (const RunFacts& run : runs) {
-    v1::ExperimentSpec scope = QuantizationScope(run.spec);
-    scope.mutable_training()->set_method(run.spec.training().method());
+    const v1::ExperimentSpec scope = PairScope(run.spec, Pooling::kOverAdapters);
     for (const v1::LayerGradient& layer : run.layers) {
       Values& values = all.At(scope, layer.layer());
       values.layer = layer.layer();
@@ -177,9 +194,7 @@ std::vector<v1::BlockGradient> BlockGradients(const std::vector<RunFacts>& runs)
     v1::BlockGradient& block = blocks.emplace_back();
     block.set_model(values.scope.model().name());
     block.set_dataset(values.scope.dataset().name());
-    const std::string& method = values.scope.training().method();
-    block.set_quantization(method == "lora" ? names[blocks.size() - 1]
-                                            : absl::StrCat(method, ", ", names[blocks.size() - 1]));
+    block.set_quantization(names[blocks.size() - 1]);
     block.set_layer(values.layer);
     *block.mutable_norm() = Describe(values.norms);
   }

@@ -13,14 +13,15 @@ namespace qsweep {
 
 // All in the order of the first run concerned.
 
-// Per model, dataset and quantization: what was expected and what came of it.
+// Of what PairScope keeps together over adapters: what was expected and what came of it.
 std::vector<v1::QuantizationEffect> QuantizationEffects(
     const std::vector<RunFacts>& runs, const std::vector<std::optional<size_t>>& twins);
 
-// Per model, quantization and layer, where runs recorded them.
+// Per model, weights, task, quantization and layer, where runs recorded them.
 std::vector<v1::LayerSensitivity> LayerSensitivities(const std::vector<RunFacts>& runs);
 
-// Per model, dataset, quantization and block: the mean norm of the block's gradient, over runs.
+// Of what PairScope keeps together over adapters, by block: the mean norm of the block's gradient,
+// over runs.
 std::vector<v1::BlockGradient> BlockGradients(const std::vector<RunFacts>& runs);
 
 }  // namespace qsweep

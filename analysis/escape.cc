@@ -1,98 +1,95 @@
 #include "analysis/escape.h"
 
+#include <algorithm>
 #include <array>
+#include <cstdint>
+#include <iterator>
+#include <utility>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
 #include "common/utf8.h"
 
 namespace qsweep {
 namespace {
 
-bool IsControl(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; }
+std::string WithoutControl(std::string text) {
+  std::replace_if(
+      text.begin(), text.end(),
+      [](char c) { return absl::ascii_iscntrl(static_cast<unsigned char>(c)); }, ' ');
+  return text;
+}
+
+// What our own labels use beyond ASCII has commands that every TeX knows.
+constexpr auto kLatex = std::to_array<std::pair<absl::string_view, absl::string_view>>({
+    {"&", "\\&"},
+    {"%", "\\%"},
+    {"$", "\\$"},
+    {"#", "\\#"},
+    {"_", "\\_"},
+    {"{", "\\{"},
+    {"}", "\\}"},
+    {"\\", "\\textbackslash{}"},
+    {"~", "\\textasciitilde{}"},
+    {"^", "\\textasciicircum{}"},
+    {"<", "\\textless{}"},
+    {">", "\\textgreater{}"},
+    {"|", "\\textbar{}"},
+    {"\"", "\\textquotedbl{}"},
+    {"-", "{-}"},  // no ligature with its neighbour
+    {"`", "{`}"},
+    {"'", "{'}"},
+    {"α", "$\\alpha$"},
+    {"·", "$\\cdot$"},
+    {"−", "$-$"},
+    {"±", "$\\pm$"},
+    {"×", "$\\times$"},
+    {"–", "--"},
+    {"…", "\\dots{}"},
+});
+
+// Removes the first character, which is not ASCII.
+char32_t TakeCharacter(absl::string_view* text) {
+  const auto lead = static_cast<unsigned char>(text->front());
+  char32_t code = lead & (lead < 0xE0 ? 0x1F : lead < 0xF0 ? 0x0F : 0x07);
+  text->remove_prefix(1);
+  while (!text->empty() && IsContinuation(text->front())) {
+    code = code << 6 | (static_cast<unsigned char>(text->front()) & 0x3F);
+    text->remove_prefix(1);
+  }
+  return code;
+}
+
+// Letters that LaTeX has in its T1 encoding.
+bool IsLatin(char32_t code) {
+  static constexpr char32_t kMissing[] = {0x126, 0x127, 0x138, 0x13F, 0x140,
+                                          0x149, 0x166, 0x167, 0x17F};
+  return code >= 0xC0 && code <= 0x17F &&
+         std::find(std::begin(kMissing), std::end(kMissing), code) == std::end(kMissing);
+}
 
 }  // namespace
 
 std::string HtmlText(absl::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        out.append("&amp;");
-        break;
-      case '<':
-        out.append("&lt;");
-        break;
-      case '>':
-        out.append("&gt;");
-        break;
-      case '"':
-        out.append("&quot;");
-        break;
-      case '\'':
-        out.append("&#39;");
-        break;
-      default:
-        out.push_back(IsControl(c) ? ' ' : c);
-    }
-  }
-  return out;
+  return WithoutControl(absl::StrReplaceAll(
+      text, {{"&", "&amp;"}, {"<", "&lt;"}, {">", "&gt;"}, {"\"", "&quot;"}, {"'", "&#39;"}}));
 }
 
 std::string LatexText(absl::string_view text) {
-  // Placeholders for what has a command; they are control characters, which a text loses first.
-  struct Symbol {
-    absl::string_view text, command;
-  };
-  static constexpr std::array<Symbol, 7> kSymbols = {{{"α", "$\\alpha$"},
-                                                      {"·", "$\\cdot$"},
-                                                      {"−", "$-$"},
-                                                      {"±", "$\\pm$"},
-                                                      {"×", "$\\times$"},
-                                                      {"–", "--"},
-                                                      {"…", "\\dots{}"}}};
+  const std::string replaced = WithoutControl(absl::StrReplaceAll(text, kLatex));
   std::string out;
-  while (!text.empty()) {
-    bool symbol = false;
-    for (const Symbol& s : kSymbols) {
-      if (!absl::StartsWith(text, s.text)) continue;
-      out.append(s.command.data(), s.command.size());
-      text.remove_prefix(s.text.size());
-      symbol = true;
-      break;
-    }
-    if (symbol) continue;
-    const char c = text.front();
-    text.remove_prefix(1);
-    if (IsControl(c)) {
-      out.push_back(' ');
-    } else if (static_cast<unsigned char>(c) >= 0x80) {
-      out.push_back('?');
-      while (!text.empty() && IsContinuation(text.front())) text.remove_prefix(1);
-    } else if (absl::string_view("&%$#_{}").find(c) != absl::string_view::npos) {
-      out.push_back('\\');
-      out.push_back(c);
-    } else if (c == '\\') {
-      out.append("\\textbackslash{}");
-    } else if (c == '~') {
-      out.append("\\textasciitilde{}");
-    } else if (c == '^') {
-      out.append("\\textasciicircum{}");
-    } else if (c == '<') {
-      out.append("\\textless{}");
-    } else if (c == '>') {
-      out.append("\\textgreater{}");
-    } else if (c == '|') {
-      out.append("\\textbar{}");
-    } else if (c == '"') {
-      out.append("\\textquotedbl{}");
-    } else if (c == '-' || c == '`' || c == '\'') {
-      out.append({'{', c, '}'});  // no ligature with its neighbour
+  for (absl::string_view rest = replaced; !rest.empty();) {
+    const absl::string_view before = rest;
+    if (static_cast<unsigned char>(rest.front()) < 0x80) {
+      out.push_back(rest.front());
+      rest.remove_prefix(1);
+    } else if (const char32_t code = TakeCharacter(&rest); IsLatin(code)) {
+      absl::StrAppend(&out, before.substr(0, before.size() - rest.size()));
     } else {
-      out.push_back(c);
+      absl::StrAppendFormat(&out, "U+%04X", static_cast<uint32_t>(code));
     }
   }
   return out;

@@ -10,8 +10,9 @@ namespace qsweep {
 
 // In an element or a quoted attribute.
 std::string HtmlText(absl::string_view text);
-// In running text and table cells; the few characters beyond ASCII that our own labels use become
-// commands, others a question mark, so that every TeX can set them.
+// In running text and table cells, for T1 fonts: Latin letters stay UTF-8, the few other characters
+// beyond ASCII that our own labels use become commands, and all else its number (U+65E5), so that
+// every TeX can set it and two texts never look the same.
 std::string LatexText(absl::string_view text);
 // The name of a LaTeX command: letters only, digits spelt out ("r8 nf4" is REightNfFour).
 std::string LatexName(absl::string_view text);

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "analysis/by_scope.h"
+#include "analysis/comparison.h"
 #include "analysis/run_files.h"
 #include "analysis/statistics.h"
 
@@ -41,7 +42,7 @@ void Judge(const Expected& expected, std::optional<double> measured,
   }
   if (!interval.has_value()) {
     out->set_verdict("undecided");
-    out->set_reason("no interval: fewer than two pairs, or no variance among them");
+    out->set_reason("no interval: fewer than two seeds, or no variance among them");
     return;
   }
   out->set_ci_low(interval->low);
@@ -57,71 +58,92 @@ void Judge(const Expected& expected, std::optional<double> measured,
 
 void JudgeStatistic(const Expected& expected, const v1::Statistic& statistic,
                     v1::Expectation* out) {
+  out->set_n(statistic.n());
   Judge(expected, statistic.n() > 0 ? std::optional(statistic.mean()) : std::nullopt,
         statistic.has_ci_low() ? std::optional(Interval{statistic.ci_low(), statistic.ci_high()})
                                : std::nullopt,
         kInterval, out);
 }
 
+std::string ScopeText(const v1::ExperimentSpec& scope, const std::string& quantization) {
+  return absl::StrCat(scope.model().name(), ", ", scope.dataset().name(), ", ", quantization);
+}
+
 // ---- memory
 
-void AddMemory(const std::vector<Group>& groups, bool peak, std::vector<v1::Expectation>* out) {
-  struct Seen {
-    v1::ExperimentSpec scope;  // model and quantization
-    Expected expected;
-    double low = kInfinity, high = -kInfinity, sum = 0;
-    int n = 0;
-  };
-  ByScope<Seen> all;
+struct MemorySeen {
+  v1::ExperimentSpec scope;
+  Expected expected;
+  std::vector<double> reductions;  // of each group
+  std::string note;                // why one has none
+};
+
+void AddGroup(const Group& group, MemoryKind kind, MemorySeen* seen) {
+  const v1::GroupSummary& summary = group.summary;
+  if (summary.top1().n() == 0) return;
+  if (kind == MemoryKind::kWeights) {
+    seen->reductions.push_back(summary.weights_reduction());
+  } else if (summary.has_peak_reduction()) {
+    seen->reductions.push_back(summary.peak_reduction());
+  } else {
+    seen->note = summary.note();
+  }
+}
+
+std::string MemoryClaim(const MemorySeen& seen, MemoryKind kind) {
+  const v1::Quantization& quantization = seen.scope.quantization();
+  return absl::StrCat(
+      BitsLabel(quantization), quantization.double_quant() ? " with double quantization" : "",
+      " takes ", std::lround(100 * seen.expected.low), " to ",
+      std::lround(100 * seen.expected.high), " % less memory (",
+      kind == MemoryKind::kPeak ? "peak while training, against the unquantized base"
+                                : "weights, against fp32",
+      ")");
+}
+
+void JudgeMemory(const MemorySeen& seen, v1::Expectation* out) {
+  out->set_n(static_cast<int32_t>(seen.reductions.size()));
+  if (seen.reductions.empty()) {
+    Judge(seen.expected, std::nullopt, std::nullopt, kInterval, out);
+    if (!seen.note.empty()) out->set_reason(seen.note);
+    return;
+  }
+  const auto [low, high] = std::minmax_element(seen.reductions.begin(), seen.reductions.end());
+  Judge(seen.expected, Describe(seen.reductions).mean(), Interval{*low, *high},
+        "spread of the groups", out);
+}
+
+void AddMemory(const std::vector<Group>& groups, MemoryKind kind,
+               std::vector<v1::Expectation>* out) {
+  ByScope<MemorySeen> all;
   for (const Group& group : groups) {
-    const v1::GroupSummary& summary = group.summary;
-    Expected expected{.unit = "share"};
-    if (!ExpectedReduction(group.spec.quantization(), &expected.low, &expected.high)) continue;
-    v1::ExperimentSpec scope = QuantizationScope(group.spec);
-    scope.clear_dataset();
-    Seen& seen = all.At(std::move(scope));
-    seen.expected = expected;
-    if (summary.top1().n() == 0 || (peak && !summary.has_peak_reduction())) continue;
-    const double reduction = peak ? summary.peak_reduction() : summary.weights_reduction();
-    seen.low = std::min(seen.low, reduction);
-    seen.high = std::max(seen.high, reduction);
-    seen.sum += reduction;
-    ++seen.n;
+    const auto expected = ExpectedReduction(group.spec.quantization());
+    if (!expected.has_value()) continue;
+    MemorySeen& seen = all.At(PairScope(group.spec, Pooling::kOverAdapters));
+    seen.expected = {expected->low, expected->high, "share"};
+    AddGroup(group, kind, &seen);
   }
   const std::vector<std::string> names = all.names();
   for (size_t i = 0; i < names.size(); ++i) {
-    const Seen& seen = all.values()[i];
-    const v1::Quantization& quantization = seen.scope.quantization();
-    const Expected& expected = seen.expected;
+    const MemorySeen& seen = all.values()[i];
     v1::Expectation& e = out->emplace_back();
-    e.set_claim(absl::StrCat(
-        BitsLabel(quantization), quantization.double_quant() ? " with double quantization" : "",
-        " takes ", std::lround(100 * expected.low), " to ", std::lround(100 * expected.high),
-        " % less memory (",
-        peak ? "peak while training, against the unquantized base" : "weights, against fp32", ")"));
-    e.set_scope(absl::StrCat(seen.scope.model().name(), ", ", names[i]));
-    if (seen.n == 0) {
-      Judge(expected, std::nullopt, std::nullopt, kInterval, &e);
-    } else {
-      Judge(expected, seen.sum / seen.n, Interval{seen.low, seen.high}, "spread of the groups", &e);
-    }
+    e.set_claim(MemoryClaim(seen, kind));
+    e.set_scope(ScopeText(seen.scope, names[i]));
+    JudgeMemory(seen, &e);
   }
 }
 
 // ---- accuracy and variation: over pairs
 
-// Of one model, dataset and quantization: other pairs would not be of one kind, and an unquantized
-// run would be in several of them.
+// Of what PairScope keeps together: other pairs would not be of one kind.
 struct PairValues {
   v1::ExperimentSpec scope;
   std::string quantization;  // its name
   int64_t parameters = 0;
-  std::vector<double> points;     // lost top-1, in points
-  std::vector<double> variation;  // log of the ratio of sd / mean of the gradient norm
+  BySeed points;     // lost top-1, in points
+  BySeed variation;  // log of the ratio of sd / mean of the gradient norm
 
-  std::string Text() const {
-    return absl::StrCat(scope.model().name(), ", ", scope.dataset().name(), ", ", quantization);
-  }
+  std::string Text() const { return ScopeText(scope, quantization); }
   bool eight_bits() const { return scope.quantization().bits() == 8; }
 };
 
@@ -135,14 +157,14 @@ std::vector<PairValues> CollectPairs(const std::vector<RunFacts>& runs,
   for (size_t i = 0; i < runs.size(); ++i) {
     const v1::ExperimentSpec& spec = runs[i].spec;
     if (!Trains(spec) || !IsOneKind(spec.quantization())) continue;
-    PairValues& values = all.At(QuantizationScope(spec));
+    PairValues& values = all.At(PairScope(spec, Pooling::kOverAdapters));
     if (!twins[i].has_value()) continue;
     const v1::RunResult &ours = *runs[i].result, &theirs = *runs[*twins[i]].result;
     values.parameters = theirs.total_parameters();
     const double lost = 100 * (theirs.best().top1() - ours.best().top1());
-    if (std::isfinite(lost)) values.points.push_back(lost);
+    if (std::isfinite(lost)) values.points[spec.seed()].push_back(lost);
     const double a = Variation(ours.gradients()), b = Variation(theirs.gradients());
-    if (a > 0 && b > 0) values.variation.push_back(std::log(a / b));
+    if (a > 0 && b > 0) values.variation[spec.seed()].push_back(std::log(a / b));
   }
   const std::vector<std::string> names = all.names();
   for (size_t i = 0; i < names.size(); ++i) all.values()[i].quantization = names[i];
@@ -157,7 +179,9 @@ void AddAccuracy(const std::vector<PairValues>& all, std::vector<v1::Expectation
                       : "4-bit costs 2 to 5 points of top-1");
     e.set_scope(pairs.Text());
     const Expected expected{eight ? -kInfinity : 2, eight ? 2.0 : 5.0, "points"};
-    JudgeStatistic(expected, TestPairs(pairs.points).difference(), &e);
+    const v1::PairedResult lost = TestSeeds(pairs.points);
+    e.set_pairs(lost.pairs());
+    JudgeStatistic(expected, lost.difference(), &e);
   }
 }
 
@@ -170,7 +194,9 @@ void AddVariation(const std::vector<PairValues>& all, std::vector<v1::Expectatio
                              " effect on the gradients' variation (sd/mean of the norm within ",
                              std::lround(100 * limit), " %)"));
     e.set_scope(pairs.Text());
-    v1::Statistic ratio = TestPairs(pairs.variation).difference();  // of logarithms
+    const v1::PairedResult logarithms = TestSeeds(pairs.variation);
+    e.set_pairs(logarithms.pairs());
+    v1::Statistic ratio = logarithms.difference();
     ratio.set_mean(std::exp(ratio.mean()) - 1);
     if (ratio.has_ci_low()) {
       ratio.set_ci_low(std::exp(ratio.ci_low()) - 1);
@@ -189,8 +215,12 @@ void AddModelSizes(const std::vector<PairValues>& all, std::vector<v1::Expectati
           same.SerializeAsString() != large.scope.SerializeAsString()) {
         continue;
       }
-      const v1::Statistic a = Describe(small.points), b = Describe(large.points);
+      const v1::PairedResult lost_small = TestSeeds(small.points),
+                             lost_large = TestSeeds(large.points);
+      const v1::Statistic &a = lost_small.difference(), &b = lost_large.difference();
       v1::Expectation& e = out->emplace_back();
+      e.set_n(std::min(a.n(), b.n()));
+      e.set_pairs(lost_small.pairs() + lost_large.pairs());
       e.set_claim("the larger model loses less top-1");
       e.set_scope(absl::StrCat(large.scope.model().name(), " against ", small.scope.model().name(),
                                ", ", large.scope.dataset().name(), ", ", large.quantization));
@@ -207,8 +237,8 @@ std::vector<v1::Expectation> JudgeExpectations(const std::vector<RunFacts>& runs
                                                const std::vector<std::optional<size_t>>& twins,
                                                const std::vector<Group>& groups) {
   std::vector<v1::Expectation> expectations;
-  AddMemory(groups, /*peak=*/false, &expectations);
-  AddMemory(groups, /*peak=*/true, &expectations);
+  AddMemory(groups, MemoryKind::kWeights, &expectations);
+  AddMemory(groups, MemoryKind::kPeak, &expectations);
   const std::vector<PairValues> pairs = CollectPairs(runs, twins);
   AddAccuracy(pairs, &expectations);
   AddModelSizes(pairs, &expectations);

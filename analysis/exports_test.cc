@@ -111,7 +111,7 @@ TEST_F(ExportsTest, TensorBoardRecordsAreWhole) {
   EXPECT_EQ(Crc32c("123456789"), 0xE3069283u);  // the check value of the catalogue of CRCs
   ASSERT_TRUE(Export(ExportFormat::kTensorBoard).ok());
   const std::string bytes =
-      Text("deit_tiny_patch16_224-cifar10-r8-nf4-s1/events.out.tfevents.0.qsweep");
+      Text("deit_tiny_patch16_224-cifar10-r8-nf4-s1/events.out.tfevents.1700000000.qsweep");
   const auto masked = [](absl::string_view part) {
     const uint32_t crc = SlowCrc32c(part);
     return ((crc >> 15) | (crc << 17)) + 0xa282ead8u;
@@ -136,6 +136,41 @@ TEST_F(ExportsTest, TensorBoardRecordsAreWhole) {
   EXPECT_EQ(events[1].step(), 10);
   EXPECT_EQ(events[1].summary().value_size(), 6);
   EXPECT_EQ(events[20].summary().value(3).tag(), "loss");
+}
+
+TEST_F(ExportsTest, TensorBoardKeepsZeros) {
+  test_.records[4].curves.back().set_values(0, 0);
+  ASSERT_TRUE(Export(ExportFormat::kTensorBoard).ok());
+  // Field 2, 32 bits, of a value: TensorBoard does not show a value without it.
+  EXPECT_THAT(Text(absl::StrCat(PathName(test_.records[4].detail.run().name()),
+                                "/events.out.tfevents.1700000000.qsweep")),
+              HasSubstr(std::string("\n\x04loss\x15\0\0\0\0", 11)));
+}
+
+// A result that a run does not have is no zero.
+TEST_F(ExportsTest, AbsentValuesAreEmpty) {
+  const auto value = [this](size_t run, const std::string& path) {
+    for (const Column& column : RunColumns(test_.records[run].detail)) {
+      if (column.path == path) return column.value;
+    }
+    return std::string("no such column");
+  };
+  test_.records[0].detail.mutable_result()->mutable_best()->set_loss(0);
+  EXPECT_EQ(value(0, "result.merged.top1"), "");  // not quantized
+  EXPECT_EQ(value(0, "result.requantized.images"), "");
+  EXPECT_EQ(value(0, "result.sensitivity.unquantized.top1"), "");
+  EXPECT_EQ(value(0, "result.best.loss"), "0");
+  EXPECT_EQ(value(2, "result.merged.images"), "1000");
+  EXPECT_EQ(value(7, "result.best.top1"), "");  // failed
+}
+
+TEST_F(ExportsTest, AReusedRunHasTheTimeAtWhichItGotItsResult) {
+  v1::Run& run = *test_.records[0].detail.mutable_run();
+  run.clear_started_unix_us();
+  run.set_ended_unix_us(1'800'000'000'000'000);
+  ASSERT_TRUE(Export(ExportFormat::kTensorBoard).ok());
+  EXPECT_NE(Text(absl::StrCat(PathName(run.name()), "/events.out.tfevents.1800000000.qsweep")), "");
+  EXPECT_EQ(TimeOf(run), 1'800'000'000'000'000);
 }
 
 TEST_F(ExportsTest, MlflowHasFilesAndNoClashes) {
@@ -168,7 +203,8 @@ TEST(EscapeTest, EachLanguage) {
   EXPECT_EQ(LatexText("50 % of $x_1 & y^2 ~ {a}\\b#"),
             "50 \\% of \\$x\\_1 \\& y\\textasciicircum{}2 \\textasciitilde{} "
             "\\{a\\}\\textbackslash{}b\\#");
-  EXPECT_EQ(LatexText("α ± 日\x01"), "$\\alpha$ $\\pm$ ? ");
+  EXPECT_EQ(LatexText("α ± 日\x01"), "$\\alpha$ $\\pm$ U+65E5 ");
+  EXPECT_EQ(LatexText("größe ĸ"), "größe U+0138");
   EXPECT_EQ(LatexText("a--b"), "a{-}{-}b");
   EXPECT_EQ(LatexName("r8 nf4+dq"), "REightNfFourDq");
   EXPECT_EQ(CsvField("plain"), "plain");

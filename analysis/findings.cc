@@ -1,18 +1,29 @@
 #include "analysis/findings.h"
 
-#include <cmath>
+#include <algorithm>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "analysis/numbers.h"
 
 namespace qsweep {
 namespace {
 
-// With a true minus sign.
-std::string Signed(double value) {
-  const std::string text = absl::StrFormat("%+.2f", value);
-  return absl::StrReplaceAll(text == "-0.00" ? "+0.00" : text, {{"-", "−"}});
+// Comparisons told one by one; the table has all.
+constexpr int kCompared = 12;
+// Names of configurations that are equally good.
+constexpr size_t kTied = 3;
+
+std::string Plural(int n, const char* noun) {
+  return absl::StrCat(n, " ", noun, n == 1 ? "" : "s");
+}
+
+// "p = 0.031", "p < 0.001".
+std::string PText(double p) {
+  const std::string number = PNumber(p);
+  return absl::StrCat(number[0] == '<' ? "p " : "p = ", number);
 }
 
 std::string Where(const v1::Comparison& comparison) {
@@ -41,7 +52,7 @@ std::string ComparisonText(const v1::Comparison& comparison) {
   std::string text = absl::StrCat(
       Where(comparison), ": top-1 changes by ", PointsText(result.difference()), " points",
       result.difference().has_ci_low() ? " (95 % CI)" : "", " against the unquantized base (",
-      result.difference().n(), result.difference().n() == 1 ? " pair" : " pairs");
+      Plural(result.difference().n(), "seed"), ", ", Plural(result.pairs(), "pair"));
   if (comparison.has_p_holm()) {
     absl::StrAppend(&text, ", ", PText(comparison.p_holm()), " after Holm's correction");
   }
@@ -57,22 +68,19 @@ std::string ComparisonText(const v1::Comparison& comparison) {
   return text + ".";
 }
 
-const v1::GroupSummary* Best(const v1::ExperimentsSummary& summary) {
-  const v1::GroupSummary* best = nullptr;
-  for (const v1::GroupSummary& group : summary.groups()) {
-    if (group.top1().n() == 0) continue;
-    if (best == nullptr || group.top1().mean() > best->top1().mean()) best = &group;
-  }
-  return best;
-}
+using Groups = std::vector<const v1::GroupSummary*>;
 
-const v1::GroupSummary* Smallest(const v1::ExperimentsSummary& summary) {
-  const v1::GroupSummary* smallest = nullptr;
+// All groups with a result for which `value` is the least.
+template <typename Value>
+Groups Least(const v1::ExperimentsSummary& summary, Value value) {
+  Groups least;
   for (const v1::GroupSummary& group : summary.groups()) {
     if (group.top1().n() == 0) continue;
-    if (smallest == nullptr || group.weights_bytes() < smallest->weights_bytes()) smallest = &group;
+    if (!least.empty() && value(group) > value(*least[0])) continue;
+    if (!least.empty() && value(group) < value(*least[0])) least.clear();
+    least.push_back(&group);
   }
-  return smallest;
+  return least;
 }
 
 std::string GroupText(const v1::GroupSummary& group) {
@@ -82,32 +90,39 @@ std::string GroupText(const v1::GroupSummary& group) {
       group.peak_bytes() / 1e6);
 }
 
+// "Most accurate is A: top-1 ...", "Most accurate are, all alike, A and B, the first: top-1 ...".
+std::string GroupsText(const char* what, const Groups& groups) {
+  if (groups.size() == 1) return absl::StrCat(what, " is ", GroupText(*groups[0]), ".");
+  std::vector<std::string> labels;
+  for (size_t i = 0; i < std::min(groups.size(), kTied); ++i) labels.push_back(groups[i]->label());
+  if (groups.size() > kTied) labels.push_back(absl::StrCat(groups.size() - kTied, " more"));
+  return absl::StrCat(what, " are ", Plural(static_cast<int>(groups.size()), "configuration"),
+                      " that tie (", absl::StrJoin(labels, "; "), "), of them ",
+                      GroupText(*groups[0]), ".");
+}
+
 }  // namespace
 
 std::string PointsText(const v1::Statistic& difference) {
-  const std::string mean = Signed(100 * difference.mean());
+  const std::string mean =
+      absl::StrReplaceAll(SignedNumber(100 * difference.mean(), 2), {{"-", "−"}});
   if (!difference.has_ci_low()) return mean;
   return absl::StrCat(
       mean, absl::StrFormat(" ± %.2f", 50 * (difference.ci_high() - difference.ci_low())));
 }
 
-std::string PText(double p) {
-  if (p < 0.001) return "p < 0.001";
-  return absl::StrFormat("p = %.3f", p);
-}
-
 std::vector<std::string> Findings(const v1::ExperimentsSummary& summary) {
   std::vector<std::string> findings = {RunsText(summary.runs())};
-  if (const v1::GroupSummary* best = Best(summary)) {
-    findings.push_back(absl::StrCat("Most accurate is ", GroupText(*best), "."));
-    const v1::GroupSummary* smallest = Smallest(summary);
-    if (smallest != best) {
-      findings.push_back(absl::StrCat("Smallest is ", GroupText(*smallest), "."));
-    }
-  }
-  constexpr int kCompared = 12;
+  const Groups best = Least(summary, [](const auto& g) { return -g.top1().mean(); });
+  const Groups smallest = Least(summary, [](const auto& g) { return g.weights_bytes(); });
+  if (!best.empty()) findings.push_back(GroupsText("Most accurate", best));
+  if (smallest != best) findings.push_back(GroupsText("Smallest", smallest));
   for (int i = 0; i < summary.comparisons_size() && i < kCompared; ++i) {
     findings.push_back(ComparisonText(summary.comparisons(i)));
+  }
+  if (summary.comparisons_size() > kCompared) {
+    findings.push_back(absl::StrCat("And ", summary.comparisons_size() - kCompared,
+                                    " more comparisons, in the table."));
   }
   int met = 0, not_met = 0, undecided = 0;
   for (const v1::Expectation& e : summary.expectations()) {

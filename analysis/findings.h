@@ -14,8 +14,6 @@ std::vector<std::string> Findings(const v1::ExperimentsSummary& summary);
 
 // ± half of the interval where there is one, in points: "−0.42 ± 0.31"; with one value the value.
 std::string PointsText(const v1::Statistic& difference);
-// "p = 0.031", "p < 0.001".
-std::string PText(double p);
 
 }  // namespace qsweep
 

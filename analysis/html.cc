@@ -1,7 +1,6 @@
 #include "analysis/html.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
@@ -10,6 +9,8 @@
 #include "absl/strings/str_replace.h"
 #include "analysis/escape.h"
 #include "analysis/findings.h"
+#include "analysis/numbers.h"
+#include "analysis/shown.h"
 #include "common/state_names.h"
 
 namespace qsweep {
@@ -51,12 +52,9 @@ dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
 </style>
 )";
 
-// With a true minus sign, and none before zero.
+// With a true minus sign.
 std::string Fixed(double value, int digits) {
-  const std::string text = absl::StrFormat("%.*f", digits, value);
-  if (text.find_first_not_of("-0.") == std::string::npos)
-    return absl::StrFormat("%.*f", digits, 0.0);
-  return absl::StrReplaceAll(text, {{"-", "−"}});
+  return absl::StrReplaceAll(FixedNumber(value, digits), {{"-", "−"}});
 }
 
 std::string Percent(double share, int digits = 2) { return Fixed(100 * share, digits); }
@@ -90,12 +88,20 @@ std::string MeanText(const v1::Statistic& s) {
 std::string CountText(double count) {
   return count < 1000 ? absl::StrFormat("%.0f", count) : absl::StrFormat("%.0f k", count / 1e3);
 }
-std::string PValue(double p) { return p < 0.001 ? "&lt; 0.001" : Fixed(p, 3); }
+std::string PValue(double p) { return HtmlText(PNumber(p)); }
+
+std::string SettingTable(const Analysis& analysis) {
+  std::string out = TableHead({"all runs|t", "|t"});
+  for (const Setting& setting : SharedSettings(analysis)) {
+    absl::StrAppend(&out, "<tr>", Cell(setting.name), Cell(HtmlText(setting.value), "w"), "\n");
+  }
+  return out + kTableEnd;
+}
 
 std::string GroupTable(const Analysis& analysis) {
   std::string out =
       TableHead({"configuration|t", "runs", "top-1 % ± CI95", "top-5 % ± CI95", "macro F1 % ± CI95",
-                 "weights MB", "vs fp32 %", "peak MB", "vs none %", "images/s", "trained"});
+                 "base MB", "vs fp32 %", "peak MB", "vs none %", "images/s", "trained"});
   for (const Group& group : analysis.groups) {
     const v1::GroupSummary& g = group.summary;
     const bool any = g.top1().n() > 0;
@@ -112,13 +118,16 @@ std::string GroupTable(const Analysis& analysis) {
   return out + kTableEnd +
          "<p class=\"note\">Means over seeds of the best epoch; CI95 is half of the 95 % "
          "t-interval, "
-         "absent with one seed. "
-         "Peak is of tensors alive while training.</p>\n";
+         "absent with one seed. Base: as held for training, adapters not counted, and what that is "
+         "less than in fp32. Peak is of tensors alive while training, vs none: against the "
+         "unquantized configuration that differs in nothing else, absent where the two were "
+         "computed in different ways (micro-batch, checkpointing, device, CPU, threads).</p>\n";
 }
 
 std::string ComparisonTable(const google::protobuf::RepeatedPtrField<v1::Comparison>& comparisons) {
-  std::string out = TableHead({"comparison|t", "pairs", "Δ top-1, points ± CI95", "p (t, Holm)",
-                               "p (Wilcoxon)", "d<sub>z</sub>", "allowed loss|t", "remark|t"});
+  std::string out =
+      TableHead({"comparison|t", "seeds", "pairs", "Δ top-1, points ± CI95", "p (t, Holm)",
+                 "p (Wilcoxon)", "d<sub>z</sub>", "allowed loss|t", "remark|t"});
   for (const v1::Comparison& c : comparisons) {
     const v1::PairedResult& r = c.result();
     const auto number = [](bool has, const std::string& text) { return Cell(has ? text : "–"); };
@@ -127,7 +136,7 @@ std::string ComparisonTable(const google::protobuf::RepeatedPtrField<v1::Compari
         Cell(HtmlText(absl::StrCat(c.quantization(), " · ", c.model(), " · ", c.dataset(),
                                    c.adapter().empty() ? "" : absl::StrCat(" · ", c.adapter()),
                                    c.differs().empty() ? "" : absl::StrCat(" · ", c.differs())))),
-        Cell(absl::StrCat(r.difference().n())),
+        Cell(absl::StrCat(r.difference().n())), Cell(absl::StrCat(r.pairs())),
         Cell(r.difference().n() > 0 ? PointsText(r.difference()) : "–"),
         number(c.has_p_holm(), PValue(c.p_holm())),
         number(r.has_p_wilcoxon(), PValue(r.p_wilcoxon())),
@@ -142,23 +151,24 @@ std::string ComparisonTable(const google::protobuf::RepeatedPtrField<v1::Compari
 
 std::string ExpectationTable(const v1::ExperimentsSummary& summary) {
   std::string out =
-      TableHead({"expectation|t", "of|t", "measured", "interval", "verdict|t", "why|t"});
+      TableHead({"expectation|t", "of|t", "n", "measured", "interval", "verdict|t", "why|t"});
   for (const v1::Expectation& e : summary.expectations()) {
     const double scale = e.unit() == "share" ? 100 : 1;
     const char* unit = e.unit() == "share" ? " %" : "";
     const auto text = [scale](double v) { return Fixed(scale * v, 2); };
     absl::StrAppend(
         &out, "<tr>", Cell(HtmlText(e.claim()), "w"), Cell(HtmlText(e.scope()), "t"),
-        Cell(e.has_measured() ? absl::StrCat(text(e.measured()), unit) : "–"),
-        Cell(e.has_ci_low() && e.ci_low() < e.ci_high()
-                 ? absl::StrCat(text(e.ci_low()), " … ", text(e.ci_high()))
-                 : "–"),
+        Cell(absl::StrCat(e.n())),
+        Cell(e.has_measured() && IsTelling(e, e.measured()) ? absl::StrCat(text(e.measured()), unit)
+                                                            : "–"),
+        Cell(HasTellingInterval(e) ? absl::StrCat(text(e.ci_low()), " … ", text(e.ci_high()))
+                                   : "–"),
         Cell(e.verdict(), absl::StrCat("t ", absl::StrReplaceAll(e.verdict(), {{" ", "-"}}))),
         Cell(HtmlText(e.reason()), "w"), "\n");
   }
   return out + kTableEnd +
-         "<p class=\"note\">Intervals are of 95 %; of memory, from the least to the greatest "
-         "configuration's mean.</p>\n";
+         "<p class=\"note\">Intervals are of 95 %, over n seeds (of two models, of the one with "
+         "fewer); of memory, from the least to the greatest of n configurations' means.</p>\n";
 }
 
 std::string LiteratureTable(const v1::DetailedAnalysis& details) {
@@ -168,7 +178,7 @@ std::string LiteratureTable(const v1::DetailedAnalysis& details) {
     for (const v1::LiteratureValue& value : figure.values()) {
       absl::StrAppend(
           &out, "<tr>", Cell(HtmlText(figure.what())), Cell(HtmlText(value.method()), "t"),
-          Cell(absl::StrFormat("%g", value.value())), Cell(HtmlText(figure.unit()), "t"),
+          Cell(Fixed(value.value(), value.digits())), Cell(HtmlText(figure.unit()), "t"),
           Cell(HtmlText(figure.cite()), "t"), Cell(HtmlText(figure.protocol()), "w"), "\n");
     }
   }
@@ -177,14 +187,16 @@ std::string LiteratureTable(const v1::DetailedAnalysis& details) {
 
 std::string EffectTable(const v1::DetailedAnalysis& details) {
   std::string out =
-      TableHead({"quantization|t", "parameters", "bits a weight", "expected", "saving reached %",
-                 "weights %", "peak %", "Δ top-1", "merged", "requantized", "speed", "stability"});
+      TableHead({"quantization|t", "runs", "pairs", "parameters", "bits a weight", "expected",
+                 "saving reached %", "base vs fp32 %", "peak vs none %", "Δ top-1 vs none",
+                 "merged", "requantized", "speed vs none", "stability vs none"});
   const auto optional = [](bool has, const std::string& text) { return Cell(has ? text : "–"); };
   for (const v1::QuantizationEffect& e : details.effects()) {
     absl::StrAppend(
         &out, "<tr>",
         Cell(HtmlText(absl::StrCat(e.quantization(), " · ", e.model(), " · ", e.dataset(),
                                    e.differs().empty() ? "" : absl::StrCat(" · ", e.differs())))),
+        Cell(absl::StrCat(e.runs())), Cell(absl::StrCat(e.pairs())),
         Cell(absl::StrFormat("%.2f M", static_cast<double>(e.parameters()) / 1e6)),
         Cell(absl::StrFormat("%.3f", e.bits_per_weight())),
         optional(e.expected_bits_per_weight() > 0,
@@ -199,7 +211,11 @@ std::string EffectTable(const v1::DetailedAnalysis& details) {
         optional(e.has_stability_ratio(), absl::StrFormat("× %.2f", e.stability_ratio())), "\n");
   }
   return out + kTableEnd +
-         "<p class=\"note\">Saving reached: of what the expected bits would save. Top-1 in points; "
+         "<p class=\"note\">Means over runs or, against the unquantized run that differs in "
+         "nothing "
+         "else (vs none), over pairs; peak and speed of pairs that were computed alike "
+         "(micro-batch, checkpointing, device, CPU, threads). The base's bytes are against fp32. "
+         "Saving reached: of what the expected bits would save. Top-1 in points; "
          "merged: its change when the adapters are merged into the base as it was held for "
          "training; and when that is quantized again.</p>\n";
 }
@@ -245,6 +261,7 @@ std::string RunBlock(const RunFacts& run) {
   }
   const v1::RunResult& r = *run.result;
   if (!Trains(run.spec)) return out + SensitivityFacts(r);
+  const int64_t all = AllParameters(run.spec, r);
   absl::StrAppend(
       &out, "<b>", Percent(r.best().top1()), " %</b></summary><dl>",
       Fact("best",
@@ -256,15 +273,14 @@ std::string RunBlock(const RunFacts& run) {
                                     r.stopped_early() ? " (stopped early)" : "")),
       Fact("merged", MergedText(r)),
       Fact("parameters",
-           absl::StrFormat("%d trained of %d (%.2f %%)", r.trainable_parameters(),
-                           r.total_parameters(),
+           absl::StrFormat("%d trained of %d (%.2f %%)", r.trainable_parameters(), all,
                            100.0 * static_cast<double>(r.trainable_parameters()) /
-                               std::max<double>(1, static_cast<double>(r.total_parameters())))),
-      Fact("weights", absl::StrFormat(
-                          "%s MB of %s MB in fp32; %d layers quantized, %.3f bits a weight",
-                          Megabytes(static_cast<double>(r.quantization().bytes_after())),
-                          Megabytes(static_cast<double>(r.quantization().bytes_before())),
-                          r.quantization().layers_quantized(), r.quantization().bits_per_weight())),
+                               std::max<double>(1, static_cast<double>(all)))),
+      Fact("base", absl::StrFormat(
+                       "%s MB of %s MB in fp32; %d layers quantized, %.3f bits a weight",
+                       Megabytes(static_cast<double>(r.quantization().bytes_after())),
+                       Megabytes(static_cast<double>(r.quantization().bytes_before())),
+                       r.quantization().layers_quantized(), r.quantization().bits_per_weight())),
       Fact("memory",
            absl::StrFormat("peak %s MB, process %s MB; micro-batch %d × %d, checkpointing %s",
                            Megabytes(static_cast<double>(r.memory().peak_bytes())),
@@ -297,6 +313,22 @@ void Section(const char* id, const char* title, const std::string& html, std::st
   absl::StrAppend(out, "<section id=\"", id, "\"><h2>", title, "</h2>\n", html, "</section>\n");
 }
 
+// To the sections that there are.
+std::string Links(const Analysis& analysis) {
+  std::string links;
+  const auto add = [&links](bool there, const char* id, const char* title) {
+    if (there) absl::StrAppend(&links, "<a href=\"#", id, "\">", title, "</a>");
+  };
+  add(true, "setting", "Setting");
+  add(!analysis.groups.empty(), "results", "Results");
+  add(analysis.summary.comparisons_size() > 0, "comparisons", "Comparisons");
+  add(analysis.summary.expectations_size() > 0, "expectations", "Expectations");
+  add(true, "figures", "Figures");
+  add(true, "literature", "Literature");
+  add(true, "runs", "Runs");
+  return links;
+}
+
 }  // namespace
 
 std::string HtmlReport(const Analysis& analysis, const std::vector<DrawnFigure>& figures) {
@@ -304,26 +336,29 @@ std::string HtmlReport(const Analysis& analysis, const std::vector<DrawnFigure>&
   std::string out = absl::StrCat(
       kHead, "<title>", HtmlText(summary.sweep()), " · qsweep report</title>\n", kStyle,
       "</head>\n<body>\n<header><h1>", HtmlText(summary.sweep()), "</h1>\n<p class=\"sub\">sweep ",
-      summary.sweep_id(), " · qsweep ", HtmlText(summary.qsweep_version()),
-      "</p>\n<nav><a href=\"#results\">Results</a><a href=\"#comparisons\">Comparisons</a>",
-      "<a href=\"#expectations\">Expectations</a><a href=\"#figures\">Figures</a><a "
-      "href=\"#literature\">Literature</a>",
-      "<a href=\"#runs\">Runs</a></nav></header>\n<main>\n");
+      summary.sweep_id(), " · qsweep ", HtmlText(summary.qsweep_version()), "</p>\n<nav>",
+      Links(analysis), "</nav></header>\n<main>\n");
   std::string findings = "<ul class=\"findings\">\n";
   for (const std::string& finding : summary.findings())
     absl::StrAppend(&findings, "<li>", HtmlText(finding), "\n");
   Section("summary", "Summary", findings + "</ul>\n", &out);
-  Section("results", "Results", GroupTable(analysis), &out);
-  Section("comparisons", "Against the unquantized base",
-          absl::StrCat(ComparisonTable(summary.comparisons()),
-                       "<p class=\"note\">Pairs share everything but the quantization; pooled over "
-                       "adapters and seeds. "
-                       "CI95 is half of the 95 % t-interval.</p>",
-                       "<details><summary>Each adapter by itself</summary>",
-                       ComparisonTable(analysis.details.comparisons_by_adapter()), "</details>"),
-          &out);
-  Section("effects", "What quantizing did", EffectTable(analysis.details), &out);
-  Section("expectations", "Expectations", ExpectationTable(summary), &out);
+  Section("setting", "Setting", SettingTable(analysis), &out);
+  if (!analysis.groups.empty()) Section("results", "Results", GroupTable(analysis), &out);
+  if (summary.comparisons_size() > 0)
+    Section(
+        "comparisons", "Against the unquantized base",
+        absl::StrCat(ComparisonTable(summary.comparisons()),
+                     "<p class=\"note\">Pairs share everything but the quantization; differences "
+                     "are averaged over adapters within each seed, and tested over seeds. CI95 is "
+                     "half of the 95 % t-interval. Holm's correction is over this table; the next "
+                     "is a family of its own.</p>",
+                     "<details><summary>Each adapter by itself</summary>",
+                     ComparisonTable(analysis.details.comparisons_by_adapter()), "</details>"),
+        &out);
+  if (analysis.details.effects_size() > 0)
+    Section("effects", "What quantizing did", EffectTable(analysis.details), &out);
+  if (summary.expectations_size() > 0)
+    Section("expectations", "Expectations", ExpectationTable(summary), &out);
   std::string drawn;
   for (const DrawnFigure& figure : figures) {
     absl::StrAppend(&drawn, "<figure><img alt=\"", HtmlText(figure.title),

@@ -22,9 +22,6 @@ std::string JsonString(const std::string& text);
 // A double, or null.
 std::string JsonNumber(double value);
 
-// JSON Schema (draft 2020-12) of what PlainJson writes for messages of this type.
-std::string JsonSchema(const google::protobuf::Descriptor& type, const std::string& title);
-
 }  // namespace qsweep
 
 #endif  // QSWEEP_ANALYSIS_JSON_H_

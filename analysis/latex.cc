@@ -8,14 +8,18 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "analysis/escape.h"
 #include "analysis/literature.h"
+#include "analysis/numbers.h"
+#include "analysis/shown.h"
 
 namespace qsweep {
 namespace {
 
 // A page holds no more; the rest is in the JSON files, and the table says so.
 constexpr int kRows = 45;
+constexpr int kExpectations = 15;  // of several lines each
 
 std::string Math(const std::string& number) { return absl::StrCat("$", number, "$"); }
 
@@ -56,7 +60,7 @@ std::string Table(const std::string& columns, const std::vector<std::string>& he
   return out + "\\bottomrule\n\\end{tabular}\n";
 }
 
-std::string Number(double value, int digits) { return absl::StrFormat("%.*f", digits, value); }
+std::string Number(double value, int digits) { return FixedNumber(value, digits); }
 
 // mean ± half interval, each number a macro.
 std::string MeanCell(const std::string& label, const char* what, const v1::Statistic& s,
@@ -67,6 +71,14 @@ std::string MeanCell(const std::string& label, const char* what, const v1::Stati
   return absl::StrCat(
       mean, " $\\pm$ ",
       macros->Add(label, absl::StrCat(what, "Half"), Number(50 * (s.ci_high() - s.ci_low()), 2)));
+}
+
+std::string SettingTable(const Analysis& analysis) {
+  std::vector<std::string> rows;
+  for (const Setting& setting : SharedSettings(analysis)) {
+    rows.push_back(absl::StrCat(setting.name, " & ", LatexText(setting.value)));
+  }
+  return Table("lp{0.6\\linewidth}", {"All runs", ""}, rows, 0);
 }
 
 std::string ResultsTable(const Analysis& analysis, Macros* macros) {
@@ -91,7 +103,7 @@ std::string ResultsTable(const Analysis& analysis, Macros* macros) {
   }
   return Table("lrrrrrrr",
                {"Configuration", "Runs", "Top-1 (\\%) $\\pm$ CI", "Macro F1 (\\%) $\\pm$ CI",
-                "Weights (MB)", "Saved (\\%)", "Peak (MB)", "Images/s"},
+                "Base (MB)", "Saved (\\%)", "Peak (MB)", "Images/s"},
                rows, all - kRows);
 }
 
@@ -103,27 +115,32 @@ std::string ComparisonLabel(const v1::Comparison& c) {
   return absl::StrJoin(parts, " ");
 }
 
-std::string ComparisonsTable(const Analysis& analysis, Macros* macros) {
+using Comparisons = google::protobuf::RepeatedPtrField<v1::Comparison>;
+
+// Of one family: Holm's correction is over its rows.
+std::string ComparisonsTable(const Comparisons& comparisons, Macros* macros) {
   std::vector<std::string> rows;
-  const auto add = [&](const v1::Comparison& c) {
+  for (const v1::Comparison& c : comparisons) {
     const v1::PairedResult& r = c.result();
     const std::string label = ComparisonLabel(c);
-    std::vector<std::string> cells = {LatexText(label), absl::StrCat(r.difference().n())};
+    std::vector<std::string> cells = {LatexText(label), absl::StrCat(r.difference().n()),
+                                      absl::StrCat(r.pairs())};
     if (r.difference().n() == 0) {
       cells.insert(cells.end(), {"--", "--", "--", "--", "--"});
     } else {
       const auto p = [&](bool has, const char* what, double value) -> std::string {
         if (!has) return "--";
-        return macros->Add(label, what, value < 0.001 ? "$<$0.001" : Number(value, 3));
+        return macros->Add(label, what, absl::StrReplaceAll(PNumber(value), {{"< ", "$<$"}}));
       };
       std::string difference =
-          Math(macros->Add(label, "Diff", Number(100 * r.difference().mean(), 2)));
+          Math(macros->Add(label, "Diff", SignedNumber(100 * r.difference().mean(), 2)));
       if (r.difference().has_ci_low()) {
         absl::StrAppend(
             &difference, " [",
-            Math(macros->Add(label, "DiffLow", Number(100 * r.difference().ci_low(), 2))), ", ",
-            Math(macros->Add(label, "DiffHigh", Number(100 * r.difference().ci_high(), 2))), "]",
-            Marks(c));
+            Math(macros->Add(label, "DiffLow", SignedNumber(100 * r.difference().ci_low(), 2))),
+            ", ",
+            Math(macros->Add(label, "DiffHigh", SignedNumber(100 * r.difference().ci_high(), 2))),
+            "]", Marks(c));
       }
       cells.push_back(difference);
       cells.push_back(p(c.has_p_holm(), "PHolm", c.p_holm()));
@@ -133,36 +150,33 @@ std::string ComparisonsTable(const Analysis& analysis, Macros* macros) {
       cells.push_back(absl::StrCat(c.non_inferiority(), " (", Number(100 * c.margin(), 0), ")"));
     }
     rows.push_back(absl::StrJoin(cells, " & "));
-  };
-  for (const v1::Comparison& c : analysis.summary.comparisons()) add(c);
-  if (analysis.details.comparisons_by_adapter_size() > analysis.summary.comparisons_size()) {
-    for (const v1::Comparison& c : analysis.details.comparisons_by_adapter()) add(c);
   }
   const int left_out = static_cast<int>(rows.size()) - kRows;
   if (left_out > 0) rows.resize(kRows);
-  return Table("lrlrrrl",
-               {"Quantized base", "Pairs", "$\\Delta$ top-1 [95\\,\\% CI]", "$p$ ($t$, Holm)",
-                "$p$ (Wilcoxon)", "$d_z$", "Margin (points)"},
+  return Table("lrrlrrrl",
+               {"Quantized base", "Seeds", "Pairs", "$\\Delta$ top-1 [95\\,\\% CI]",
+                "$p$ ($t$, Holm)", "$p$ (Wilcoxon)", "$d_z$", "Margin (points)"},
                rows, left_out);
 }
 
 std::string ExpectationsTable(const Analysis& analysis) {
   std::vector<std::string> rows;
   for (const v1::Expectation& e : analysis.summary.expectations()) {
-    if (static_cast<int>(rows.size()) == kRows) break;
+    if (static_cast<int>(rows.size()) == kExpectations) break;
     const double scale = e.unit() == "share" ? 100 : 1;
     const char* unit = e.unit() == "share" ? "\\,\\%" : "";
-    std::string measured = e.has_measured() ? Math(Number(scale * e.measured(), 2)) + unit : "--";
-    if (e.has_ci_low()) {
+    const bool telling = e.has_measured() && IsTelling(e, e.measured());
+    std::string measured = telling ? Math(Number(scale * e.measured(), 2)) + unit : "--";
+    if (HasTellingInterval(e)) {
       absl::StrAppend(&measured, " [", Math(Number(scale * e.ci_low(), 2)), ", ",
                       Math(Number(scale * e.ci_high(), 2)), "]");
     }
-    rows.push_back(absl::StrCat(LatexText(e.claim()), " & ", LatexText(e.scope()), " & ", measured,
-                                " & ", e.verdict()));
+    rows.push_back(absl::StrCat(LatexText(e.claim()), " & ", LatexText(e.scope()), " & ", e.n(),
+                                " & ", measured, " & ", e.verdict()));
   }
-  const int left_out = analysis.summary.expectations_size() - kRows;
-  return Table("p{0.36\\linewidth}p{0.26\\linewidth}ll",
-               {"Expectation", "Of", "Measured", "Verdict"}, rows, left_out);
+  const int left_out = analysis.summary.expectations_size() - kExpectations;
+  return Table("p{0.34\\linewidth}p{0.22\\linewidth}rll",
+               {"Expectation", "Of", "$n$", "Measured", "Verdict"}, rows, left_out);
 }
 
 std::string LiteratureTable(const Analysis& analysis) {
@@ -171,7 +185,7 @@ std::string LiteratureTable(const Analysis& analysis) {
     std::vector<std::string> values;
     for (const v1::LiteratureValue& value : figure.values()) {
       values.push_back(
-          absl::StrCat(LatexText(value.method()), " ", absl::StrFormat("%g", value.value())));
+          absl::StrCat(LatexText(value.method()), " ", Number(value.value(), value.digits())));
     }
     rows.push_back(absl::StrCat(LatexText(figure.what()), " \\cite{", figure.cite(), "} & ",
                                 absl::StrJoin(values, ", "), " (", LatexText(figure.unit()), ") & ",
@@ -195,7 +209,8 @@ std::string Document(const Analysis& analysis, const std::vector<Figure>& figure
   std::string out =
       "% Compile: pdflatex results && bibtex results && pdflatex results && pdflatex results\n"
       "\\documentclass[10pt]{article}\n"
-      "\\usepackage[T1]{fontenc}\n\\usepackage[margin=2.2cm]{geometry}\n"
+      "\\usepackage[T1]{fontenc}\n\\usepackage[utf8]{inputenc}\n"
+      "\\usepackage[margin=2.2cm]{geometry}\n"
       "\\usepackage{booktabs}\n\\usepackage{graphicx}\n\\usepackage{url}\n"
       "\\input{tables/macros}\n\\begin{document}\n";
   absl::StrAppend(&out, "\\section*{", LatexText(analysis.summary.sweep()),
@@ -203,24 +218,32 @@ std::string Document(const Analysis& analysis, const std::vector<Figure>& figure
   for (const std::string& finding : analysis.summary.findings())
     absl::StrAppend(&out, "\\item ", LatexText(finding), "\n");
   absl::StrAppend(&out, "\\end{itemize}\n\n");
-  absl::StrAppend(
-      &out,
-      Float("table", Fitted("tables/results"),
-            "Means over seeds of the best epoch. CI: half of the 95\\,\\% "
-            "$t$-interval (absent with one seed). Saved: "
-            "weights against fp32. Peak: tensors alive while training.",
-            "tab:results"),
-      Float("table", Fitted("tables/comparisons"),
-            "Best top-1 of quantized minus unquantized runs, in points, paired by "
-            "everything else. Stars: $p$ of the "
-            "paired $t$-test after Holm's correction~\\cite{holm1979} below 0.05, "
-            "0.01, 0.001; signed-rank "
-            "test~\\cite{wilcoxon1945}. Margin: the loss that the study allows.",
-            "tab:comparisons"),
-      Float("table", "\\input{tables/expectations}\n",
-            "Expectations held against what was measured, with 95\\,\\% intervals; of memory, "
-            "from the least to the greatest configuration's mean.",
-            "tab:expectations"));
+  const auto add = [&out](bool any, const std::string& body, const char* caption,
+                          const char* label) {
+    if (any) absl::StrAppend(&out, Float("table", body, caption, label));
+  };
+  add(true, "\\input{tables/setting}\n", "What all runs share.", "tab:setting");
+  add(!analysis.groups.empty(), Fitted("tables/results"),
+      "Means over seeds of the best epoch. CI: half of the 95\\,\\% "
+      "$t$-interval (absent with one seed). Base: as held for training, adapters not counted; "
+      "saved: against fp32. Peak: tensors alive while training.",
+      "tab:results");
+  add(analysis.summary.comparisons_size() > 0, Fitted("tables/comparisons"),
+      "Best top-1 of quantized minus unquantized runs, in points, paired by everything else; "
+      "pooled over adapters: differences are averaged within each seed, and tested over seeds. "
+      "Stars: $p$ of the paired $t$-test after Holm's correction~\\cite{holm1979} over this table "
+      "below 0.05, 0.01, 0.001; signed-rank test~\\cite{wilcoxon1945}. Margin: the loss that the "
+      "study allows.",
+      "tab:comparisons");
+  add(analysis.details.comparisons_by_adapter_size() > 0, Fitted("tables/comparisons_by_adapter"),
+      "As table~\\ref{tab:comparisons}, of each adapter by itself; Holm's correction is over this "
+      "table, a family of its own.",
+      "tab:comparisons-by-adapter");
+  add(analysis.summary.expectations_size() > 0, "\\input{tables/expectations}\n",
+      "Expectations held against what was measured, with 95\\,\\% intervals over $n$ "
+      "seeds (of two models, of the one with fewer); of memory, from the least to the greatest of "
+      "$n$ configurations' means.",
+      "tab:expectations");
   for (const Figure& figure : figures) {
     absl::StrAppend(&out, Float("figure",
                                 absl::StrCat("\\includegraphics[width=\\linewidth]{figures/",
@@ -242,8 +265,12 @@ std::string Document(const Analysis& analysis, const std::vector<Figure>& figure
 std::vector<LatexFile> LatexFiles(const Analysis& analysis, const std::vector<Figure>& figures) {
   Macros macros;
   std::vector<LatexFile> files;
+  files.push_back({"tables/setting.tex", SettingTable(analysis)});
   files.push_back({"tables/results.tex", ResultsTable(analysis, &macros)});
-  files.push_back({"tables/comparisons.tex", ComparisonsTable(analysis, &macros)});
+  files.push_back(
+      {"tables/comparisons.tex", ComparisonsTable(analysis.summary.comparisons(), &macros)});
+  files.push_back({"tables/comparisons_by_adapter.tex",
+                   ComparisonsTable(analysis.details.comparisons_by_adapter(), &macros)});
   files.push_back({"tables/expectations.tex", ExpectationsTable(analysis)});
   files.push_back({"tables/literature.tex", LiteratureTable(analysis)});
   files.push_back({"tables/macros.tex", macros.text()});

@@ -101,8 +101,10 @@ void FillDetails(Analysis* analysis) {
   details.set_sweep_id(analysis->sweep.id());
   CopyAll(CompareWithUnquantized(analysis->runs, analysis->twins, Pooling::kByAdapter),
           details.mutable_comparisons_by_adapter());
-  CopyAll(ParetoFronts(analysis->groups, MemoryKind::kWeights), details.mutable_pareto());
-  CopyAll(ParetoFronts(analysis->groups, MemoryKind::kPeak), details.mutable_pareto());
+  CopyAll(ParetoFronts(analysis->runs, analysis->groups, MemoryKind::kWeights),
+          details.mutable_pareto());
+  CopyAll(ParetoFronts(analysis->runs, analysis->groups, MemoryKind::kPeak),
+          details.mutable_pareto());
   CopyAll(QuantizationEffects(analysis->runs, analysis->twins), details.mutable_effects());
   CopyAll(LayerSensitivities(analysis->runs), details.mutable_layers());
   CopyAll(BlockGradients(analysis->runs), details.mutable_gradients());

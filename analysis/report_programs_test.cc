@@ -134,6 +134,41 @@ TEST_F(ReportProgramsTest, TwoMixturesAreToldApartInFigures) {
   EXPECT_THAT(Text("figures/throughput.gp"), AllOf(HasSubstr("0x56B4E9"), HasSubstr("0x882255")));
 }
 
+// A long model's name leaves its column room for the points.
+TEST_F(ReportProgramsTest, RowsOfAColumnHaveNamesAndPoints) {
+  if (Program("gnuplot").empty()) GTEST_SKIP() << "gnuplot is not installed";
+  testing::TestSweep test = testing::MakeSweep({8}, 2, 20);
+  const std::vector<RunRecord> first = test.records;
+  for (RunRecord record : first) {
+    record.detail.mutable_spec()->mutable_model()->set_name("deit_small_distilled_patch16_224_x");
+    record.detail.mutable_run()->set_id(static_cast<int64_t>(test.records.size()) + 1);
+    test.records.push_back(std::move(record));
+  }
+  ASSERT_TRUE(Write(test).ok());
+  EXPECT_THAT(Text("figures/difference.gp"),
+              HasSubstr("\"deit_small_dist…patch16_224_x,\\nint8\""));
+  EXPECT_THAT(Text("figures/difference.gp"),
+              HasSubstr("set lmargin at screen (width < 5 ? 1.53 : "));
+  EXPECT_THAT(Text("figures/difference.gp"), HasSubstr("*(width < 5 ? 2 : 1)"));
+}
+
+TEST(WrappedTest, BreaksAfterSeparatorsAndShortensTheRest) {
+  EXPECT_EQ(Wrapped("one, two, three", 40), "one, two, three");
+  EXPECT_EQ(Wrapped("one, two, three", 9), "one, two,\nthree");
+  EXPECT_EQ(Wrapped("model · r = 8", 8), "model ·\nr = 8");
+  EXPECT_EQ(Wrapped("abcdefghijklmnop", 10), "abcd…nop");
+  EXPECT_EQ(GnuplotText("it's\nso"), "'it''s'.\"\\n\".'so'");
+}
+
+TEST(ExtentTest, TicsOfASingleValueHaveTheLeastStep) {
+  Extent extent;
+  extent.Add(1);
+  EXPECT_EQ(extent.Tics("x"), "set xtics autofreq\n");
+  EXPECT_EQ(extent.Tics("x", 1), "set xtics 1\n");
+  extent.Add(2);
+  EXPECT_EQ(extent.Tics("x", 1), "set xtics 1\n");
+}
+
 TEST_F(ReportProgramsTest, GnuplotsErrorIsTold) {
   if (Program("gnuplot").empty()) GTEST_SKIP() << "gnuplot is not installed";
   auto out = OutputDirectory::Create(Out(), kReport);

@@ -14,7 +14,9 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "analysis/findings.h"
 #include "analysis/json.h"
+#include "analysis/numbers.h"
 #include "analysis/testing.h"
 #include "common/file.h"
 
@@ -109,7 +111,7 @@ std::vector<NamedSchema> Schemas() {
 TEST_F(ReportTest, SchemasAreThoseOfTheMessages) {
   for (const NamedSchema& schema : Schemas()) {
     const std::string path = absl::StrCat(kSchemas, schema.name, ".schema.json");
-    const std::string text = JsonSchema(*schema.type, schema.name + ".json");
+    const std::string text = testing::JsonSchema(*schema.type, schema.name + ".json");
     if (std::getenv("QSWEEP_WRITE_SCHEMAS") != nullptr) {
       ASSERT_TRUE(WriteFileAtomic(path, text).ok());
     }
@@ -175,12 +177,100 @@ TEST_F(ReportTest, ARunsFilesSayWhatWasMeasured) {
   EXPECT_THAT(Text("report.html"), HasSubstr("<dt>merged</dt><dd>top-1 "));
 }
 
+TEST_F(ReportTest, ATwinComputedInAnotherWayGivesNoRatioOfPeaks) {
+  testing::TestSweep test = testing::MakeSweep({8}, 1, 20);
+  test.records[2].detail.mutable_result()->mutable_memory()->set_micro_batch(4);  // nf4
+  ASSERT_TRUE(Write(test).ok());
+  const json twin =
+      Json("deit_tiny_patch16_224-cifar10-r8-nf4-s1/quantization_analysis.json")["twin"];
+  EXPECT_TRUE(twin.contains("best_top1_difference"));
+  EXPECT_FALSE(twin.contains("peak_bytes_ratio"));
+  EXPECT_FALSE(twin.contains("images_per_s_ratio"));
+  EXPECT_THAT(twin["note"].get<std::string>(), HasSubstr("micro-batch 4"));
+  EXPECT_TRUE(
+      Json("deit_tiny_patch16_224-cifar10-r8-int8-s1/quantization_analysis.json")["twin"].contains(
+          "peak_bytes_ratio"));
+}
+
+TEST_F(ReportTest, WhatIsTrainedIsPartOfTheWhole) {
+  testing::TestSweep test = testing::MakeSweep({8}, 1, 20);
+  for (RunRecord& record : test.records) {
+    record.detail.mutable_result()->set_trainable_parameters(8'400'000);  // of a base of 5.6 M
+  }
+  ASSERT_TRUE(Write(test).ok());
+  const json file = Json("deit_tiny_patch16_224-cifar10-r8-nf4-s1/results.json");
+  EXPECT_EQ(file["parameters"]["total"], 14'000'000);
+  EXPECT_DOUBLE_EQ(file["parameters"]["trainable_share"].get<double>(), 0.6);
+  EXPECT_THAT(Text("report.html"), HasSubstr("8400000 trained of 14000000 (60.00 %)"));
+}
+
+TEST_F(ReportTest, EachFamilyOfComparisonsHasATableOfItsOwn) {
+  ASSERT_TRUE(Write(testing::MakeSweep({4, 8}, 3, 20)).ok());
+  EXPECT_THAT(Text("tables/comparisons.tex"), ::testing::Not(HasSubstr("r4 ")));
+  EXPECT_THAT(Text("tables/comparisons_by_adapter.tex"), HasSubstr("r4 "));
+  EXPECT_THAT(Text("results.tex"), HasSubstr("a family of its own"));
+  EXPECT_THAT(Text("report.html"), HasSubstr("a family of its own"));
+}
+
+v1::ExperimentsSummary SummaryOf(int comparisons) {
+  v1::ExperimentsSummary summary;
+  for (const char* label : {"r4 none", "r8 none", "r8 nf4"}) {
+    v1::GroupSummary& group = *summary.add_groups();
+    group.set_label(label);
+    group.mutable_top1()->set_n(2);
+    group.mutable_top1()->set_mean(group.label() == "r8 nf4" ? 0.8 : 0.9);
+    group.set_weights_bytes(group.label() == "r8 nf4" ? 1e6 : 4e6);
+  }
+  for (int i = 0; i < comparisons; ++i) summary.add_comparisons();
+  return summary;
+}
+
+TEST(FindingsTest, TiesAreNamedAndWhatIsLeftOutIsCounted) {
+  const std::vector<std::string> findings = Findings(SummaryOf(14));
+  EXPECT_THAT(findings[1], HasSubstr("(r4 none; r8 none)"));
+  EXPECT_THAT(findings[2], HasSubstr("Smallest is r8 nf4:"));
+  EXPECT_THAT(findings, ::testing::Contains("And 2 more comparisons, in the table."));
+  EXPECT_THAT(Findings(SummaryOf(12)), ::testing::Not(::testing::Contains(HasSubstr("more comp"))));
+}
+
+TEST(NumbersTest, HaveOneFormEverywhere) {
+  EXPECT_EQ(SignedNumber(-0.001, 2), "+0.00");
+  EXPECT_EQ(SignedNumber(-0.42, 2), "-0.42");
+  EXPECT_EQ(SignedNumber(0.42, 1), "+0.4");
+  EXPECT_EQ(FixedNumber(-0.001, 2), "0.00");
+  EXPECT_EQ(PNumber(0.0123), "0.012");
+  EXPECT_EQ(PNumber(0.0009), "< 0.001");
+}
+
 TEST_F(ReportTest, WhatPlusMinusMeansStandsBesideIt) {
   ASSERT_TRUE(Write(testing::MakeSweep({8}, 2, 20)).ok());
   EXPECT_THAT(Text("report.html"), HasSubstr("<th>top-1 % ± CI95<th>"));
   EXPECT_THAT(Text("tables/results.tex"), HasSubstr("Top-1 (\\%) $\\pm$ CI &"));
   EXPECT_THAT(Json("quantization_experiments_summary.json")["findings"][3].get<std::string>(),
               ::testing::ContainsRegex("± [0-9.]+ points \\(95 % CI\\) against"));
+}
+
+TEST_F(ReportTest, WhatAllRunsShareIsSaid) {
+  ASSERT_TRUE(Write(testing::MakeSweep({4, 8}, 2, 20)).ok());
+  EXPECT_THAT(Text("report.html"), HasSubstr("<td>Training images<td class=\"w\">50000\n"));
+  EXPECT_THAT(Text("report.html"), HasSubstr("<td>Evaluation images<td class=\"w\">1000\n"));
+  EXPECT_THAT(Text("report.html"), ::testing::Not(HasSubstr("LoRA rank")));  // 4 and 8
+  EXPECT_THAT(Text("tables/setting.tex"), HasSubstr("LoRA modules & [qkv] \\\\\n"));
+}
+
+TEST_F(ReportTest, PublishedNumbersHaveTheirSourcesDigits) {
+  ASSERT_TRUE(Write(testing::MakeSweep({8}, 1, 5)).ok());
+  EXPECT_THAT(Text("report.html"), HasSubstr("<td>62.0<"));
+  EXPECT_THAT(Text("tables/literature.tex"), HasSubstr("W4A4 57.43"));
+}
+
+TEST_F(ReportTest, SectionsWithoutDataAreLeftOut) {
+  testing::TestSweep test = testing::MakeSweep({8}, 1, 5);
+  test.records.resize(1);  // not quantized
+  ASSERT_TRUE(Write(test).ok());
+  EXPECT_THAT(Text("report.html"), ::testing::Not(HasSubstr("#comparisons")));
+  EXPECT_THAT(Text("report.html"), ::testing::Not(HasSubstr("<h2>What quantizing did")));
+  EXPECT_THAT(Text("results.tex"), ::testing::Not(HasSubstr("tab:comparisons")));
 }
 
 TEST_F(ReportTest, AnExpectationSaysWhatItsIntervalIs) {

@@ -1,5 +1,6 @@
 #include "analysis/run_facts.h"
 
+#include "absl/strings/str_cat.h"
 #include "common/spec/pairs.h"
 
 namespace qsweep {
@@ -12,6 +13,21 @@ bool Trains(const v1::ExperimentSpec& spec) { return spec.training().method() !=
 
 bool TrainsQuantized(const v1::ExperimentSpec& spec) {
   return Trains(spec) && Quantizes(spec.quantization());
+}
+
+std::string HowComputed(const v1::RunResult& result) {
+  const v1::MemoryAccount& memory = result.memory();
+  const v1::Provenance& origin = result.provenance();
+  const bool elsewhere = !origin.device().empty() && origin.device() != "cpu";
+  return absl::StrCat("micro-batch ", memory.micro_batch(), ", checkpointing ",
+                      memory.gradient_checkpointing(), ", ", origin.threads(),
+                      origin.threads() == 1 ? " thread" : " threads", " of ", origin.cpu(),
+                      elsewhere ? absl::StrCat(", on ", origin.device()) : "");
+}
+
+int64_t AllParameters(const v1::ExperimentSpec& spec, const v1::RunResult& result) {
+  const bool beside = spec.training().method() == "lora";
+  return result.total_parameters() + (beside ? result.trainable_parameters() : 0);
 }
 
 std::string SeedlessKey(const v1::ExperimentSpec& spec) {

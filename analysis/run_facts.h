@@ -28,6 +28,7 @@ struct RunFacts {
   Series top1, eval_loss;               // one value an epoch
   Series loss, gradient_norm;           // thinned out
   std::vector<v1::LayerGradient> layers;
+  int64_t classes = 0;  // of the confusion matrix; 0: it had none
 };
 
 // 8 or 4 bits for every layer. The study expects nothing of a mixture.
@@ -36,6 +37,14 @@ bool IsOneKind(const v1::Quantization& quantization);
 // Method sensitivity measures layers one by one and trains nothing: it has no accuracy to compare.
 bool Trains(const v1::ExperimentSpec& spec);
 bool TrainsQuantized(const v1::ExperimentSpec& spec);
+
+// Micro-batch, checkpointing, threads, CPU and device, in words. Whatever they are, the accuracy is
+// the same; peak memory and speed of two results can be compared only where this is equal.
+std::string HowComputed(const v1::RunResult& result);
+
+// Of the base and of what is trained beside it, as PEFT counts: adapters and the copies of modules
+// that are saved with them.
+int64_t AllParameters(const v1::ExperimentSpec& spec, const v1::RunResult& result);
 
 // Equal for specs that differ in the seed only.
 std::string SeedlessKey(const v1::ExperimentSpec& spec);

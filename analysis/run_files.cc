@@ -124,10 +124,9 @@ v1::MemoryCheck CheckMemory(const RunFacts& run) {
     check.set_reduction(1 - static_cast<double>(facts.bytes_after()) /
                                 static_cast<double>(facts.bytes_before()));
   }
-  double low = 0, high = 0;
-  if (ExpectedReduction(run.spec.quantization(), &low, &high)) {
-    check.set_expected_low(low);
-    check.set_expected_high(high);
+  if (const auto expected = ExpectedReduction(run.spec.quantization())) {
+    check.set_expected_low(expected->low);
+    check.set_expected_high(expected->high);
   }
   check.set_bits_per_weight(facts.bits_per_weight());
   if (facts.bits() > 0 && run.spec.quantization().overrides().empty()) {
@@ -185,6 +184,12 @@ v1::TwinComparison CompareWithTwin(const RunFacts& run, const RunFacts& twin) {
   }
   comparison.set_stability_difference(ours.gradients().stability() -
                                       theirs.gradients().stability());
+  const std::string how = HowComputed(ours), its = HowComputed(theirs);
+  if (how != its) {
+    comparison.set_note(
+        absl::StrCat("peak and speed not compared: computed with ", how, "; the twin with ", its));
+    return comparison;
+  }
   comparison.set_peak_bytes_ratio(Ratio(static_cast<double>(ours.memory().peak_bytes()),
                                         static_cast<double>(theirs.memory().peak_bytes())));
   comparison.set_images_per_s_ratio(Ratio(ours.images_per_s(), theirs.images_per_s()));
@@ -199,6 +204,7 @@ RunFacts MakeRunFacts(const RunRecord& record) {
   facts.spec = record.detail.spec();
   if (!record.detail.has_result()) return facts;
   facts.result = record.detail.result();
+  facts.classes = std::lround(std::sqrt(facts.result->best().confusion_size()));
   facts.result->mutable_best()->clear_confusion();
   facts.result->mutable_final()->clear_confusion();
   const int64_t steps = record.detail.run().total_steps();
@@ -225,11 +231,11 @@ v1::ResultsFile MakeResultsFile(const RunRecord& record) {
   if (result.has_merged()) *file.mutable_merged() = result.merged();
   if (result.has_requantized()) *file.mutable_requantized() = result.requantized();
   *file.mutable_convergence() = MakeConvergence(record);
-  file.mutable_parameters()->set_total(result.total_parameters());
+  file.mutable_parameters()->set_total(AllParameters(detail.spec(), result));
   file.mutable_parameters()->set_trainable(result.trainable_parameters());
   file.mutable_parameters()->set_trainable_share(
       Ratio(static_cast<double>(result.trainable_parameters()),
-            static_cast<double>(result.total_parameters())));
+            static_cast<double>(file.parameters().total())));
   v1::ModelSize& size = *file.mutable_model_size();
   size.set_fp32_bytes(result.quantization().bytes_before());
   size.set_held_bytes(result.quantization().bytes_after());
@@ -299,11 +305,10 @@ double ExpectedBitsPerWeight(const v1::Quantization& quantization) {
   return quantization.double_quant() ? 4 + 8 / block + 32 / (block * 256) : 4 + 32 / block;
 }
 
-bool ExpectedReduction(const v1::Quantization& quantization, double* low, double* high) {
-  if (!IsOneKind(quantization)) return false;
-  *low = quantization.bits() == 8 ? 0.4 : 0.6;
-  *high = quantization.bits() == 8 ? 0.6 : quantization.double_quant() ? 0.85 : 0.8;
-  return true;
+std::optional<Interval> ExpectedReduction(const v1::Quantization& quantization) {
+  if (!IsOneKind(quantization)) return std::nullopt;
+  if (quantization.bits() == 8) return Interval{0.4, 0.6};
+  return Interval{0.6, quantization.double_quant() ? 0.85 : 0.8};
 }
 
 }  // namespace qsweep

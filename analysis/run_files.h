@@ -2,10 +2,12 @@
 #ifndef QSWEEP_ANALYSIS_RUN_FILES_H_
 #define QSWEEP_ANALYSIS_RUN_FILES_H_
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "analysis/run_facts.h"
+#include "analysis/statistics.h"
 #include "qsweep/v1/report.pb.h"
 #include "qsweep/v1/sweep.pb.h"
 
@@ -35,8 +37,8 @@ std::string LogText(const std::vector<v1::LogRecord>& logs);
 double ExpectedBitsPerWeight(const v1::Quantization& quantization);
 
 // Of the weights' reduction, by the study's claim: int8 0.40..0.60, 4 bits 0.60..0.80, with double
-// quantization up to 0.85. False for an unquantized base.
-bool ExpectedReduction(const v1::Quantization& quantization, double* low, double* high);
+// quantization up to 0.85. None for an unquantized base or a mixture.
+std::optional<Interval> ExpectedReduction(const v1::Quantization& quantization);
 
 }  // namespace qsweep
 

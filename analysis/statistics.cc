@@ -130,6 +130,45 @@ bool AllTheSame(const std::vector<double>& values) {
   return *greatest - *least <= kRounding * std::max(1.0, std::abs(*greatest));
 }
 
+std::vector<double> Finite(const std::vector<double>& values) {
+  std::vector<double> finite;
+  for (const double value : values) {
+    if (std::isfinite(value)) finite.push_back(value);
+  }
+  return finite;
+}
+
+// `unit`: what one difference is of.
+v1::PairedResult TestFinite(const std::vector<double>& finite, const char* unit) {
+  v1::PairedResult result;
+  *result.mutable_difference() = Describe(finite);
+  if (finite.empty()) {
+    result.set_note("no pair of runs to compare");
+  } else if (finite.size() == 1) {
+    result.set_note(absl::StrCat("one ", unit, ": no interval and no test"));
+  } else if (AllTheSame(finite)) {
+    result.mutable_difference()->clear_ci_low();
+    result.mutable_difference()->clear_ci_high();
+    AddWilcoxon(finite, &result);
+    result.set_note(result.has_p_wilcoxon()
+                        ? "every difference is the same: no interval and no t-test"
+                        : "every difference is 0: no test applies");
+  } else {
+    AddTTest(result.difference(), &result);
+    AddWilcoxon(finite, &result);
+  }
+  return result;
+}
+
+// What was tested of all pairs that there were.
+void Count(size_t tested, size_t all, v1::PairedResult* result) {
+  result->set_pairs(static_cast<int32_t>(tested));
+  result->set_excluded(static_cast<int32_t>(all - tested));
+  if (tested == all) return;
+  result->set_note(absl::StrCat(result->note(), result->note().empty() ? "" : "; ",
+                                result->excluded(), " left out, not a number"));
+}
+
 }  // namespace
 
 v1::Statistic Describe(const std::vector<double>& values) {
@@ -152,32 +191,29 @@ v1::Statistic Describe(const std::vector<double>& values) {
 }
 
 v1::PairedResult TestPairs(const std::vector<double>& differences) {
-  v1::PairedResult result;
-  std::vector<double> finite;
-  for (const double d : differences) {
-    if (std::isfinite(d)) finite.push_back(d);
+  const std::vector<double> finite = Finite(differences);
+  v1::PairedResult result = TestFinite(finite, "pair");
+  Count(finite.size(), differences.size(), &result);
+  return result;
+}
+
+std::vector<double> SeedMeans(const BySeed& values) {
+  std::vector<double> means;
+  for (const auto& [seed, all] : values) {
+    const std::vector<double> finite = Finite(all);
+    if (!finite.empty()) means.push_back(Describe(finite).mean());
   }
-  result.set_excluded(static_cast<int32_t>(differences.size() - finite.size()));
-  *result.mutable_difference() = Describe(finite);
-  std::string note;
-  if (finite.empty()) {
-    note = "no pair of runs to compare";
-  } else if (finite.size() == 1) {
-    note = "one pair: no interval and no test";
-  } else if (AllTheSame(finite)) {
-    result.mutable_difference()->clear_ci_low();
-    result.mutable_difference()->clear_ci_high();
-    AddWilcoxon(finite, &result);
-    note = result.has_p_wilcoxon() ? "every difference is the same: no interval and no t-test"
-                                   : "every difference is 0: no test applies";
-  } else {
-    AddTTest(result.difference(), &result);
-    AddWilcoxon(finite, &result);
+  return means;
+}
+
+v1::PairedResult TestSeeds(const BySeed& differences) {
+  v1::PairedResult result = TestFinite(SeedMeans(differences), "seed");
+  size_t pairs = 0, all = 0;
+  for (const auto& [seed, values] : differences) {
+    pairs += Finite(values).size();
+    all += values.size();
   }
-  if (result.excluded() > 0) {
-    absl::StrAppend(&note, note.empty() ? "" : "; ", result.excluded(), " left out, not a number");
-  }
-  result.set_note(note);
+  Count(pairs, all, &result);
   return result;
 }
 

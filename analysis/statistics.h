@@ -3,6 +3,9 @@
 #ifndef QSWEEP_ANALYSIS_STATISTICS_H_
 #define QSWEEP_ANALYSIS_STATISTICS_H_
 
+#include <cstdint>
+#include <functional>
+#include <map>
 #include <optional>
 #include <vector>
 
@@ -30,9 +33,32 @@ v1::Statistic Describe(const std::vector<double>& values);
 // of those ranks) up to 50 differences.
 v1::PairedResult TestPairs(const std::vector<double>& differences);
 
+// Values by what is independent of all others: the seed. Those of one seed, of several ranks, say,
+// share their data order, and a test that counted them one by one would find too much.
+using BySeed = std::map<int64_t, std::vector<double>>;
+// Of each seed the mean of its finite values; seeds without one are left out.
+std::vector<double> SeedMeans(const BySeed& values);
+// TestPairs of the seeds' means. Pairs and excluded values are counted one by one.
+v1::PairedResult TestSeeds(const BySeed& differences);
+
 // Step-down Bonferroni (Holm, 1979): adjusted p in the order given, each at most 1. Unset p stay
 // unset and are not of the family.
 std::vector<std::optional<double>> HolmAdjusted(const std::vector<std::optional<double>>& p);
+
+// Sets p_holm of all messages whose PairedResult has a t-test; they are the family.
+template <typename Messages, typename ResultOf>
+void SetHolm(ResultOf result_of, Messages* messages) {
+  std::vector<std::optional<double>> p;
+  for (const auto& message : *messages) {
+    const v1::PairedResult& result = std::invoke(result_of, message);
+    p.push_back(result.has_p_t() ? std::optional(result.p_t()) : std::nullopt);
+  }
+  auto message = messages->begin();
+  for (const std::optional<double>& adjusted : HolmAdjusted(p)) {
+    if (adjusted.has_value()) message->set_p_holm(*adjusted);
+    ++message;
+  }
+}
 
 // One-sided t-test of H0: mean difference <= -margin. Unset without a variance.
 std::optional<double> NonInferiorityP(const v1::Statistic& difference, double margin);

@@ -18,23 +18,32 @@
 namespace qsweep {
 namespace {
 
-// The columns of the table say these already, beside the quantization's label.
-bool HasColumn(const std::string& path) {
-  return path == "model.name" || path == "dataset.name" || path == "training.method" ||
-         path == "lora.rank";
+// What a table says of a configuration in columns of its own, beside the quantization's label.
+using Columns = std::vector<const char*>;
+const Columns& GroupColumns() {
+  static const auto& columns =
+      *new Columns{"model.name", "dataset.name", "training.method", "lora.rank"};
+  return columns;
+}
+const Columns& ScopeColumns() {
+  static const auto& columns = *new Columns{"model.name", "dataset.name"};
+  return columns;
 }
 
-std::string Columns(const v1::ExperimentSpec& spec) {
-  return absl::StrCat(spec.model().name(), "\n", spec.dataset().name(), "\n",
-                      spec.training().method(), "\n", spec.lora().rank(), "\n",
-                      QuantizationLabel(spec.quantization()));
+std::string ColumnsText(const v1::ExperimentSpec& spec, const Columns& columns) {
+  std::string text = QuantizationLabel(spec.quantization());
+  for (const char* path : columns) {
+    absl::StrAppend(&text, "\n", ValueText(spec, *FindSpecField(path)));
+  }
+  return text;
 }
 
-// Whether a field means anything where the spec has it.
+// Whether a field means anything where the spec has it. What is computed in does, quantized or not.
 bool HasEffect(absl::string_view path, const v1::ExperimentSpec& spec) {
   const std::string& method = spec.training().method();
   if (absl::StartsWith(path, "lora.")) return method.empty() || method == "lora";
-  return !absl::StartsWith(path, "quantization.") || Quantizes(spec.quantization());
+  return !absl::StartsWith(path, "quantization.") || path == "quantization.compute_dtype" ||
+         Quantizes(spec.quantization());
 }
 
 template <typename Get>
@@ -61,16 +70,14 @@ v1::GroupSummary Summarize(const Group& group, const std::vector<RunFacts>& runs
   *summary.mutable_macro_f1() = Over(results, [](const auto& r) { return r.best().macro_f1(); });
   *summary.mutable_loss() = Over(results, [](const auto& r) { return r.best().loss(); });
   *summary.mutable_train_seconds() = Over(results, [](const auto& r) { return r.train_seconds(); });
-  const double before =
-      Over(results, [](const auto& r) { return r.quantization().bytes_before(); }).mean();
-  summary.set_weights_bytes(
-      Over(results, [](const auto& r) { return r.quantization().bytes_after(); }).mean());
+  if (results.empty()) return summary;
+  const auto mean = [&results](auto get) { return Over(results, get).mean(); };
+  const double before = mean([](const auto& r) { return r.quantization().bytes_before(); });
+  summary.set_weights_bytes(mean([](const auto& r) { return r.quantization().bytes_after(); }));
   if (before > 0) summary.set_weights_reduction(1 - summary.weights_bytes() / before);
-  summary.set_peak_bytes(
-      Over(results, [](const auto& r) { return r.memory().peak_bytes(); }).mean());
-  summary.set_images_per_s(Over(results, [](const auto& r) { return r.images_per_s(); }).mean());
-  summary.set_trainable_parameters(
-      Over(results, [](const auto& r) { return r.trainable_parameters(); }).mean());
+  summary.set_peak_bytes(mean([](const auto& r) { return r.memory().peak_bytes(); }));
+  summary.set_images_per_s(mean([](const auto& r) { return r.images_per_s(); }));
+  summary.set_trainable_parameters(mean([](const auto& r) { return r.trainable_parameters(); }));
   return summary;
 }
 
@@ -94,64 +101,39 @@ void LabelGroups(std::vector<Group>* groups) {
   }
 }
 
-void AddPeakReductions(std::vector<Group>* groups) {
-  absl::flat_hash_map<std::string, double> unquantized;
+// Over the ways of computing that the group shares with its unquantized twin.
+void AddPeakReduction(const Group& twin, const std::vector<RunFacts>& runs, Group* group) {
+  const std::map<std::string, double> base = Peaks(twin, runs), own = Peaks(*group, runs);
+  std::vector<double> reductions;
+  for (const auto& [how, peak] : own) {
+    const auto same = base.find(how);
+    if (same != base.end()) reductions.push_back(1 - peak / std::max(1.0, same->second));
+  }
+  if (!reductions.empty()) {
+    group->summary.set_peak_reduction(Describe(reductions).mean());
+  } else if (!own.empty() && !base.empty()) {
+    group->summary.set_note(absl::StrCat("peak not compared: computed with ", own.begin()->first,
+                                         "; unquantized with ", base.begin()->first));
+  }
+}
+
+void AddPeakReductions(const std::vector<RunFacts>& runs, std::vector<Group>* groups) {
+  absl::flat_hash_map<std::string, const Group*> unquantized;
   for (const Group& group : *groups) {
-    if (group.summary.quantization() == "none" && group.summary.top1().n() > 0) {
-      unquantized.emplace(TwinKey(group.spec), group.summary.peak_bytes());
-    }
+    if (!Quantizes(group.spec.quantization())) unquantized.emplace(TwinKey(group.spec), &group);
   }
   for (Group& group : *groups) {
     const auto twin = unquantized.find(TwinKey(group.spec));
-    if (group.summary.quantization() == "none" || twin == unquantized.end() || twin->second <= 0 ||
-        group.summary.top1().n() == 0) {
-      continue;
-    }
-    group.summary.set_peak_reduction(1 - group.summary.peak_bytes() / twin->second);
+    if (!Quantizes(group.spec.quantization()) || twin == unquantized.end()) continue;
+    AddPeakReduction(*twin->second, runs, &group);
   }
 }
 
-}  // namespace
-
-const std::vector<GroupTrait>& GroupTraits() {
-  static const auto& traits = *new std::vector<GroupTrait>{
-      {"model", [](const v1::GroupSummary& g) { return g.model(); }},
-      {"dataset", [](const v1::GroupSummary& g) { return g.dataset(); }},
-      {"method", [](const v1::GroupSummary& g) { return g.method(); }},
-      {"rank",
-       [](const v1::GroupSummary& g) { return g.rank() > 0 ? absl::StrCat("r", g.rank()) : ""; }}};
-  return traits;
-}
-
-v1::ExperimentSpec QuantizationScope(const v1::ExperimentSpec& spec) {
-  v1::ExperimentSpec scope;
-  scope.mutable_model()->set_name(spec.model().name());
-  *scope.mutable_dataset() = Task(spec.dataset());
-  *scope.mutable_quantization() = spec.quantization();
-  return scope;
-}
-
-v1::Dataset Task(const v1::Dataset& dataset) {
-  v1::Dataset task;
-  task.set_name(dataset.name());
-  *task.mutable_classes() = dataset.classes();
-  if (!dataset.path().empty()) task.set_path(dataset.path());
-  return task;
-}
-
-std::string WithoutSections(const std::string& differs) {
-  std::vector<absl::string_view> parts = absl::StrSplit(differs, ", ");
-  for (absl::string_view& part : parts) {
-    const absl::string_view path = part.substr(0, part.find('='));
-    if (FindSpecField(path) != nullptr) part.remove_prefix(path.rfind('.') + 1);  // npos + 1 is 0
-  }
-  return absl::StrJoin(parts, ", ");
-}
-
-std::vector<std::string> Differences(const std::vector<v1::ExperimentSpec>& specs) {
+std::vector<std::string> DifferencesBut(const Columns& told,
+                                        const std::vector<v1::ExperimentSpec>& specs) {
   std::vector<std::map<std::string, std::string>> flat(specs.size());
   std::vector<std::string> columns;
-  for (const v1::ExperimentSpec& spec : specs) columns.push_back(Columns(spec));
+  for (const v1::ExperimentSpec& spec : specs) columns.push_back(ColumnsText(spec, told));
   std::map<std::string, std::set<std::string>> values;  // by path; "" where a spec lacks it
   for (size_t i = 0; i < specs.size(); ++i) {
     for (const SpecField& field : SpecFields()) {
@@ -172,9 +154,12 @@ std::vector<std::string> Differences(const std::vector<v1::ExperimentSpec>& spec
     }
     return true;
   };
+  const auto has_column = [&told](const std::string& path) {
+    return std::find(told.begin(), told.end(), path) != told.end();
+  };
   std::vector<std::vector<std::string>> parts(specs.size());
   for (const auto& [path, seen] : values) {
-    if (seen.size() < 2 || HasColumn(path) || follows(path)) continue;
+    if (seen.size() < 2 || has_column(path) || follows(path)) continue;
     for (size_t i = 0; i < specs.size(); ++i) {
       if (HasEffect(path, specs[i])) parts[i].push_back(absl::StrCat(path, "=", flat[i][path]));
     }
@@ -184,14 +169,52 @@ std::vector<std::string> Differences(const std::vector<v1::ExperimentSpec>& spec
   return differences;
 }
 
+}  // namespace
+
+const std::vector<GroupTrait>& GroupTraits() {
+  static const auto& traits = *new std::vector<GroupTrait>{
+      {"model", [](const v1::GroupSummary& g) { return g.model(); }},
+      {"dataset", [](const v1::GroupSummary& g) { return g.dataset(); }},
+      {"method", [](const v1::GroupSummary& g) { return g.method(); }},
+      {"rank",
+       [](const v1::GroupSummary& g) { return g.rank() > 0 ? absl::StrCat("r", g.rank()) : ""; }}};
+  return traits;
+}
+
+v1::Dataset Task(const v1::Dataset& dataset) {
+  v1::Dataset task;
+  task.set_name(dataset.name());
+  *task.mutable_classes() = dataset.classes();
+  if (!dataset.path().empty()) task.set_path(dataset.path());
+  return task;
+}
+
+std::string WithoutSections(const std::string& differs) {
+  std::vector<absl::string_view> parts = absl::StrSplit(differs, ", ");
+  for (absl::string_view& part : parts) {
+    const absl::string_view path = part.substr(0, part.find('='));
+    if (FindSpecField(path) != nullptr) part.remove_prefix(path.rfind('.') + 1);  // npos + 1 is 0
+  }
+  return absl::StrJoin(parts, ", ");
+}
+
+std::vector<std::string> Differences(const std::vector<v1::ExperimentSpec>& specs) {
+  return DifferencesBut(GroupColumns(), specs);
+}
+
+std::vector<std::string> ScopeDifferences(const std::vector<v1::ExperimentSpec>& scopes) {
+  return DifferencesBut(ScopeColumns(), scopes);
+}
+
 std::vector<std::string> QuantizationNames(const std::vector<v1::ExperimentSpec>& scopes) {
   std::map<std::string, std::vector<size_t>> alike;
-  for (size_t i = 0; i < scopes.size(); ++i) alike[Columns(scopes[i])].push_back(i);
+  for (size_t i = 0; i < scopes.size(); ++i)
+    alike[ColumnsText(scopes[i], ScopeColumns())].push_back(i);
   std::vector<std::string> names(scopes.size());
   for (const auto& [columns, members] : alike) {
     std::vector<v1::ExperimentSpec> specs;
     for (const size_t i : members) specs.push_back(scopes[i]);
-    const std::vector<std::string> differs = Differences(specs);
+    const std::vector<std::string> differs = ScopeDifferences(specs);
     for (size_t k = 0; k < members.size(); ++k) {
       std::string& name = names[members[k]];
       name = QuantizationLabel(specs[k].quantization());
@@ -199,6 +222,18 @@ std::vector<std::string> QuantizationNames(const std::vector<v1::ExperimentSpec>
     }
   }
   return names;
+}
+
+std::map<std::string, double> Peaks(const Group& group, const std::vector<RunFacts>& runs) {
+  std::map<std::string, std::vector<double>> bytes;
+  for (const size_t i : group.runs) {
+    if (!runs[i].result.has_value()) continue;
+    const v1::RunResult& result = *runs[i].result;
+    bytes[HowComputed(result)].push_back(static_cast<double>(result.memory().peak_bytes()));
+  }
+  std::map<std::string, double> means;
+  for (const auto& [how, values] : bytes) means[how] = Describe(values).mean();
+  return means;
 }
 
 std::vector<Group> GroupBySeed(const std::vector<RunFacts>& runs) {
@@ -221,7 +256,7 @@ std::vector<Group> GroupBySeed(const std::vector<RunFacts>& runs) {
   const std::vector<std::string> differences = Differences(specs);
   for (size_t i = 0; i < groups.size(); ++i) groups[i].summary.set_differs(differences[i]);
   if (!groups.empty()) LabelGroups(&groups);
-  AddPeakReductions(&groups);
+  AddPeakReductions(runs, &groups);
   return groups;
 }
 

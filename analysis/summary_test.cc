@@ -3,6 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+
+#include "analysis/comparison.h"
+#include "analysis/details.h"
+#include "analysis/expectations.h"
+#include "analysis/pareto.h"
 #include "common/proto_json.h"
 
 namespace qsweep {
@@ -68,6 +74,130 @@ TEST(GroupBySeedTest, RunsWithoutAResultAreCountedNotAveraged) {
   EXPECT_EQ(groups[1].planned(), 1);
   EXPECT_EQ(groups[1].top1().n(), 0);
   EXPECT_FALSE(groups[1].has_peak_reduction());
+  EXPECT_FALSE(groups[1].top1().has_mean());
+  EXPECT_FALSE(groups[1].has_weights_bytes());
+  EXPECT_FALSE(groups[1].has_weights_reduction());
+  EXPECT_FALSE(groups[1].has_peak_bytes());
+  EXPECT_FALSE(groups[1].has_images_per_s());
+  EXPECT_FALSE(groups[1].has_trainable_parameters());
+}
+
+// With 2 threads and a micro-batch of 8 a run needs more than with 1 and 4, quantized or not.
+TEST(GroupBySeedTest, PeaksAreComparedOnlyWhereTheyWereComputedAlike) {
+  std::vector<RunFacts> runs = {Finished(kNone, 1, 0.9, 1000, 800),
+                                Finished(kNf4, 1, 0.8, 250, 480)};
+  runs[0].result->mutable_memory()->set_micro_batch(8);
+  runs[0].result->mutable_provenance()->set_threads(2);
+  runs[1].result->mutable_memory()->set_micro_batch(4);
+  runs[1].result->mutable_provenance()->set_threads(1);
+  const std::vector<Group> groups = GroupBySeed(runs);
+  EXPECT_FALSE(groups[1].summary.has_peak_reduction());
+  EXPECT_THAT(groups[1].summary.note(), testing::HasSubstr("micro-batch 4"));
+  const auto effects = QuantizationEffects(runs, UnquantizedTwins(runs));
+  EXPECT_TRUE(effects[0].has_top1_difference());
+  EXPECT_FALSE(effects[0].has_peak_reduction());
+  EXPECT_FALSE(effects[0].has_images_per_s_ratio());
+  EXPECT_THAT(effects[0].note(), testing::HasSubstr("peak and speed not compared"));
+  EXPECT_EQ(ParetoFronts(runs, groups, MemoryKind::kWeights).size(), 1u);
+  EXPECT_EQ(ParetoFronts(runs, groups, MemoryKind::kPeak).size(), 2u);
+  int peaks = 0;
+  for (const v1::Expectation& e : JudgeExpectations(runs, UnquantizedTwins(runs), groups)) {
+    if (e.claim().find("peak") == std::string::npos) continue;
+    ++peaks;
+    EXPECT_EQ(e.verdict(), "no data");
+    EXPECT_THAT(e.reason(), testing::HasSubstr("micro-batch 4"));
+  }
+  EXPECT_EQ(peaks, 1);
+  // A seed that was computed as its twin gives the ratio.
+  runs.push_back(Finished(kNf4, 2, 0.8, 250, 600));
+  *runs[2].result->mutable_provenance() = runs[0].result->provenance();
+  runs[2].result->mutable_memory()->set_micro_batch(8);
+  EXPECT_DOUBLE_EQ(Summaries(runs)[1].peak_reduction(), 0.25);
+}
+
+TEST(GroupBySeedTest, UnquantizedRunsThatComputeInTwoTypesHaveTwoLabels) {
+  const auto groups = Summaries({
+      Finished(R"({"bits": 0, "compute_dtype": "float32"})", 1, 0.9, 1000, 800),
+      Finished(R"({"bits": 0, "compute_dtype": "bfloat16"})", 1, 0.8, 1000, 800),
+  });
+  ASSERT_EQ(groups.size(), 2u);
+  EXPECT_EQ(groups[0].label(), "none quantization.compute_dtype=float32");
+  EXPECT_EQ(groups[1].label(), "none quantization.compute_dtype=bfloat16");
+}
+
+// Eight ranks, each a little larger and better than the one before: none beats another.
+TEST(ParetoTest, OnlyWhatIsBeatenIsDominated) {
+  std::vector<RunFacts> runs;
+  double peak = 500e6;
+  for (int rank = 1; rank <= 8; ++rank) {
+    runs.push_back(Finished(kNf4, 1, 0.8 + 0.01 * rank, 250, static_cast<int64_t>(peak)));
+    runs.back().spec.mutable_lora()->set_rank(rank);
+    peak *= 1.0095;
+  }
+  const auto fronts = ParetoFronts(runs, GroupBySeed(runs), MemoryKind::kPeak);
+  ASSERT_EQ(fronts.size(), 1u);
+  for (const v1::ParetoPoint& point : fronts[0].points()) {
+    EXPECT_EQ(point.dominated_by_size(), 0) << point.group();
+    EXPECT_EQ(point.group_index() + 1, static_cast<int>(std::round(100 * point.top1() - 80)));
+  }
+}
+
+TEST(ParetoTest, AFoldersClassesAreThoseOfTheResultOrUnknown) {
+  RunFacts run = Finished(kNf4, 1, 0.8, 250, 800);
+  run.spec.mutable_dataset()->set_name("imagefolder");
+  run.spec.mutable_dataset()->set_path("a_b&c%d");
+  const auto front = [&run] {
+    return ParetoFronts({run}, GroupBySeed({run}), MemoryKind::kWeights)[0];
+  };
+  EXPECT_EQ(front().dataset(), "imagefolder a_b&c%d");
+  EXPECT_FALSE(front().has_reference_top1());
+  EXPECT_FALSE(front().has_hypervolume());
+  run.classes = 4;
+  EXPECT_DOUBLE_EQ(front().reference_top1(), 0.25);
+  EXPECT_TRUE(front().has_hypervolume());
+}
+
+TEST(EffectsTest, KeepApartWhatComparisonsDoAndSayOfHowManyRuns) {
+  std::vector<RunFacts> runs = {
+      Finished(kNone, 1, 0.9, 1000, 800), Finished(kNf4, 1, 0.8, 250, 600),
+      Finished(kNone, 1, 0.6, 1000, 800), Finished(kNf4, 1, 0.4, 250, 600)};
+  for (size_t i = 2; i < 4; ++i) runs[i].spec.mutable_training()->set_method("linear_probe");
+  const auto effects = QuantizationEffects(runs, UnquantizedTwins(runs));
+  ASSERT_EQ(effects.size(), 2u);
+  EXPECT_EQ(effects[0].differs(), "training.method=lora");
+  EXPECT_DOUBLE_EQ(effects[0].twin_top1(), 0.9);
+  EXPECT_EQ(effects[0].pairs(), 1);
+  EXPECT_EQ(effects[1].method(), "linear_probe");
+  EXPECT_DOUBLE_EQ(effects[1].twin_top1(), 0.6);
+  for (const v1::Expectation& e :
+       JudgeExpectations(runs, UnquantizedTwins(runs), GroupBySeed(runs))) {
+    EXPECT_THAT(e.scope(), testing::HasSubstr("(method=")) << e.claim();
+    if (e.unit() != "points") continue;
+    EXPECT_EQ(e.n(), 1) << e.claim();
+    EXPECT_EQ(e.pairs(), 1) << e.claim();
+  }
+}
+
+TEST(SensitivityTest, TasksAndLabelsAreNeverAveraged) {
+  std::vector<RunFacts> runs;
+  for (const char* dataset : {"cifar10", "cifar100"}) {
+    for (const char* labels : {"dataset", "model"}) {
+      RunFacts& run = runs.emplace_back(Finished(kNf4, 1, 0.8, 250, 600));
+      run.spec.mutable_dataset()->set_name(dataset);
+      run.spec.mutable_training()->set_method("sensitivity");
+      run.result->mutable_sensitivity()->set_labels(labels);
+      v1::LayerMeasurement& layer = *run.result->mutable_sensitivity()->add_layers();
+      layer.set_layer("blocks.0.mlp.fc1");
+      layer.set_quant_type("nf4");
+      layer.set_relative_mse(0.01);
+      layer.set_loss_change(static_cast<double>(runs.size()));
+    }
+  }
+  const auto layers = LayerSensitivities(runs);
+  ASSERT_EQ(layers.size(), 4u);
+  EXPECT_EQ(layers[1].labels(), "model");
+  EXPECT_EQ(layers[1].loss_change(), 2);
+  EXPECT_EQ(layers[2].dataset(), "cifar100");
 }
 
 TEST(GroupBySeedTest, WhatFollowsFromAColumnIsNoDifference) {
@@ -96,7 +226,7 @@ TEST(GroupBySeedTest, MixturesTellWhatTheyAreMixedOf) {
 
 TEST(QuantizationNamesTest, TellApartWhatIsCalledTheSame) {
   const auto scope = [](const char* quantization) {
-    return QuantizationScope(Finished(quantization, 1, 0.9, 500, 800).spec);
+    return PairScope(Finished(quantization, 1, 0.9, 500, 800).spec, Pooling::kOverAdapters);
   };
   EXPECT_THAT(QuantizationNames(
                   {scope(kNone), scope(R"({"bits": 4, "quant_type": "nf4", "blocksize": 64})"),

@@ -1,11 +1,17 @@
 #include "analysis/testing.h"
 
+#include <google/protobuf/descriptor.h>
+
 #include <cmath>
+#include <map>
 
 #include "absl/strings/str_cat.h"
 
 namespace qsweep::testing {
 namespace {
+
+using google::protobuf::Descriptor;
+using google::protobuf::FieldDescriptor;
 
 // Repeatable noise in -1..1.
 double Noise(int64_t n) {
@@ -123,6 +129,48 @@ RunRecord Record(int rank, int kind, int64_t seed, int points) {
   return record;
 }
 
+// ---- schemas: every message type once, under $defs.
+
+std::string TypeOf(const FieldDescriptor& field) {
+  switch (field.cpp_type()) {
+    case FieldDescriptor::CPPTYPE_MESSAGE:
+      return absl::StrCat(R"({"$ref": "#/$defs/)", field.message_type()->name(), R"("})");
+    case FieldDescriptor::CPPTYPE_STRING:
+    case FieldDescriptor::CPPTYPE_ENUM:
+      return R"({"type": "string"})";
+    case FieldDescriptor::CPPTYPE_BOOL:
+      return R"({"type": "boolean"})";
+    case FieldDescriptor::CPPTYPE_DOUBLE:
+      return R"({"type": ["number", "null"]})";
+    default:
+      return R"({"type": "integer"})";
+  }
+}
+
+void Collect(const Descriptor& type, std::map<std::string, const Descriptor*>* types) {
+  if (!types->emplace(type.name(), &type).second) return;
+  for (int i = 0; i < type.field_count(); ++i) {
+    if (type.field(i)->message_type() != nullptr) Collect(*type.field(i)->message_type(), types);
+  }
+}
+
+std::string SchemaOf(const Descriptor& type) {
+  std::string properties, required;
+  for (int i = 0; i < type.field_count(); ++i) {
+    const FieldDescriptor& field = *type.field(i);
+    absl::StrAppend(&properties, i > 0 ? ",\n" : "", "        \"", field.name(), "\": ",
+                    field.is_repeated()
+                        ? absl::StrCat(R"({"type": "array", "items": )", TypeOf(field), "}")
+                        : TypeOf(field));
+    if (!field.has_presence()) {
+      absl::StrAppend(&required, required.empty() ? "" : ", ", "\"", field.name(), "\"");
+    }
+  }
+  return absl::StrCat("{\n      \"type\": \"object\",\n      \"properties\": {\n", properties,
+                      "\n      },\n      \"required\": [", required,
+                      "],\n      \"additionalProperties\": false\n    }");
+}
+
 }  // namespace
 
 std::vector<v1::Run> TestSweep::Runs() const {
@@ -191,6 +239,21 @@ TestSweep MakeUnfinishedSweep() {
   pending.curves.clear();
   pending.logs.clear();
   return test;
+}
+
+std::string JsonSchema(const Descriptor& type, const std::string& title) {
+  std::map<std::string, const Descriptor*> types;
+  Collect(type, &types);
+  std::string defs;
+  for (const auto& [name, descriptor] : types) {
+    absl::StrAppend(&defs, defs.empty() ? "" : ",\n", "    \"", name,
+                    "\": ", SchemaOf(*descriptor));
+  }
+  return absl::StrCat(
+      "{\n  \"$schema\": \"https://json-schema.org/draft/2020-12/schema\",\n"
+      "  \"title\": \"",
+      title, "\",\n  \"$ref\": \"#/$defs/", type.name(), "\",\n  \"$defs\": {\n", defs,
+      "\n  }\n}\n");
 }
 
 }  // namespace qsweep::testing

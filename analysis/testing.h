@@ -2,6 +2,8 @@
 #ifndef QSWEEP_ANALYSIS_TESTING_H_
 #define QSWEEP_ANALYSIS_TESTING_H_
 
+#include <google/protobuf/descriptor.h>
+
 #include <string>
 #include <vector>
 
@@ -25,6 +27,9 @@ TestSweep MakeUnfinishedSweep();
 
 // A run of method sensitivity: int8 and nf4, each worse in later blocks.
 void AddSensitivityRun(TestSweep* test);
+
+// JSON Schema (draft 2020-12) of what PlainJson (json.h) writes for messages of this type.
+std::string JsonSchema(const google::protobuf::Descriptor& type, const std::string& title);
 
 }  // namespace qsweep::testing
 

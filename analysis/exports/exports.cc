@@ -25,6 +25,10 @@ absl::Status WriteRun(const v1::Sweep& sweep, const RunRecord& record, ExportFor
 
 }  // namespace
 
+int64_t TimeOf(const v1::Run& run) {
+  return run.started_unix_us() > 0 ? run.started_unix_us() : run.ended_unix_us();
+}
+
 absl::Status WriteExport(const v1::Sweep& sweep, const std::vector<v1::Run>& runs,
                          const RunReader& read, ExportFormat format, const std::string& directory) {
   ASSIGN_OR_RETURN(OutputDirectory out, OutputDirectory::Create(directory, kExport));

@@ -1,6 +1,6 @@
 // A sweep in other programs' formats. The same data gives the same bytes.
 //   csv, jsonl   runs.* (a line a run: state, spec, result) and metrics.* (a line a point)
-//   tensorboard  RUN/events.out.tfevents.0.qsweep
+//   tensorboard  RUN/events.out.tfevents.SECONDS.qsweep
 //   mlflow       a file store: mlflow ui --backend-store-uri DIR
 #ifndef QSWEEP_ANALYSIS_EXPORTS_EXPORTS_H_
 #define QSWEEP_ANALYSIS_EXPORTS_EXPORTS_H_
@@ -30,11 +30,15 @@ absl::Status WriteMlflowRun(const v1::Sweep& sweep, const RunRecord& record,
                             const std::string& directory, OutputDirectory& out);
 
 // The columns of runs.csv: what a run is and what came of it, each as a path (spec.lora.rank,
-// result.best.top1) and a value; without a result there are no result.* columns.
+// result.best.top1) and a value, empty where there is none.
 struct Column {
   std::string path, value;
 };
 std::vector<Column> RunColumns(const v1::RunDetail& detail);
+
+// When a run began, in microseconds: points carry no time of their own. One that was given another
+// run's result never began; it has the time at which it got it.
+int64_t TimeOf(const v1::Run& run);
 
 // CRC-32C (Castagnoli), as iSCSI's.
 uint32_t Crc32c(absl::string_view bytes);

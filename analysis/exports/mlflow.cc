@@ -86,8 +86,8 @@ std::string RunMeta(const v1::Run& run, const std::string& experiment, const std
   return absl::StrCat(meta, "entry_point_name: ''\n", Line("experiment_id", experiment),
                       "lifecycle_stage: active\n", Line("run_id", id), Line("run_name", run.name()),
                       Line("run_uuid", id), "source_name: ''\nsource_type: 4\nsource_version: ''\n",
-                      "start_time: ", run.started_unix_us() / 1000,
-                      "\nstatus: ", StatusNumber(run.state()), "\ntags: []\nuser_id: qsweep\n");
+                      "start_time: ", TimeOf(run) / 1000, "\nstatus: ", StatusNumber(run.state()),
+                      "\ntags: []\nuser_id: qsweep\n");
 }
 
 }  // namespace
@@ -123,7 +123,7 @@ absl::Status WriteMlflowRun(const v1::Sweep& sweep, const RunRecord& record,
           out.Write(absl::StrCat(root, "params/", column.path.substr(5)), column.value));
     }
   }
-  const int64_t milliseconds = run.started_unix_us() / 1000;  // points have no time of their own
+  const int64_t milliseconds = TimeOf(run) / 1000;
   for (const v1::Curve& curve : record.curves) {
     std::string lines;
     for (int i = 0; i < curve.steps_size(); ++i) {

@@ -19,38 +19,42 @@ namespace {
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 
-// Every single value below `message`, whether set or not, so that all rows have the same columns;
-// lists (confusion matrix, errors of layers, files) are not for a table.
-void AddValues(const Message& message, const std::string& prefix, std::vector<Column>* columns) {
+std::string ValueOf(const Message& message, const FieldDescriptor* field) {
+  const google::protobuf::Reflection& reflection = *message.GetReflection();
+  switch (field->cpp_type()) {
+    case FieldDescriptor::CPPTYPE_STRING:
+      return reflection.GetString(message, field);
+    case FieldDescriptor::CPPTYPE_DOUBLE: {
+      const double value = reflection.GetDouble(message, field);
+      return std::isfinite(value) ? JsonNumber(value) : "";
+    }
+    case FieldDescriptor::CPPTYPE_INT64:
+      return absl::StrCat(reflection.GetInt64(message, field));
+    case FieldDescriptor::CPPTYPE_INT32:
+      return absl::StrCat(reflection.GetInt32(message, field));
+    case FieldDescriptor::CPPTYPE_BOOL:
+      return reflection.GetBool(message, field) ? "true" : "false";
+    default:
+      return "";
+  }
+}
+
+// Every single value below `message`, so that all rows have the same columns: empty where it is
+// `absent` or a part of it is, as zero would be taken for a result. Lists (confusion matrix, errors
+// of layers, files) are not for a table.
+void AddValues(const Message& message, bool absent, const std::string& prefix,
+               std::vector<Column>* columns) {
   const google::protobuf::Descriptor& type = *message.GetDescriptor();
   const google::protobuf::Reflection& reflection = *message.GetReflection();
   for (int i = 0; i < type.field_count(); ++i) {
     const FieldDescriptor* field = type.field(i);
     if (field->is_repeated()) continue;
     const std::string path = absl::StrCat(prefix, field->name());
-    switch (field->cpp_type()) {
-      case FieldDescriptor::CPPTYPE_MESSAGE:
-        AddValues(reflection.GetMessage(message, field), path + ".", columns);
-        break;
-      case FieldDescriptor::CPPTYPE_STRING:
-        columns->push_back({path, reflection.GetString(message, field)});
-        break;
-      case FieldDescriptor::CPPTYPE_DOUBLE: {
-        const double value = reflection.GetDouble(message, field);
-        columns->push_back({path, std::isfinite(value) ? JsonNumber(value) : ""});
-        break;
-      }
-      case FieldDescriptor::CPPTYPE_INT64:
-        columns->push_back({path, absl::StrCat(reflection.GetInt64(message, field))});
-        break;
-      case FieldDescriptor::CPPTYPE_INT32:
-        columns->push_back({path, absl::StrCat(reflection.GetInt32(message, field))});
-        break;
-      case FieldDescriptor::CPPTYPE_BOOL:
-        columns->push_back({path, reflection.GetBool(message, field) ? "true" : "false"});
-        break;
-      default:
-        break;
+    const bool none = absent || (field->has_presence() && !reflection.HasField(message, field));
+    if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
+      AddValues(reflection.GetMessage(message, field), none, path + ".", columns);
+    } else {
+      columns->push_back({path, none ? "" : ValueOf(message, field)});
     }
   }
 }
@@ -113,12 +117,7 @@ std::vector<Column> RunColumns(const v1::RunDetail& detail) {
     columns.push_back(
         {absl::StrCat("spec.", field.path), set ? ValueText(detail.spec(), field) : ""});
   }
-  std::vector<Column> results;
-  AddValues(detail.result(), "result.", &results);
-  for (Column& column : results) {
-    if (!detail.has_result()) column.value.clear();
-    columns.push_back(std::move(column));
-  }
+  AddValues(detail.result(), !detail.has_result(), "result.", &columns);
   return columns;
 }
 

@@ -46,10 +46,10 @@ uint32_t Crc32c(absl::string_view bytes) {
   return crc ^ 0xFFFFFFFFu;
 }
 
-// Points carry no time of their own, so each has the start of its run.
 absl::Status WriteTensorBoard(const RunRecord& record, OutputDirectory& out) {
   if (record.curves.empty()) return absl::OkStatus();
-  const double time = static_cast<double>(record.detail.run().started_unix_us()) / 1e6;
+  const int64_t start = TimeOf(record.detail.run());
+  const double time = static_cast<double>(start) / 1e6;
   std::map<int64_t, v1::TensorBoardEvent> by_step;
   for (const v1::Curve& curve : record.curves) {
     for (int i = 0; i < curve.steps_size(); ++i) {
@@ -67,8 +67,9 @@ absl::Status WriteTensorBoard(const RunRecord& record, OutputDirectory& out) {
   head.set_file_version("brain.Event:2");
   AppendRecord(head, &bytes);
   for (const auto& [step, event] : by_step) AppendRecord(event, &bytes);
-  return out.Write(
-      absl::StrCat(PathName(record.detail.run().name()), "/events.out.tfevents.0.qsweep"), bytes);
+  return out.Write(absl::StrCat(PathName(record.detail.run().name()), "/events.out.tfevents.",
+                                start / 1'000'000, ".qsweep"),
+                   bytes);
 }
 
 }  // namespace qsweep

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <iterator>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
@@ -14,11 +15,14 @@
 #include "common/file.h"
 #include "common/status.h"
 #include "common/subprocess.h"
+#include "common/utf8.h"
 
 namespace qsweep {
 namespace {
 
 constexpr double kPageWidth = 6.9, kColumnWidth = 3.35;  // inches, of a two-column paper
+// Of a figure, in inches, that a page of a paper has room for with a caption.
+constexpr double kPageHeight = 8.2;
 constexpr absl::Duration kPatience = absl::Minutes(2);
 
 // What all figures share.
@@ -59,16 +63,23 @@ std::string Draw(const Figure& figure, absl::string_view suffix, double width, i
   const int panels = static_cast<int>(figure.panels.size());
   columns = std::min(columns, panels);
   const int rows = (panels + columns - 1) / columns;
-  std::string script;
+  double height = rows * figure.panel_height_in;
+  if (width == kPageWidth) height = std::min(height, kPageHeight);
+  // For panels that look otherwise where there is less room.
+  std::string script = absl::StrFormat("width = %.2f\n", width);
   for (const char* extension : {"pdf", "svg", "png"}) {
-    absl::StrAppend(&script, "set terminal ",
-                    Terminal(extension, width, rows * figure.panel_height_in), "\nset output '",
+    absl::StrAppend(&script, "set terminal ", Terminal(extension, width, height), "\nset output '",
                     figure.name, suffix, ".", extension, "'\n", "set multiplot layout ", rows, ",",
                     columns, "\n");
     for (const std::string& panel : figure.panels) script.append(panel);
     absl::StrAppend(&script, "unset multiplot\nunset output\n");
   }
   return script;
+}
+
+std::string Shortened(absl::string_view text, size_t bytes) {
+  if (text.size() <= bytes) return std::string(text);
+  return absl::StrCat(Beginning(text, bytes / 2 - 1), "…", Ending(text, bytes / 2 - 2));
 }
 
 std::string ScriptOf(const Figure& figure) {
@@ -82,6 +93,10 @@ std::string ScriptOf(const Figure& figure) {
 std::string GnuplotText(absl::string_view text) {
   std::string out = "'";
   for (const char c : text) {
+    if (c == '\n') {
+      out.append("'.\"\\n\".'");
+      continue;
+    }
     if (c == '\'') out.push_back('\'');
     out.push_back(static_cast<unsigned char>(c) < 0x20 ? ' ' : c);
   }
@@ -91,9 +106,33 @@ std::string GnuplotText(absl::string_view text) {
 std::string DataText(absl::string_view text) {
   std::string out = "\"";
   for (const char c : text) {
-    out.push_back(static_cast<unsigned char>(c) < 0x20 ? ' ' : c == '"' ? '\'' : c);
+    if (c == '\n') {
+      out.append("\\n");
+    } else {
+      out.push_back(static_cast<unsigned char>(c) < 0x20 ? ' ' : c == '"' ? '\'' : c);
+    }
   }
   return out + "\"";
+}
+
+std::string Wrapped(absl::string_view text, size_t width) {
+  std::string lines, line;
+  while (!text.empty()) {
+    size_t end = text.size();
+    for (const absl::string_view separator : {", ", ": ", " · "}) {
+      const size_t at = text.find(separator);
+      if (at != absl::string_view::npos) end = std::min(end, at + separator.size());
+    }
+    const std::string piece =
+        Shortened(absl::StripTrailingAsciiWhitespace(text.substr(0, end)), width);
+    text.remove_prefix(end);
+    if (!line.empty() && line.size() + 1 + piece.size() > width) {
+      absl::StrAppend(&lines, line, "\n");
+      line.clear();
+    }
+    absl::StrAppend(&line, line.empty() ? "" : " ", piece);
+  }
+  return lines + line;
 }
 
 std::string DataNumber(double value) {
@@ -107,15 +146,21 @@ void Extent::Add(double value) {
   any_ = true;
 }
 
-std::string Extent::Tics(absl::string_view axis, double least_step) const {
+double Extent::Step() const {
   const double range = high_ - low_;
-  if (!(range > 0)) return absl::StrCat("set ", axis, "tics autofreq\n");
+  if (!(range > 0)) return 0;
   double step = std::pow(10, std::floor(std::log10(range / 5)));
   for (const double factor : {2.0, 2.5, 2.0}) {  // 1, 2, 5, 10
     if (range / step <= 5) break;
     step *= factor;
   }
-  return absl::StrFormat("set %stics %.9g\n", axis, std::max(step, least_step));
+  return step;
+}
+
+std::string Extent::Tics(absl::string_view axis, double least_step) const {
+  const double step = std::max(Step(), least_step);
+  if (!(step > 0)) return absl::StrCat("set ", axis, "tics autofreq\n");
+  return absl::StrFormat("set %stics %.9g\n", axis, step);
 }
 
 const Palette::Look& Palette::LookOf(const std::string& label) {

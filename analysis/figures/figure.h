@@ -24,10 +24,14 @@ struct Figure {
   double panel_height_in = 2.3;
 };
 
-// 'text', for gnuplot, which then draws it as it is; control characters become spaces.
+// 'text', for gnuplot, which then draws it as it is; line breaks stay, other control characters
+// become spaces.
 std::string GnuplotText(absl::string_view text);
-// "text" as a string in a line of data.
+// "text" as a string in a line of data, where the two characters \n break a line.
 std::string DataText(absl::string_view text);
+// In lines of at most `width` bytes: broken after ", ", ": " and " · ", and what is longer cut
+// short in its middle.
+std::string Wrapped(absl::string_view text, size_t width);
 // A number that gnuplot reads; NaN for a gap.
 std::string DataNumber(double value);
 
@@ -36,8 +40,9 @@ std::string DataNumber(double value);
 class Extent {
  public:
   void Add(double value);
-  // "set xtics 5" for axis "x": a step of 1, 2 or 5 times a power of ten, at most six over the
-  // values.
+  // 1, 2 or 5 times a power of ten, for at most six tics over the values; 0 if they are all one.
+  double Step() const;
+  // "set xtics 5" for axis "x".
   std::string Tics(absl::string_view axis, double least_step = 0) const;
 
  private:

@@ -4,18 +4,33 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
+#include "absl/strings/str_join.h"
 
 namespace qsweep {
 namespace {
 
-// Model, dataset and adapter, which a figure must say for itself, and what else it is not alone
-// with.
-std::string FamilyTitle(const v1::GroupSummary& summary, const std::string& differs) {
-  const std::string adapter =
-      summary.rank() > 0 ? absl::StrCat("r = ", summary.rank()) : std::string(summary.method());
-  return absl::StrCat(summary.model(), " · ", summary.dataset(), " · ", adapter,
-                      differs.empty() ? "" : " · ", WithoutSections(differs));
+// Model, dataset, adapter and what else tells a family from others.
+std::vector<std::string> TitleParts(const Group& group, const std::string& differs) {
+  const v1::GroupSummary& summary = group.summary;
+  return {summary.model(), summary.dataset(),
+          summary.rank() > 0 ? absl::StrCat("r = ", summary.rank()) : summary.method(),
+          WithoutSections(differs), group.spec.quantization().compute_dtype()};
+}
+
+// Without the parts that all families share; of one alone all but the last, the compute dtype.
+std::vector<std::string> FamilyTitles(const std::vector<std::vector<std::string>>& all) {
+  std::vector<std::string> titles;
+  for (const std::vector<std::string>& parts : all) {
+    std::vector<std::string> shown;
+    for (size_t k = 0; k < parts.size(); ++k) {
+      const bool shared = std::all_of(all.begin(), all.end(),
+                                      [&](const auto& other) { return other[k] == parts[k]; });
+      const bool told = !shared || (all.size() == 1 && k + 1 < parts.size());
+      if (told && !parts[k].empty()) shown.push_back(parts[k]);
+    }
+    titles.push_back(absl::StrJoin(shown, " · "));
+  }
+  return titles;
 }
 
 std::vector<std::string> NamesOf(const std::vector<const Group*>& groups) {
@@ -43,11 +58,30 @@ std::vector<Family> Families(const Analysis& analysis) {
     families[it->second].groups.push_back(&group);
   }
   const std::vector<std::string> differs = Differences(specs);
+  std::vector<std::vector<std::string>> parts;
   for (size_t i = 0; i < families.size(); ++i) {
-    families[i].title = FamilyTitle(families[i].groups[0]->summary, differs[i]);
+    parts.push_back(TitleParts(*families[i].groups[0], differs[i]));
+  }
+  const std::vector<std::string> titles = FamilyTitles(parts);
+  for (size_t i = 0; i < families.size(); ++i) {
+    families[i].title = titles[i];
     families[i].names = NamesOf(families[i].groups);
   }
   return families;
+}
+
+std::string PanelTitle(const std::string& title) {
+  constexpr size_t kRoom = 44;  // characters
+  return absl::StrCat("set title ", GnuplotText(Wrapped(title, kRoom)), "\n");
+}
+
+std::string WithInterval(const v1::Statistic& s, double least) {
+  const auto percent = [least](double share) {
+    return DataNumber(100 * std::clamp(share, least, 1.0));
+  };
+  const bool interval = s.has_ci_low();
+  return absl::StrCat(percent(s.mean()), " ", percent(interval ? s.ci_low() : s.mean()), " ",
+                      percent(interval ? s.ci_high() : s.mean()));
 }
 
 Palette PaletteOf(const Analysis& analysis) {

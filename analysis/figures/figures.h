@@ -10,9 +10,9 @@
 namespace qsweep {
 
 // At most so many panels, curves in a panel and rows; a caption says what is left out.
-inline constexpr size_t kMaxPanels = 6;
+inline constexpr size_t kMaxPanels = 8;
 inline constexpr size_t kMaxCurves = 8;
-inline constexpr size_t kMaxRows = 40;
+inline constexpr size_t kMaxRows = 36;
 
 // All that there is data for, in the order in which a reader wants them.
 std::vector<Figure> MakeFigures(const Analysis& analysis);
@@ -32,11 +32,18 @@ Figure BlockGradientFigure(const Analysis& analysis);
 // Groups that differ in the quantization only, in the order of their first runs; those without a
 // result are left out.
 struct Family {
-  std::string title;
+  std::string title;  // what tells it from the other families; all of it if there is one alone
   std::vector<const Group*> groups;
   std::vector<std::string> names;  // QuantizationNames of the groups
 };
 std::vector<Family> Families(const Analysis& analysis);
+
+// "set title ...", in as many lines as a panel needs.
+std::string PanelTitle(const std::string& title);
+
+// "mean low high" in percent, cut to what there can be, from `least` (0 of a share, -1 of a
+// difference of shares) to 1; the mean itself where there is no interval.
+std::string WithInterval(const v1::Statistic& s, double least);
 
 // With the quantizations of all groups, so that they look the same in all figures.
 Palette PaletteOf(const Analysis& analysis);

@@ -4,9 +4,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/strip.h"
+#include "absl/strings/str_join.h"
 #include "analysis/compare_by.h"
-#include "analysis/findings.h"
+#include "analysis/numbers.h"
 #include "common/status.h"
 #include "qctl/command.h"
 #include "qctl/format.h"
@@ -32,7 +32,7 @@ std::string MeanText(const v1::Statistic& statistic, const Style& style) {
 
 std::string DifferenceText(const v1::Statistic& difference, const Style& style) {
   if (difference.n() == 0) return "";
-  const std::string mean = absl::StrFormat("%+.2f", 100 * difference.mean());
+  const std::string mean = SignedNumber(100 * difference.mean(), 2);
   if (!difference.has_ci_low()) return mean;
   return absl::StrCat(mean, style.PlusMinus(),
                       absl::StrFormat("%.2f", 50 * (difference.ci_high() - difference.ci_low())));
@@ -46,8 +46,9 @@ void PrintComparison(const v1::FieldComparison& comparison) {
                {absl::StrCat("top-1", style.PlusMinus(), "CI95"), Align::kRight},
                {"weights", Align::kRight},
                {"peak", Align::kRight},
-               {"images/s", Align::kRight},
+               {"img/s", Align::kRight},
                {"top-1 by epoch"},
+               {"seeds", Align::kRight},
                {"pairs", Align::kRight},
                {absl::StrCat("difference", style.PlusMinus(), "CI95"), Align::kRight},
                {"p (Holm)", Align::kRight},
@@ -55,25 +56,27 @@ void PrintComparison(const v1::FieldComparison& comparison) {
   for (const v1::FieldValueResult& value : comparison.values()) {
     const bool any = value.top1().n() > 0;
     const v1::PairedResult& paired = value.against_first();
-    table.AddRow({value.value(), absl::StrCat(value.top1().n(), " of ", value.planned()),
+    table.AddRow({value.value(), absl::StrCat(value.runs(), " of ", value.planned()),
                   Cell(MeanText(value.top1(), style), Ink::kBold),
                   any ? FormatBytes(value.weights_bytes().mean()) : "",
                   any ? FormatBytes(value.peak_bytes().mean()) : "",
                   any ? absl::StrFormat("%.1f", value.images_per_s().mean()) : "",
                   style.Sparkline({value.curve().begin(), value.curve().end()}, kCurveWidth),
                   value.has_against_first() ? absl::StrCat(paired.difference().n()) : "",
+                  value.has_against_first() ? absl::StrCat(paired.pairs()) : "",
                   DifferenceText(paired.difference(), style),
-                  value.has_p_holm()
-                      ? std::string(absl::StripPrefix(PText(value.p_holm()).substr(2), "= "))
-                      : "",
-                  paired.note()});
+                  value.has_p_holm() ? PNumber(value.p_holm()) : "", paired.note()});
   }
   PrintTable(table);
   if (comparison.values_size() > 1) {
-    Note(absl::StrCat("Differences in points of top-1 against ", comparison.path(), " ",
-                      comparison.values(0).value(),
-                      ", everything else equal; CI95 is half of the 95 % interval."));
+    Note(absl::StrCat(
+        "Of runs that have a partner. Differences in points of top-1 against ", comparison.path(),
+        " ", comparison.values(0).value(), ", everything else equal",
+        comparison.along().empty() ? "" : " but what changes with it throughout: ",
+        absl::StrJoin(comparison.along(), ", "),
+        "; averaged within a seed and tested over seeds. CI95 is half of the 95 % interval."));
   }
+  if (!comparison.note().empty()) Note(absl::StrCat("Note that ", comparison.note(), "."));
 }
 
 absl::StatusOr<int> Compare(const GlobalOptions& global, const Options& options) {

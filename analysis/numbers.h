@@ -1,0 +1,15 @@
+// Numbers as a report prints them, in ASCII: pages and LaTeX have a minus sign of their own.
+#ifndef QSWEEP_ANALYSIS_NUMBERS_H_
+#define QSWEEP_ANALYSIS_NUMBERS_H_
+
+#include <string>
+
+namespace qsweep {
+
+std::string FixedNumber(double value, int digits);   // "-0.42", "0.42", "0.00", never "-0.00"
+std::string SignedNumber(double value, int digits);  // "-0.42", "+0.42", "+0.00"
+std::string PNumber(double p);                       // "0.012", "< 0.001"
+
+}  // namespace qsweep
+
+#endif  // QSWEEP_ANALYSIS_NUMBERS_H_

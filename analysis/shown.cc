@@ -1,0 +1,106 @@
+#include "analysis/shown.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "common/spec/datasets.h"
+#include "common/spec/fields.h"
+
+namespace qsweep {
+namespace {
+
+std::string FieldText(const RunFacts& run, absl::string_view path) {
+  const SpecField& field = *FindSpecField(path);
+  const bool adapters = run.spec.training().method() == "lora";
+  if (!IsSet(run.spec, field) || (absl::StartsWith(path, "lora.") && !adapters)) return "";
+  return ValueText(run.spec, field);
+}
+
+// Of an imagefolder without a limit nobody knows it but the machine.
+std::string TrainingImages(const RunFacts& run, absl::string_view) {
+  const v1::Dataset& dataset = run.spec.dataset();
+  const DatasetShape* published = FindDataset(dataset.name());
+  if (published == nullptr) {
+    return dataset.train_limit() > 0 ? absl::StrCat("at most ", dataset.train_limit()) : "";
+  }
+  int64_t images = published->train_images;
+  if (dataset.classes_size() > 0) images = images / published->classes * dataset.classes_size();
+  return absl::StrCat(dataset.train_limit() > 0 ? std::min(images, dataset.train_limit()) : images);
+}
+
+std::string EvaluationImages(const RunFacts& run, absl::string_view) {
+  return run.result.has_value() ? absl::StrCat(run.result->best().images()) : "";
+}
+
+std::string Optimizer(const RunFacts&, absl::string_view) { return "AdamW"; }
+
+struct Row {
+  const char* name;
+  std::string (*text)(const RunFacts&, absl::string_view path);
+  const char* path;
+};
+constexpr Row kRows[] = {
+    {"Model", FieldText, "model.name"},
+    {"Initial weights", FieldText, "model.weights"},
+    {"Dataset", FieldText, "dataset.name"},
+    {"Directory", FieldText, "dataset.path"},
+    {"Classes", FieldText, "dataset.classes"},
+    {"Training images", TrainingImages, ""},
+    {"Evaluation images", EvaluationImages, ""},
+    {"Image size", FieldText, "dataset.image_size"},
+    {"Augmentation", FieldText, "dataset.augmentation"},
+    {"Method", FieldText, "training.method"},
+    {"Epochs, at most", FieldText, "training.num_epochs"},
+    {"Batch size", FieldText, "dataset.batch_size"},
+    {"Optimizer", Optimizer, ""},
+    {"Learning rate", FieldText, "training.learning_rate"},
+    {"Schedule", FieldText, "training.lr_scheduler"},
+    {"Warmup steps", FieldText, "training.warmup_steps"},
+    {"Weight decay", FieldText, "training.weight_decay"},
+    {"LoRA rank", FieldText, "lora.rank"},
+    {"LoRA alpha", FieldText, "lora.alpha"},
+    {"LoRA dropout", FieldText, "lora.dropout"},
+    {"LoRA modules", FieldText, "lora.target_modules"},
+    {"Computed in", FieldText, "quantization.compute_dtype"},
+};
+
+// Empty unless all runs that trained say the same; those that know nothing (evaluation images of
+// one without a result) have no say.
+std::string SharedText(const Analysis& analysis, const Row& row) {
+  std::string shared;
+  for (const RunFacts& run : analysis.runs) {
+    if (!Trains(run.spec)) continue;
+    const std::string text = row.text(run, row.path);
+    if (text.empty()) continue;
+    if (!shared.empty() && text != shared) return "";
+    shared = text;
+  }
+  return shared;
+}
+
+}  // namespace
+
+std::vector<Setting> SharedSettings(const Analysis& analysis) {
+  std::vector<Setting> settings;
+  for (const Row& row : kRows) {
+    std::string text = SharedText(analysis, row);
+    if (!text.empty()) settings.push_back({row.name, std::move(text)});
+  }
+  return settings;
+}
+
+bool IsTelling(const v1::Expectation& expectation, double value) {
+  return std::isfinite(value) && (expectation.unit() != "share" || std::abs(value) <= 10);
+}
+
+bool HasTellingInterval(const v1::Expectation& expectation) {
+  return expectation.has_ci_low() && expectation.ci_low() < expectation.ci_high() &&
+         IsTelling(expectation, expectation.ci_low()) &&
+         IsTelling(expectation, expectation.ci_high());
+}
+
+}  // namespace qsweep
