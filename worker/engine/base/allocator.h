@@ -15,12 +15,12 @@ namespace qsweep::engine {
 class DeviceMemory;
 
 enum class Account : uint8_t {
-  kOther,      // data batches and whatever nobody claimed
-  kWeights,    // frozen and full weights, quantized payload
-  kScales,     // absmax, SCB, code tables
-  kAdapter,    // trainable parameters
-  kGradients,  // of trainable parameters
-  kOptimizer,
+  kOther,        // data batches and whatever nobody claimed
+  kWeights,      // frozen and full weights, quantized payload
+  kScales,       // absmax, SCB, code tables
+  kAdapter,      // trainable parameters
+  kGradients,    // of trainable parameters
+  kOptimizer,    // moments, and the values of the best epoch
   kActivations,  // what a step makes and frees
   kWorkspace,    // scratch panels of a step's operations
   kCount,

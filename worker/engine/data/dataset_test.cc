@@ -103,6 +103,11 @@ class MadeFiles : public testing::Test {
               static_cast<int>(bytes.size()));
     ASSERT_EQ(gzclose(file), Z_OK);
   }
+  // Beside those of the training split: only where all four are is the directory looked at.
+  void PutOtherIdxFiles() {
+    Put("fashion-mnist/t10k-images-idx3-ubyte.gz", "");
+    Put("fashion-mnist/t10k-labels-idx1-ubyte.gz", "");
+  }
   // Loads and expects an error that says all of `parts`.
   void ExpectError(const std::string& dataset, Split split, absl::StatusCode code,
                    const std::vector<std::string>& parts) {
@@ -147,8 +152,10 @@ TEST_F(MadeFiles, MissingFilesSayWhatToDo) {
               {"data_batch_1.bin", "cifar-10-binary.tar.gz", root_});
   ExpectError("cifar100", Split::kTest, absl::StatusCode::kNotFound,
               {"test.bin", "cifar-100-binary.tar.gz"});
-  ExpectError("fashion_mnist", Split::kTest, absl::StatusCode::kNotFound,
-              {"t10k-images-idx3-ubyte.gz", "apt-get install dataset-fashion-mnist"});
+  if (!PathExists("/usr/share/datasets/fashion-mnist")) {
+    ExpectError("fashion_mnist", Split::kTest, absl::StatusCode::kNotFound,
+                {"t10k-images-idx3-ubyte.gz", "apt-get install dataset-fashion-mnist"});
+  }
   ExpectError("imagenet", Split::kTest, absl::StatusCode::kInvalidArgument, {"imagenet"});
   Put("cifar-10-batches-bin/data_batch_1.bin", Record({3}, 'a'));
   Put("cifar-10-batches-bin/data_batch_3.bin", Record({3}, 'a'));
@@ -170,12 +177,45 @@ TEST_F(MadeFiles, DamagedCifarNamesFileAndRecord) {
   ExpectError("cifar100", Split::kTrain, absl::StatusCode::kDataLoss, {"record 0", "label 100"});
 }
 
+// Some of the four files are there, as after a download that failed.
+TEST_F(MadeFiles, DebiansFashionMnistStandsInForAPartOfOne) {
+  if (!PathExists("/usr/share/datasets/fashion-mnist"))
+    GTEST_SKIP() << "dataset-fashion-mnist is not installed";
+  Put("fashion-mnist/train-images-idx3-ubyte.gz", "");
+  EXPECT_THAT(DatasetsPresent(root_), testing::Contains("fashion_mnist"));
+  const auto dataset = LoadDataset(Spec("fashion_mnist", {}, 5), root_, Split::kTest);
+  ASSERT_TRUE(dataset.ok()) << dataset.status();
+  EXPECT_EQ(dataset->size(), 5);
+}
+
+// What comes after is not even looked at.
+TEST_F(MadeFiles, NoMoreIsReadThanTheLimitAsksFor) {
+  Put("cifar-10-batches-bin/data_batch_1.bin",
+      Record({3}, 'a') + Record({9}, 'b') + Record({3}, 'c') + Record({10}, 'd'));
+  Put("cifar-10-batches-bin/data_batch_2.bin", Record({77}, 'e'));
+  const auto cifar = LoadDataset(Spec("cifar10", {3}, 2), root_, Split::kTrain);
+  ASSERT_TRUE(cifar.ok()) << cifar.status();
+  EXPECT_THAT(cifar->labels, testing::ElementsAre(0, 0));
+  EXPECT_EQ(cifar->classes, 1);
+  EXPECT_EQ(cifar->pixels[3072], 'c');
+  EXPECT_EQ(cifar->pixels.capacity(), 2u * 3072) << "asked for once";
+
+  PutOtherIdxFiles();
+  PutGzip("fashion-mnist/train-images-idx3-ubyte.gz", Idx({3, 28, 28}, std::string(1600, 'x')));
+  PutGzip("fashion-mnist/train-labels-idx1-ubyte.gz", Idx({3}, {1, 9, 2}));
+  const auto mnist = LoadDataset(Spec("fashion_mnist", {9}, 1), root_, Split::kTrain);
+  ASSERT_TRUE(mnist.ok()) << mnist.status();
+  EXPECT_THAT(mnist->labels, testing::ElementsAre(0));
+  EXPECT_EQ(mnist->pixels.capacity(), 784u);
+}
+
 TEST_F(MadeFiles, DamagedIdxNamesFileAndRecord) {
   const std::string images = "fashion-mnist/train-images-idx3-ubyte.gz";
   const std::string labels = "fashion-mnist/train-labels-idx1-ubyte.gz";
   const auto expect = [&](std::vector<std::string> parts) {
     ExpectError("fashion_mnist", Split::kTrain, absl::StatusCode::kDataLoss, parts);
   };
+  PutOtherIdxFiles();
   const std::string good = Idx({2, 28, 28}, std::string(1568, 'x'));
   PutGzip(images, good);
   PutGzip(labels, Idx({2}, {1, 9}));
@@ -194,7 +234,7 @@ TEST_F(MadeFiles, DamagedIdxNamesFileAndRecord) {
   PutGzip(images, Idx({2, 28, 28}, std::string(1567, 'x')));
   expect({images, "2 x 28 x 28", "1567 bytes"});
   PutGzip(images, Idx({0xffffffff, 0xffffffff, 0xffffffff}, "x"));
-  expect({images, "1 bytes"});
+  expect({images, "not 28 x 28"});
   PutGzip(images, Idx({2, 14, 56}, std::string(1568, 'x')));
   expect({images, "14 x 56"});
   PutGzip(images, Idx({2}, "xx"));

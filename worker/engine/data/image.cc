@@ -94,11 +94,13 @@ absl::StatusOr<Image> DecodeJpeg(absl::string_view bytes) {
   const auto failed = [decoder, bytes](int code) {
     return code != 0 && (tjGetErrorCode(decoder) == TJERR_FATAL || !HasJpegEnd(bytes));
   };
-  int width = 0, height = 0, subsampling = 0, colours = 0;
-  if (failed(tjDecompressHeader3(decoder, data, bytes.size(), &width, &height, &subsampling,
-                                 &colours))) {
-    return error();
-  }
+  int width = 0, height = 0, subsampling = 0, colours = -1;
+  const int header =
+      tjDecompressHeader3(decoder, data, bytes.size(), &width, &height, &subsampling, &colours);
+  // TurboJPEG has names for the usual ways to sample chroma, and an error for all others, of which
+  // it decodes the pixels as well.
+  const bool unnamed = width > 0 && height > 0 && colours >= 0 && subsampling < 0;
+  if (!unnamed && failed(header)) return error();
   RETURN_IF_ERROR(CheckSize(width, height));
   const bool cmyk = colours == TJCS_CMYK || colours == TJCS_YCCK;
   const int format = cmyk ? TJPF_CMYK : TJPF_RGB;

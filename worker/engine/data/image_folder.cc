@@ -42,9 +42,11 @@ absl::StatusOr<std::vector<std::string>> ClassNames(const std::string& directory
 
 // Sorted.
 absl::StatusOr<std::vector<std::string>> Pictures(const std::string& directory) {
-  static const auto& readable = *new std::set<std::string>{".jpg", ".jpeg", ".png"};
+  static const auto& readable =
+      *new std::set<std::string>{".jpg", ".jpeg", ".jfif", ".jpe", ".png"};
   static const auto& unreadable =
-      *new std::set<std::string>{".bmp", ".gif", ".pgm", ".ppm", ".tif", ".tiff", ".webp"};
+      *new std::set<std::string>{".avif", ".bmp", ".gif", ".heic", ".heif", ".jp2",
+                                 ".jxl",  ".pgm", ".ppm", ".tif",  ".tiff", ".webp"};
   std::vector<std::string> files;
   std::error_code error;
   const auto options = fs::directory_options::follow_directory_symlink;

@@ -10,10 +10,10 @@
 
 namespace qsweep::engine {
 
-// The files of one split, of .jpg, .jpeg and .png in any case, at any depth below their class; none
-// is opened. Classes are the subdirectories of train/, in sorted order, for both splits; files go
-// round the classes, one each. NotFound and InvalidArgument say what the directory lacks; a picture
-// of a format that cannot be read is an error, not left out.
+// The files of one split, of .jpg, .jpeg, .jfif, .jpe and .png in any case, at any depth below
+// their class; none is opened. Classes are the subdirectories of train/, in sorted order, for both
+// splits; files go round the classes, one each. NotFound and InvalidArgument say what the directory
+// lacks; a picture of a format that cannot be read is an error, not left out.
 absl::StatusOr<Dataset> LoadImageFolder(const std::string& directory, Split split);
 
 // Subdirectories of `data_root` that hold both splits.

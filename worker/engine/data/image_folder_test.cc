@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 
@@ -54,8 +55,26 @@ TEST_F(ImageFolderTest, WhatCannotBeReadIsNamed) {
   fs::create_symlink("/nowhere", root_ + "/train/dog/c.png");
   EXPECT_THAT(ErrorOf(), HasSubstr("train/dog/c.png"));
   fs::remove(root_ + "/train/dog/c.png");
-  Put("train/cat/e.webp");
-  EXPECT_THAT(ErrorOf(), HasSubstr("e.webp: only JPEG and PNG can be read"));
+  for (const char* name : {"e.webp", "e.HEIC", "e.heif", "e.avif", "e.jp2", "e.jxl"}) {
+    const std::string path = std::string("train/cat/") + name;
+    Put(path);
+    EXPECT_THAT(ErrorOf(), HasSubstr(std::string(name) + ": only JPEG and PNG can be read"));
+    fs::remove(JoinPath(root_, path));
+  }
+}
+
+TEST_F(ImageFolderTest, JpegHasOtherNames) {
+  Put("train/dog/e.JFIF");
+  Put("train/dog/f.jpe");
+  const Dataset train = *LoadImageFolder(root_, Split::kTrain);
+  EXPECT_THAT(Names(train, "train"), testing::IsSupersetOf({"dog/e.JFIF", "dog/f.jpe"}));
+}
+
+TEST_F(ImageFolderTest, APipeIsNotWaitedFor) {
+  const std::string pipe = root_ + "/pipe.jpg";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  const Dataset dataset{.channels = 3, .classes = 2, .files = {pipe}, .labels = {0}};
+  EXPECT_THROW(dataset.At(0), ImageError);
 }
 
 TEST_F(ImageFolderTest, AClassNeedsTrainingPictures) {

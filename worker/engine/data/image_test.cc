@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <turbojpeg.h>
 
 #include <nlohmann/json.hpp>
 
@@ -62,6 +63,31 @@ TEST(DecodeImage, DamagedBytesAreHandled) {
       }
     }
   }
+}
+
+// 8 x 8 pixels of mid-grey, whose luma is sampled three times as often as its chroma: the header of
+// an ordinary JPEG, and the blocks that make up this one, all of them zeros.
+std::string WithUnusualSampling() {
+  const tjhandle encoder = tjInitCompress();
+  const std::vector<unsigned char> grey(3 * 8 * 8, 128);
+  unsigned char* data = nullptr;
+  unsigned long size = 0;
+  EXPECT_EQ(tjCompress2(encoder, grey.data(), 8, 0, 8, TJPF_RGB, &data, &size, TJSAMP_444, 90, 0),
+            0);
+  std::string jpeg(reinterpret_cast<char*>(data), size);
+  tjFree(data);
+  tjDestroy(encoder);
+  jpeg[jpeg.find("\xff\xc0") + 11] = 0x31;
+  const size_t scan = jpeg.find("\xff\xda");
+  // By the standard's codes: three times 00 1010 of luma, twice 00 00 of chroma, ones to fill up.
+  return jpeg.substr(0, scan + 14) + "\x28\xa2\x80\x3f\xff\xd9";
+}
+
+TEST(DecodeImage, ChromaMayBeSampledInAnyWay) {
+  const auto image = DecodeImage(WithUnusualSampling());
+  ASSERT_TRUE(image.ok()) << image.status();
+  EXPECT_EQ(image->width, 8);
+  EXPECT_EQ(image->pixels, std::vector<uint8_t>(3 * 8 * 8, 128));
 }
 
 TEST(DecodeImage, HugeDimensionsAreRefusedBeforeMemoryIsAskedFor) {

@@ -23,7 +23,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   slot.parameter.name = "head.weight";
   slot.parameter.value = at::zeros({2, 3});
   slot.gradient = slot.first_moment = slot.second_moment = at::zeros({2, 3});
-  qsweep::engine::BestValues best;
-  (void)qsweep::engine::RestoreTensors(*checkpoint, {slot}, &best);
+  (void)qsweep::engine::RestoreTensors(*checkpoint, {slot}, qsweep::engine::MakeBestValues({slot}));
   return 0;
 }

@@ -231,6 +231,21 @@ TEST(Adapters, OverridesGiveLayersTheirOwnBits) {
 
   spec.mutable_quantization()->set_bits(0);
   EXPECT_EQ(Make(spec, Weights())->quantization().layers_quantized(), 1);
+
+  // Of the blocks: not of patch_embed.proj, which only skip_modules may name.
+  spec.mutable_quantization()->clear_skip_modules();
+  spec.mutable_quantization()->clear_overrides();
+  spec.mutable_quantization()->add_overrides("proj=int8");
+  EXPECT_EQ(Make(spec, Weights())->quantization().layers_quantized(), 2);
+}
+
+TEST(Adapters, LoftqLearnsOnWeightsThatLoseNothing) {
+  v1::ExperimentSpec spec = Spec(4), probe = Spec(4);
+  probe.mutable_training()->set_method("linear_probe");
+  spec.mutable_lora()->set_init_lora_weights("loftq");
+  const std::unique_ptr<Vit> vit = Make(spec, Make(probe, Weights())->Merged());
+  EXPECT_TRUE(Value(*vit, "blocks.1.mlp.fc1.lora_A.weight").any().item<bool>());
+  EXPECT_FALSE(Value(*vit, "blocks.1.mlp.fc1.lora_B.weight").any().item<bool>());
 }
 
 TEST(Adapters, TheNormBeforeALayerSteersNf4Ln) {
@@ -258,7 +273,10 @@ TEST(QuantizationAware, ComputesWithTheMergedWeightsQuantized) {
     const std::unique_ptr<Vit> quantized = Make(deployed, vit->Merged());
     EXPECT_LT(Distance(Logits(*vit), Logits(*quantized)), kFp32);
     EXPECT_GT(Distance(Logits(*vit), before), 0.01);
-    EXPECT_EQ(vit->quantization().layers_quantized(), 8);
+    const v1::QuantizationFacts& facts = vit->quantization();
+    EXPECT_EQ(facts.layers_quantized(), 8);
+    // It holds the weights, and their quantized values expanded to fp32.
+    EXPECT_EQ(facts.bytes_after(), facts.bytes_before() + 4 * facts.weights_quantized());
   }
 }
 

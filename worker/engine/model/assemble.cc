@@ -17,6 +17,7 @@ namespace {
 // Added to a module's number to tell its adapter's initial values from those of the base's tensors.
 constexpr uint32_t kAdapterTensors = 1 << 16;
 constexpr char kPeftPrefix[] = "base_model.model.";
+constexpr char kPatchEmbedding[] = "patch_embed.proj";
 constexpr char kEmbedding[] = "embed";  // the group of what lies before the blocks
 
 using Patterns = google::protobuf::RepeatedPtrField<std::string>;
@@ -63,6 +64,7 @@ class Assembler {
                                     const std::string& norm = "", uint32_t number = 0);
   bool IsSaved(const std::string& module) const;
   bool IsAdapted(const std::string& module) const;
+  v1::Quantization OwnQuantization(const std::string& module) const;
   absl::Status Freeze(const at::Tensor& weight, const at::Tensor& importance, Linear* linear);
   absl::Status Adapt(const at::Tensor& weight, const at::Tensor& importance,
                      const std::string& group, uint32_t number, Linear* linear);
@@ -85,7 +87,7 @@ class Assembler {
 constexpr const char* kBlockLinears[] = {"attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2"};
 
 absl::Status Assembler::CheckSpec() const {
-  std::vector<std::string> adaptable, all = {"patch_embed.proj", "head"};
+  std::vector<std::string> adaptable, all = {kPatchEmbedding, "head"};
   for (const ModuleShape& module : BlockLinears(shape_)) adaptable.push_back(module.name);
   all.insert(all.end(), adaptable.begin(), adaptable.end());
   if (method() == "lora") {
@@ -146,9 +148,16 @@ Norm Assembler::MakeNorm(const std::string& name, const std::string& group) {
   return norm;
 }
 
+// Overrides speak of the blocks, as patterns do; skip_modules alone may name the patch embedding.
+v1::Quantization Assembler::OwnQuantization(const std::string& module) const {
+  v1::Quantization quantization = spec_.quantization();
+  if (module == kPatchEmbedding) quantization.clear_overrides();
+  return QuantizationOf(module, quantization);
+}
+
 absl::Status Assembler::Freeze(const at::Tensor& weight, const at::Tensor& importance,
                                Linear* linear) {
-  const v1::Quantization own = QuantizationOf(linear->name, spec_.quantization());
+  const v1::Quantization own = OwnQuantization(linear->name);
   if (own.bits() == 0) {
     linear->dense = weight.to(device_, compute_);
     CountHeld(linear->dense.numel() * static_cast<int64_t>(linear->dense.element_size()));
@@ -169,7 +178,7 @@ absl::Status Assembler::Freeze(const at::Tensor& weight, const at::Tensor& impor
     // Of the base alone it says what the format costs; training quantizes the sum.
     linear->lora->requantized = Requantized{weight.to(device_), importance, own};
     linear->dense = at::empty(weight.sizes(), at::device(device_).dtype(compute_));
-    CountHeld(weight.numel() * static_cast<int64_t>(sizeof(float)));
+    CountHeld(weight.numel() * static_cast<int64_t>(sizeof(float) + linear->dense.element_size()));
     return absl::OkStatus();
   }
   CountHeld(bytes);
@@ -239,8 +248,9 @@ absl::Status Assembler::Adapt(const at::Tensor& weight, const at::Tensor& import
   } else {
     RETURN_IF_ERROR(Freeze(weight, importance, linear));
     if (init == "loftq" && linear->quantized) {
-      start = LowRankPair(weight - linear->quantized->Dequantize(at::kFloat).cpu(), rank,
-                          adapter.scaling);
+      const at::Tensor error = weight - linear->quantized->Dequantize(at::kFloat).cpu();
+      // Weights that come from codes lose nothing, and zeros for both A and B would never learn.
+      if (error.any().item<bool>()) start = LowRankPair(error, rank, adapter.scaling);
     }
   }
   const std::string name = kPeftPrefix + linear->name;
@@ -292,7 +302,7 @@ absl::StatusOr<AssembledVit> Assembler::Run(int64_t image_size) {
   network.image_size = image_size;
   network.patch_size = shape_.patch_size;
   network.compute = compute_;
-  ASSIGN_OR_RETURN(network.patch_embed, MakeLinear("patch_embed.proj", kEmbedding));
+  ASSIGN_OR_RETURN(network.patch_embed, MakeLinear(kPatchEmbedding, kEmbedding));
   network.cls_token = Base("cls_token", kEmbedding);
   network.pos_embed = Base("pos_embed", kEmbedding);
   for (int64_t i = 0; i < shape_.depth; ++i) {

@@ -125,7 +125,7 @@ absl::StatusOr<NamedTensors> LoadBase(const TensorFile& file, const ModelShape& 
                !at::isfinite(t).all().item<bool>()) {
       problems.push_back(absl::StrCat(name, ": holds a value that is not finite"));
     } else {
-      base[name] = fits ? t.clone() : ResamplePosEmbed(t, image_size / shape.patch_size);
+      base[name] = fits ? t : ResamplePosEmbed(t, image_size / shape.patch_size);
     }
   }
   for (const auto& [name, unused] : file.tensors) {

@@ -27,7 +27,7 @@ constexpr absl::string_view kA = ".lora_A.weight", kB = ".lora_B.weight";
 
 struct Config {
   int64_t rank = 0;
-  double alpha = 0, dropout = 0;
+  double alpha = 0;
   bool use_rslora = false;
   json rank_pattern = json::object(), alpha_pattern = json::object();
 };
@@ -80,9 +80,6 @@ absl::StatusOr<Config> ParseConfig(const std::string& text) {
   }
   Config result{.rank = rank.get<int64_t>(), .alpha = alpha.get<double>()};
   result.use_rslora = config.value("use_rslora", json(false)) == true;
-  if (const json dropout = config.value("lora_dropout", json()); dropout.is_number()) {
-    result.dropout = dropout.get<double>();
-  }
   for (const auto& [key, patterns] :
        {std::pair<const char*, json*>{"rank_pattern", &result.rank_pattern},
         {"alpha_pattern", &result.alpha_pattern}}) {
@@ -170,7 +167,6 @@ absl::StatusOr<PeftAdapter> ReadPeftAdapter(const std::string& directory) {
   ASSIGN_OR_RETURN(const TensorFile file, ReadTensorFile(tensors_path));
   PeftAdapter adapter;
   adapter.use_rslora = config->use_rslora;
-  adapter.dropout = config->dropout;
   RETURN_IF_ERROR(Annotate(SortTensors(file, &adapter), tensors_path));
   for (auto& [name, module] : adapter.modules) {
     RETURN_IF_ERROR(Annotate(Complete(*config, name, &module), tensors_path));

@@ -27,7 +27,6 @@ struct PeftAdapter {
   std::map<std::string, Module> modules;    // by timm name: blocks.0.attn.qkv
   std::map<std::string, at::Tensor> saved;  // fp32, of modules_to_save: head.weight, head.bias
   bool use_rslora = false;
-  double dropout = 0;
 };
 
 // Everything in the directory is checked: InvalidArgument names the file and the key for what is

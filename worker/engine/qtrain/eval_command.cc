@@ -41,6 +41,18 @@ struct Options {
   bool json = false;
 };
 
+// A patch embedding saved with the adapter, as PEFT can, takes the place of the weights': the model
+// trains its own under no adapter. As every saved module it is not quantized.
+void TakeEmbedding(PeftAdapter* adapter, TensorFile* weights, v1::ExperimentSpec* spec) {
+  const std::string module = "patch_embed.proj";
+  for (const char* part : {".weight", ".bias"}) {
+    const auto saved = adapter->saved.extract(module + part);
+    if (saved.empty()) continue;
+    weights->tensors[saved.key()] = saved.mapped();
+    spec->mutable_quantization()->add_skip_modules(module);
+  }
+}
+
 // The spec of a model with just this adapter: what is not said of a module is LoRA's default.
 void Adapt(const PeftAdapter& adapter, v1::ExperimentSpec* spec) {
   v1::Lora& lora = *spec->mutable_lora();
@@ -77,6 +89,7 @@ absl::Status Load(const PeftAdapter& adapter, const std::string& directory, Vit*
     parameter.value.copy_(it->second.view(parameter.value.sizes()));
     values.erase(it);
   }
+  model->Requantize();
   if (values.empty()) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat(directory, ": ", values.begin()->first, ": the model has no place for it"));
@@ -160,11 +173,12 @@ absl::StatusOr<v1::Evaluation> EvaluateSpec(const Options& options, v1::Experime
   const bool adapted = !options.adapter.empty();
   if (adapted) {
     ASSIGN_OR_RETURN(adapter, ReadPeftAdapter(options.adapter));
+    TakeEmbedding(&adapter, &weights, &spec);
     Adapt(adapter, &spec);
   } else {
     spec.mutable_training()->set_method("linear_probe");
+    spec.mutable_training()->set_quantization_aware(false);
   }
-  spec.mutable_training()->set_quantization_aware(false);
   RETURN_IF_ERROR(CheckBitsChosen(spec));
   RETURN_IF_ERROR(SettleHead(options, adapted ? &adapter : nullptr, &weights, &data));
   const ModelShape& shape = *FindModel(spec.model().name());

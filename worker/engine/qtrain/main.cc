@@ -8,15 +8,15 @@
 #include <exception>
 #include <filesystem>
 #include <functional>
-#include <memory>
 #include <optional>
 #include <system_error>
 
+#include "absl/strings/str_cat.h"
 #include "common/attempt_dir.h"
 #include "common/command_line.h"
+#include "common/start.h"
 #include "worker/engine/base/allocator.h"
 #include "worker/engine/qtrain/commands.h"
-#include "worker/engine/qtrain/spec_options.h"
 #include "worker/engine/train/blame.h"
 #include "worker/engine/train/process.h"
 
@@ -37,78 +37,28 @@ void LimitSpinning(char** argv) {
   ::execv(program.c_str(), argv);  // if it fails, training is merely slower
 }
 
+// What a command prints is what it is for: lost output is a failure.
+absl::Status FlushOutput() {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return absl::OkStatus();
+  return absl::DataLossError(absl::StrCat("standard output: ", std::strerror(errno)));
+}
+
 int Perform(const Action& action) {
-  const absl::Status status = CatchExceptions(action);
+  absl::Status status = CatchExceptions(action);
+  if (status.ok()) status = FlushOutput();
   if (status.ok()) return kExitFinished;
   std::fprintf(stderr, "qtrain: %s\n", std::string(status.message()).c_str());
   return kExitFailed;
 }
 
-// What a command prints is what it is for: lost output is a failure.
-int Printed(int code) {
-  if (code != kExitFinished || (std::fflush(stdout) == 0 && std::ferror(stdout) == 0)) return code;
-  std::fprintf(stderr, "qtrain: standard output: %s\n", std::strerror(errno));
-  return kExitFailed;
-}
-
-template <typename Options>
-void AddResources(Command command, Options* options) {
-  command.AddOption("--threads", &options->threads, "0: all cores").Between(0, kMaxThreads);
-  command
-      .AddOption("--memory-limit", &options->memory_limit_bytes,
-                 "bytes of the process or, with --device cuda, on the device; 0: none")
-      .Between(int64_t{0}, int64_t{1} << 50);
-  AddDevice(command, &options->device);
-}
-
-void AddRoots(Command command, std::string* data_root, std::string* model_root) {
-  command.AddOption("--data-root", data_root, "where datasets lie");
-  command.AddOption("--model-root", model_root, "where weights lie");
-}
-
-void AddRun(Command program, std::function<int()>* work) {
-  struct Options {
-    std::string spec;
-    TrainOptions train{.data_root = kDataRoot, .model_root = kModelRoot};
-  };
-  const auto o = std::make_shared<Options>();
-  Command command =
-      program.AddCommand("run", "Train the run that a spec file describes",
-                         [o, work] { *work = [o] { return RunCommand(o->spec, o->train); }; });
-  command.AddOption("--spec", &o->spec, "ExperimentSpec as JSON").Required();
-  command.AddOption("--dir", &o->train.directory, "attempt directory, new for every attempt")
-      .Required();
-  AddResources(command, &o->train);
-  AddRoots(command, &o->train.data_root, &o->train.model_root);
-  command.AddOption("--resume", &o->train.resume_file, "checkpoint to continue from");
-  command.AddOption("--weights", &o->train.weights_file, "safetensors file to start from");
-}
-
-void AddBench(Command program, std::function<int()>* work) {
-  const auto o = std::make_shared<BenchOptions>();
-  Command command = program.AddCommand("bench", "Time training steps on random images", [o, work] {
-    *work = [o] { return Printed(BenchCommand(*o)); };
-  });
-  command.AddOption("--spec", &o->spec_file, "ExperimentSpec as JSON").Required();
-  command.AddOption("--steps", &o->steps, "timed steps").Between(int64_t{1}, int64_t{1000000});
-  AddResources(command, o.get());
-  command.AddOption("--weights", &o->weights_file, "safetensors file; default: random");
-  command.AddOption("--data-root", &o->data_root, "time the making of the dataset's images, too");
-}
-
 int Main(int argc, char** argv) {
   Program program("qtrain", "Trains, quantizes and evaluates quantized-LoRA Vision Transformers.");
   program.RequireCommand();
-  std::string data_root = kDataRoot, model_root = kModelRoot, device = "cpu";
-  bool probed = false;
-  const Command probe = program.AddCommand("probe", "Print what this machine has, as JSON",
-                                           [&probed] { probed = true; });
-  AddRoots(probe, &data_root, &model_root);
-  AddDevice(probe, &device);
-  std::function<int()> work;
-  AddRun(program, &work);
-  AddBench(program, &work);
-  Action action;
+  Action probe, action;
+  std::function<int()> run;
+  AddProbe(program, &probe);
+  AddRun(program, &run);
+  AddBench(program, &action);
   AddQuantize(program, &action);
   AddDequantize(program, &action);
   AddMerge(program, &action);
@@ -116,17 +66,18 @@ int Main(int argc, char** argv) {
   AddSensitivity(program, &action);
 
   if (const std::optional<int> code = program.Parse(argc, argv)) return *code;
-  if (probed) return Printed(ProbeCommand(data_root, model_root, device));
+  if (probe != nullptr) return Perform(probe);  // computes nothing
   LimitSpinning(argv);
   ConfigureMalloc();
   InstallAllocator();
-  return work != nullptr ? work() : Printed(Perform(action));
+  return run != nullptr ? run() : Perform(action);
 }
 
 }  // namespace
 }  // namespace qsweep::engine
 
 int main(int argc, char** argv) {
+  qsweep::StartProgram();
   try {
     return qsweep::engine::Main(argc, argv);
   } catch (const std::exception& error) {

@@ -1,6 +1,7 @@
 #include <cstdio>
+#include <memory>
 
-#include "common/attempt_dir.h"
+#include "absl/strings/str_cat.h"
 #include "common/proto_json.h"
 #include "common/utf8.h"
 #include "common/version.h"
@@ -10,6 +11,7 @@
 #include "worker/engine/base/device.h"
 #include "worker/engine/data/dataset.h"
 #include "worker/engine/qtrain/commands.h"
+#include "worker/engine/qtrain/spec_options.h"
 #include "worker/engine/train/process.h"
 #include "worker/engine/train/weights.h"
 
@@ -21,13 +23,13 @@ void Fill(const std::vector<std::string>& values, Repeated* field) {
   field->Add(values.begin(), values.end());
 }
 
-}  // namespace
+struct Options {
+  std::string data_root = kDataRoot, model_root = kModelRoot, device = "cpu";
+};
 
-int ProbeCommand(const std::string& data_root, const std::string& model_root,
-                 const std::string& device) {
-  if (const absl::Status status = UseDevice(device); !status.ok()) {
-    std::fprintf(stderr, "qtrain: --device %s\n", std::string(status.message()).c_str());
-    return kExitFailed;
+absl::Status Probe(const Options& options) {
+  if (const absl::Status status = UseDevice(options.device); !status.ok()) {
+    return absl::Status(status.code(), absl::StrCat("--device ", status.message()));
   }
   v1::WorkerInfo info;
   info.set_device(ComputeDeviceName());
@@ -36,11 +38,21 @@ int ProbeCommand(const std::string& data_root, const std::string& model_root,
   info.set_cores(AvailableCores());
   Fill(Gpus(), info.mutable_gpus());
   Fill(InstructionSets(), info.mutable_instruction_sets());
-  Fill(ModelsPresent(model_root), info.mutable_models());
-  Fill(DatasetsPresent(data_root), info.mutable_datasets());
+  Fill(ModelsPresent(options.model_root), info.mutable_models());
+  Fill(DatasetsPresent(options.data_root), info.mutable_datasets());
   MakeUtf8(&info);
   std::puts(ToJson(info, JsonStyle::kPretty).c_str());
-  return 0;
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddProbe(Command program, Action* action) {
+  const auto o = std::make_shared<Options>();
+  Command command = program.AddCommand("probe", "Print what this machine has, as JSON",
+                                       [o, action] { *action = [o] { return Probe(*o); }; });
+  AddRoots(command, &o->data_root, &o->model_root);
+  AddDevice(command, &o->device);
 }
 
 }  // namespace qsweep::engine

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/attempt_dir.h"
+#include "common/command_line.h"
 #include "common/event_log.h"
 #include "common/file.h"
 #include "common/proto_json.h"
@@ -15,6 +16,7 @@
 #include "common/subprocess.h"
 #include "qsweep/v1/trainer.pb.h"
 #include "qsweep/v1/worker.pb.h"
+#include "worker/engine/base/safetensors.h"
 #include "worker/engine/train/testing.h"
 
 namespace qsweep::engine {
@@ -90,6 +92,23 @@ class QtrainTest : public testing::Test {
   }
   std::string Adapter(const std::string& name) const {
     return ReadFile(JoinPath(Directory(name), kAdapterFile), 1 << 24).value_or("");
+  }
+
+  // The adapter of a run with the patch embedding of `weights` saved beside it, as PEFT can; and
+  // `weights` as no_embedding, without it.
+  std::string WithEmbedding(const std::string& name, const std::string& weights) const {
+    TensorFile adapter = *ReadTensorFile(JoinPath(Directory(name), kAdapterFile));
+    TensorFile base = *ReadTensorFile(weights);
+    for (const char* tensor : {"patch_embed.proj.weight", "patch_embed.proj.bias"}) {
+      adapter.tensors[absl::StrCat("base_model.model.", tensor)] = base.tensors.at(tensor).clone();
+      base.tensors.at(tensor).zero_();
+    }
+    const std::string to = directory_.Sub("with_embedding");
+    EXPECT_TRUE(WriteTensorFile(JoinPath(to, kAdapterFile), adapter).ok());
+    EXPECT_TRUE(WriteTensorFile(Directory("no_embedding"), base).ok());
+    const auto config = ReadFile(JoinPath(Directory(name), kAdapterConfigFile), 1 << 20);
+    EXPECT_TRUE(WriteFileAtomic(JoinPath(to, kAdapterConfigFile), config.value_or("")).ok());
+    return to;
   }
 
   TemporaryDirectory directory_;
@@ -203,6 +222,27 @@ TEST_F(QtrainTest, AFullDiskIsTheMachinesFault) {
   EXPECT_THAT(last.failed().message(), HasSubstr("File too large"));
 }
 
+// Nor may a command that writes a file leave a part of it.
+TEST_F(QtrainTest, AFileThatMayNotGrowLeavesNothing) {
+  const std::string base = QSWEEP_SOURCE_DIR "/tests/golden/peft/base.safetensors";
+  const std::string out = JoinPath(directory_.Sub("limited"), "out");
+  const ExitStatus exit =
+      Wait(Start("limit", {"/bin/sh", "-c", "ulimit -f 1; exec \"$0\" \"$@\"", kProgram, "merge",
+                           base, QSWEEP_SOURCE_DIR "/tests/golden/peft", out}));
+  EXPECT_EQ(exit.exit_code, kExitFailed);
+  EXPECT_THAT(*ListDirectory(JoinPath(directory_.path(), "limited")), testing::IsEmpty());
+}
+
+TEST_F(QtrainTest, ClosedDescriptorsAreNotTakenByItsFiles) {
+  const ExitStatus exit =
+      Wait(Start("closed", {"/bin/sh", "-c", "exec \"$0\" \"$@\" <&- >&- 2>&-", kProgram, "run",
+                            "--spec", spec_file_, "--dir", Directory("closed"), "--threads", "1"}));
+  EXPECT_EQ(exit.exit_code, kExitFinished);
+  EXPECT_TRUE(Finished("closed"));
+  const auto lock = ReadFile(JoinPath(Directory("closed"), kLockFile), 1 << 20);
+  EXPECT_THAT(lock.value_or(""), testing::MatchesRegex("[0-9]+\n"));
+}
+
 TEST_F(QtrainTest, ADamagedCheckpointIsTheMachinesFault) {
   const std::string damaged = JoinPath(directory_.path(), "damaged");
   ASSERT_TRUE(WriteFileAtomic(damaged, "no checkpoint").ok());
@@ -286,6 +326,34 @@ TEST_F(QtrainTest, WeightFilesAreQuantizedMergedAndExpanded) {
   }
 }
 
+// Beyond float16's range, and beyond float32's.
+TEST_F(QtrainTest, WeightsThatAreNotFiniteAreNotWritten) {
+  const std::string peft = QSWEEP_SOURCE_DIR "/tests/golden/peft";
+  TensorFile large = *ReadTensorFile(JoinPath(peft, "base.safetensors"));
+  for (auto& [name, tensor] : large.tensors) tensor = tensor * 1e8;
+  ASSERT_TRUE(WriteTensorFile(Directory("large"), large).ok());
+  TensorFile adapter = *ReadTensorFile(JoinPath(peft, kAdapterFile));
+  for (auto& [name, tensor] : adapter.tensors) tensor = tensor * 1e30;
+  const std::string to = directory_.Sub("adapter");
+  ASSERT_TRUE(WriteTensorFile(JoinPath(to, kAdapterFile), adapter).ok());
+  const auto config = ReadFile(JoinPath(peft, kAdapterConfigFile), 1 << 20);
+  ASSERT_TRUE(WriteFileAtomic(JoinPath(to, kAdapterConfigFile), config.value_or("")).ok());
+
+  const auto run = [&](std::vector<std::string> argv) {
+    argv.insert(argv.begin(), kProgram);
+    return RunForOutput(argv, absl::Minutes(1)).status();
+  };
+  ASSERT_TRUE(run({"quantize", Directory("large"), Directory("q")}).ok());
+  for (const std::vector<std::string>& overflowing :
+       {std::vector<std::string>{"dequantize", Directory("q"), Directory("x"), "--dtype",
+                                 "float16"},
+        {"merge", JoinPath(peft, "base.safetensors"), to, Directory("x")}}) {
+    EXPECT_THAT(std::string(run(overflowing).message()), HasSubstr(".weight: not finite"));
+    EXPECT_FALSE(PathExists(Directory("x")));
+  }
+  EXPECT_TRUE(run({"dequantize", Directory("q"), Directory("x"), "--dtype", "bfloat16"}).ok());
+}
+
 // A model that was trained, as it is evaluated from its files: whole, adapted, quantized.
 TEST_F(QtrainTest, EvalAndSensitivityReadWhatRunsWrote) {
   const std::string full =
@@ -318,7 +386,47 @@ TEST_F(QtrainTest, EvalAndSensitivityReadWhatRunsWrote) {
   // The same products, of batches of another size: fp32 logits round to 6e-8 of themselves.
   EXPECT_NEAR(with_adapter.loss(), result.best().loss(), 1e-7);
   EXPECT_EQ(with_adapter.confusion_size(), 100);
-  EXPECT_GT(evaluation({"--json"}).loss(), with_adapter.loss());
+  const v1::Evaluation plain = evaluation({"--json"});
+  EXPECT_GT(plain.loss(), with_adapter.loss());
+  EXPECT_EQ(evaluation({"--adapter", WithEmbedding("lora", weights), "--weights",
+                        Directory("no_embedding"), "--json"})
+                .loss(),
+            with_adapter.loss());
+
+  v1::ExperimentSpec aware = adapted;
+  aware.mutable_lora()->set_dropout(0);
+  aware.mutable_training()->set_quantization_aware(true);
+  SetSpec(aware);
+  ASSERT_EQ(Run("aware").exit_code, kExitFinished);
+  EXPECT_NEAR(evaluation({"--adapter", Directory("aware"), "--json"}).loss(),
+              EventsIn(Directory("aware")).back().finished().result().best().loss(), 1e-6);
+  // The weights are what counts, not whether the spec's run began from any.
+  SetSpec(MiniSpec());
+  EXPECT_EQ(evaluation({"--weights", weights, "--json"}).loss(), plain.loss());
+  const auto run_with_weights = [&](const std::string& name) {
+    std::vector<std::string> argv = Command(name);
+    argv.insert(argv.end(), {"--weights", weights});
+    return Wait(Start(name, argv)).exit_code;
+  };
+  EXPECT_EQ(run_with_weights("contradiction"), kExitFailed);  // the spec says: random
+  EXPECT_THAT(EventsIn(Directory("contradiction")).back().failed().message(),
+              HasSubstr("model.pretrained: false"));
+  v1::ExperimentSpec unnamed = adapted;
+  unnamed.mutable_model()->clear_weights();
+  SetSpec(unnamed);
+  EXPECT_EQ(run_with_weights("unnamed"), kExitFinished);
+  v1::ExperimentSpec measuring = adapted;
+  measuring.mutable_training()->set_method("sensitivity");
+  SetSpec(measuring);
+  EXPECT_EQ(Run("resumed", weights).exit_code, kExitFailed);
+  EXPECT_THAT(EventsIn(Directory("resumed")).back().failed().message(), HasSubstr("--resume"));
+  v1::ExperimentSpec loftq = adapted;
+  loftq.mutable_lora()->set_init_lora_weights("loftq");
+  SetSpec(loftq);
+  EXPECT_TRUE(
+      qtrain("eval", {"--set", "quantization.bits=0", "--set", "quantization.double_quant=false"})
+          .ok());
+  SetSpec(adapted);
 
   const auto sensitivity = qtrain("sensitivity", {"--set", "dataset.eval_limit=20"});
   ASSERT_TRUE(sensitivity.ok()) << sensitivity.status();

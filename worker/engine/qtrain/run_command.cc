@@ -1,17 +1,21 @@
 #include <signal.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
+#include <memory>
 
-#include "absl/strings/str_cat.h"
+#include "absl/strings/match.h"
 #include "common/attempt_dir.h"
+#include "common/command_line.h"
 #include "common/file.h"
-#include "common/spec/spec.h"
 #include "common/status.h"
 #include "worker/engine/qtrain/commands.h"
+#include "worker/engine/qtrain/spec_options.h"
 #include "worker/engine/train/blame.h"
 #include "worker/engine/train/reporter.h"
 #include "worker/engine/train/sensitivity.h"
+#include "worker/engine/train/trainer.h"
 
 namespace qsweep::engine {
 namespace {
@@ -29,19 +33,25 @@ void RequestStop(int number) {
 void HandleSignals() {
   signal(SIGTERM, RequestStop);
   signal(SIGINT, RequestStop);
-  // Errors of the write in question, not the death of the process.
+  // An error of the write in question, not the death of the process.
   signal(SIGPIPE, SIG_IGN);
-  signal(SIGXFSZ, SIG_IGN);
 }
 
 absl::StatusOr<TrainOutcome> ReadSpecAndTrain(const std::string& spec_file,
                                               const TrainOptions& options, Reporter& reporter) {
-  ASSIGN_OR_RETURN(const std::string json, ReadFile(spec_file, kMaxSpecBytes));
-  const absl::StatusOr<v1::ExperimentSpec> spec = ParseSpecJson(json);
-  if (!spec.ok()) return Annotate(spec.status(), spec_file);
+  ASSIGN_OR_RETURN(const v1::ExperimentSpec spec, LoadSpec(spec_file, options.weights_file));
   const auto stop = [] { return stop_requested.load(); };
-  return spec->training().method() == "sensitivity" ? RunSensitivity(*spec, options, stop, reporter)
-                                                    : Train(*spec, options, stop, reporter);
+  if (spec.training().method() != "sensitivity") return Train(spec, options, stop, reporter);
+  if (options.resume_file.empty()) return RunSensitivity(spec, options, stop, reporter);
+  return absl::InvalidArgumentError(
+      "--resume: training.method: sensitivity writes no checkpoints; begin it anew");
+}
+
+bool HoldsCheckpoint(const std::string& directory) {
+  const auto names = ListDirectory(directory);
+  return names.ok() && std::any_of(names->begin(), names->end(), [](const std::string& name) {
+           return absl::StartsWith(name, "checkpoint-");
+         });
 }
 
 int Usage(const absl::Status& status) {
@@ -49,9 +59,7 @@ int Usage(const absl::Status& status) {
   return kExitUsage;
 }
 
-}  // namespace
-
-int RunCommand(const std::string& spec_file, const TrainOptions& options) {
+int Run(const std::string& spec_file, const TrainOptions& options) {
   HandleSignals();
   if (const absl::Status made = MakeDirectories(options.directory); !made.ok()) return Usage(made);
   const auto lock = FileLock::Acquire(JoinPath(options.directory, kLockFile));
@@ -62,7 +70,9 @@ int RunCommand(const std::string& spec_file, const TrainOptions& options) {
   const absl::StatusOr<TrainOutcome> outcome = ReadSpecAndTrain(spec_file, options, *reporter);
   if (outcome.ok()) {
     if (*outcome == TrainOutcome::kFinished) return kExitFinished;
-    Say("stopped; continue in a new directory with --resume the last checkpoint");
+    Say(HoldsCheckpoint(options.directory)
+            ? "stopped; continue in a new directory with --resume the last checkpoint"
+            : "stopped before there was a checkpoint to continue from");
     return kExitStopped;
   }
   const v1::Blame blame = BlameOf(outcome.status());
@@ -73,6 +83,27 @@ int RunCommand(const std::string& spec_file, const TrainOptions& options) {
     std::fprintf(stderr, "qtrain: %s\n", std::string(reported.message()).c_str());
   }
   return kExitFailed;
+}
+
+}  // namespace
+
+void AddRun(Command program, std::function<int()>* run) {
+  struct Options {
+    std::string spec;
+    TrainOptions train{.data_root = kDataRoot, .model_root = kModelRoot};
+  };
+  const auto o = std::make_shared<Options>();
+  Command command = program.AddCommand("run", "Train the run that a spec file describes",
+                                       [o, run] { *run = [o] { return Run(o->spec, o->train); }; });
+  AddSpec(command, &o->spec);
+  command.AddOption("--dir", &o->train.directory, "attempt directory, new for every attempt")
+      .Required();
+  AddThreads(command, &o->train.threads);
+  AddMemoryLimit(command, &o->train.memory_limit_bytes);
+  AddDevice(command, &o->train.device);
+  AddRoots(command, &o->train.data_root, &o->train.model_root);
+  command.AddOption("--resume", &o->train.resume_file, "checkpoint to continue from");
+  command.AddOption("--weights", &o->train.weights_file, "safetensors file to start from");
 }
 
 }  // namespace qsweep::engine

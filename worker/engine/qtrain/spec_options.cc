@@ -12,6 +12,9 @@
 namespace qsweep::engine {
 namespace {
 
+constexpr int kMaxThreads = 4096;
+constexpr int64_t kMaxSpecBytes = 1 << 20;
+
 absl::Status Set(const std::string& assignment, v1::ExperimentSpec* spec) {
   const size_t equals = assignment.find('=');
   if (equals == std::string::npos) {
@@ -34,6 +37,26 @@ absl::Status Set(const std::string& assignment, v1::ExperimentSpec* spec) {
 
 }  // namespace
 
+void AddSpec(Command command, std::string* spec_file) {
+  command.AddOption("--spec", spec_file, "ExperimentSpec as JSON").Required();
+}
+
+void AddRoots(Command command, std::string* data_root, std::string* model_root) {
+  command.AddOption("--data-root", data_root, "where datasets lie");
+  command.AddOption("--model-root", model_root, "where weights lie");
+}
+
+void AddThreads(Command command, int* threads) {
+  command.AddOption("--threads", threads, "0: all cores").Between(0, kMaxThreads);
+}
+
+void AddMemoryLimit(Command command, int64_t* bytes) {
+  command
+      .AddOption("--memory-limit", bytes,
+                 "bytes of the process or, with --device cuda, on the device; 0: none")
+      .Between(int64_t{0}, int64_t{1} << 50);
+}
+
 void AddDevice(Command command, std::string* device) {
   command.AddOption("--device", device, "cpu, cuda or, of several, cuda:1 (default: cpu)");
 }
@@ -41,10 +64,9 @@ void AddDevice(Command command, std::string* device) {
 void SpecOptions::AddTo(Command command) {
   command.AddOption("--spec", &spec_file, "ExperimentSpec as JSON; default: all defaults");
   command.AddOption("--set", &sets, "FIELD=VALUE, as model.name=deit_tiny_patch16_224; repeatable");
-  command.AddOption("--data-root", &data_root, "where datasets lie");
-  command.AddOption("--model-root", &model_root, "where weights lie");
+  AddRoots(command, &data_root, &model_root);
   command.AddOption("--weights", &weights_file, "safetensors file, quantized or not");
-  command.AddOption("--threads", &threads, "0: all cores").Between(0, kMaxThreads);
+  AddThreads(command, &threads);
   AddDevice(command, &device);
 }
 
@@ -54,6 +76,25 @@ absl::Status CheckBitsChosen(const v1::ExperimentSpec& spec) {
       "quantization.bits: auto is chosen by a run; give the overrides that its result names");
 }
 
+absl::StatusOr<v1::ExperimentSpec> LoadSpec(const std::string& path,
+                                            const std::string& weights_file) {
+  ASSIGN_OR_RETURN(const std::string json, ReadFile(path, kMaxSpecBytes));
+  v1::ExperimentSpec spec;
+  RETURN_IF_ERROR(Annotate(FromJson(json, &spec), path));
+  if (!weights_file.empty() && spec.model().has_pretrained() && !spec.model().pretrained()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": model.pretrained: false means random weights, --weights ",
+                     weights_file, " others; leave out one of the two"));
+  }
+  const bool stands_in = !weights_file.empty() && spec.model().weights().empty();
+  if (stands_in) spec.mutable_model()->set_weights(weights_file);
+  absl::StatusOr<v1::ExperimentSpec> complete = CompleteSpec(spec);
+  if (!complete.ok()) return Annotate(complete.status(), path);
+  // The run is the same wherever the file lies: its content is noted beside the spec.
+  if (stands_in) complete->mutable_model()->clear_weights();
+  return complete;
+}
+
 absl::StatusOr<v1::ExperimentSpec> SpecOptions::Load() const {
   v1::ExperimentSpec spec;
   if (!spec_file.empty()) {
@@ -61,8 +102,15 @@ absl::StatusOr<v1::ExperimentSpec> SpecOptions::Load() const {
     RETURN_IF_ERROR(Annotate(FromJson(json, &spec), spec_file));
   }
   for (const std::string& assignment : sets) RETURN_IF_ERROR(Set(assignment, &spec));
-  // Of a model that has none of its own, a spec must name them.
-  if (spec.model().weights().empty()) spec.mutable_model()->set_weights(weights_file);
+  // The model is these weights, whatever the spec's run began from; of a model that has none of its
+  // own, a spec must name them.
+  if (!weights_file.empty()) {
+    spec.mutable_model()->set_pretrained(true);
+    if (spec.model().weights().empty()) spec.mutable_model()->set_weights(weights_file);
+  }
+  // How a run's adapters began is settled in the files it wrote, and not to be held against fields
+  // that are set here.
+  if (spec.has_lora()) spec.mutable_lora()->clear_init_lora_weights();
   return CompleteSpec(spec);
 }
 

@@ -4,8 +4,10 @@
 #include <cstdio>
 #include <memory>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "common/file.h"
+#include "common/spec/fields.h"
 #include "common/spec/spec.h"
 #include "common/status.h"
 #include "worker/engine/model/peft_adapter.h"
@@ -57,9 +59,9 @@ absl::Status Quantize(const std::string& in, const std::string& out, const v1::Q
 struct QuantizeOptions {
   std::string in, out;
   int bits = 4;
-  std::string quant_type = "nf4";
+  std::string quant_type = DefaultSpec().quantization().quant_type();
   bool double_quant = false;
-  int blocksize = 64;
+  int blocksize = DefaultSpec().quantization().blocksize();
   std::vector<std::string> skip = DefaultSkips();  // of any model: it may lack them
 };
 
@@ -79,6 +81,15 @@ absl::Status Quantize(const QuantizeOptions& options) {
   return Quantize(options.in, options.out, spec, options.skip != DefaultSkips());
 }
 
+// Weights that no program can work with are not to be written as if they were good.
+absl::Status CheckFinite(const TensorFile& file, const std::string& why) {
+  for (const auto& [name, tensor] : file.tensors) {
+    if (!tensor.is_floating_point() || at::isfinite(tensor).all().item<bool>()) continue;
+    return absl::InvalidArgumentError(absl::StrCat(name, ": not finite ", why));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Dequantize(const std::string& in, const std::string& out, const std::string& dtype) {
   const at::ScalarType type = dtype == "float32"    ? at::kFloat
                               : dtype == "bfloat16" ? at::kBFloat16
@@ -88,6 +99,7 @@ absl::Status Dequantize(const std::string& in, const std::string& out, const std
   if (count == 0) return absl::InvalidArgumentError(in + ": holds no quantized tensor");
   const absl::StatusOr<TensorFile> expanded = DequantizeFile(file, type);
   if (!expanded.ok()) return Annotate(expanded.status(), in);
+  RETURN_IF_ERROR(Annotate(CheckFinite(*expanded, absl::StrCat("in ", dtype)), in));
   RETURN_IF_ERROR(WriteTensorFile(out, *expanded));
   Say(absl::StrFormat("%s: %d tensors expanded to %s", out, count, dtype));
   return absl::OkStatus();
@@ -98,6 +110,7 @@ absl::Status Merge(const std::string& weights_file, const std::string& adapter_d
   ASSIGN_OR_RETURN(TensorFile weights, ReadWeightFile(weights_file));
   ASSIGN_OR_RETURN(const PeftAdapter adapter, ReadPeftAdapter(adapter_directory));
   RETURN_IF_ERROR(Annotate(MergeAdapter(adapter, &weights), weights_file));
+  RETURN_IF_ERROR(Annotate(CheckFinite(weights, "with the adapter"), weights_file));
   RETURN_IF_ERROR(WriteTensorFile(out, weights));
   Say(absl::StrFormat("%s: %d adapters merged, %d tensors replaced", out, adapter.modules.size(),
                       adapter.saved.size()));
@@ -108,6 +121,7 @@ absl::Status Merge(const std::string& weights_file, const std::string& adapter_d
 
 void AddQuantize(Command program, Action* action) {
   const auto o = std::make_shared<QuantizeOptions>();
+  const auto& blocksizes = FindSpecField("quantization.blocksize")->rule->one_of();
   Command command = program.AddCommand(
       "quantize", "Write a safetensors file with bitsandbytes' quantized weights",
       [o, action] { *action = [o] { return Quantize(*o); }; });
@@ -117,7 +131,7 @@ void AddQuantize(Command program, Action* action) {
   command.AddOption("--quant-type", &o->quant_type, "of 4 bits").OneOf(SchemeNames());
   command.AddFlag("--double-quant", &o->double_quant, "quantize the 4-bit scales too");
   command.AddOption("--blocksize", &o->blocksize, "weights a 4-bit scale is for")
-      .OneOf({"32", "64", "128", "256", "512", "1024", "2048", "4096"});
+      .OneOf({blocksizes.begin(), blocksizes.end()});
   command.AddOption("--skip", &o->skip,
                     "modules left as they are: names, suffixes or with *; \"\" for none");
 }

@@ -161,7 +161,7 @@ absl::StatusOr<QuantizedWeight> QuantizedWeight::Load(const TensorFile& file,
 absl::StatusOr<QuantizedWeight> QuantizedWeight::LoadRows(const TensorFile& file,
                                                           const std::string& name) {
   const at::Tensor& payload = file.tensors.at(name);
-  const std::string module(absl::StripSuffix(name, ".weight"));
+  const std::string module = ModuleOf(name);
   if (payload.dim() != 2 || payload.numel() == 0) {
     return absl::DataLossError(absl::StrCat(name, ": not a matrix"));
   }

@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "common/spec/modules.h"
 #include "common/status.h"
+#include "worker/engine/base/allocator.h"
 #include "worker/engine/quant/quantized_weight.h"
 
 namespace qsweep::engine {
@@ -89,6 +90,7 @@ absl::StatusOr<TensorFile> DequantizeFile(const TensorFile& file, at::ScalarType
 }
 
 absl::StatusOr<TensorFile> ReadWeightFile(const std::string& path) {
+  const AccountScope scope(Account::kWeights);
   ASSIGN_OR_RETURN(TensorFile file, ReadTensorFile(path));
   if (QuantizedNames(file).empty()) return file;
   absl::StatusOr<TensorFile> expanded = DequantizeFile(file, at::kFloat);

@@ -28,7 +28,8 @@ absl::StatusOr<TensorFile> QuantizeFile(const TensorFile& file, const v1::Quanti
 // The same file with every quantized tensor expanded to `dtype` (fp32, bf16 or fp16).
 absl::StatusOr<TensorFile> DequantizeFile(const TensorFile& file, at::ScalarType dtype);
 
-// A file of weights, quantized ones expanded to fp32. Errors name the file.
+// A file of weights, quantized ones expanded to fp32. Charged to Account::kWeights, for models
+// share what they hold in fp32. Errors name the file.
 absl::StatusOr<TensorFile> ReadWeightFile(const std::string& path);
 
 }  // namespace qsweep::engine

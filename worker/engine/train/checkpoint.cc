@@ -1,7 +1,5 @@
 #include "worker/engine/train/checkpoint.h"
 
-#include <zlib.h>
-
 #include "absl/strings/str_cat.h"
 #include "common/file.h"
 #include "common/hash.h"
@@ -19,15 +17,10 @@ constexpr char kValue[] = "value/", kFirst[] = "first_moment/", kSecond[] = "sec
 
 // Of the state and of every tensor's name and bytes: safetensors has no checksum of its own.
 std::string Checksum(const TensorFile& file) {
-  uLong crc = crc32(0, nullptr, 0);
-  const auto add = [&crc](const void* data, size_t bytes) {
-    crc = crc32_z(crc, static_cast<const Bytef*>(data), bytes);
-  };
-  const std::string& state = file.metadata.at(kStateKey);
-  add(state.data(), state.size());
+  uint32_t crc = Crc32(file.metadata.at(kStateKey));
   for (const auto& [name, tensor] : file.tensors) {
-    add(name.data(), name.size());
-    add(tensor.data_ptr(), tensor.nbytes());
+    crc = Crc32(name, crc);
+    crc = Crc32({static_cast<const char*>(tensor.data_ptr()), tensor.nbytes()}, crc);
   }
   return absl::StrCat(crc);
 }
@@ -46,6 +39,14 @@ absl::Status CopyTensor(const TensorFile& file, const std::string& name, const a
 
 }  // namespace
 
+BestValues MakeBestValues(const std::vector<AdamW::Slot>& slots) {
+  const AccountScope scope(Account::kOptimizer);
+  BestValues best;
+  // Zeros, not empty: their pages are then taken at once, too.
+  for (const AdamW::Slot& slot : slots) best.push_back(at::zeros_like(slot.first_moment));
+  return best;
+}
+
 absl::StatusOr<v1::FileFact> WriteCheckpoint(const std::string& directory,
                                              const v1::TrainerState& state,
                                              const std::vector<AdamW::Slot>& slots,
@@ -56,7 +57,7 @@ absl::StatusOr<v1::FileFact> WriteCheckpoint(const std::string& directory,
     file.tensors[kValue + name] = slots[i].parameter.value.cpu();
     file.tensors[kFirst + name] = slots[i].first_moment.cpu();
     file.tensors[kSecond + name] = slots[i].second_moment.cpu();
-    if (!best.empty()) file.tensors[kBest + name] = best[i].cpu();
+    if (state.has_best()) file.tensors[kBest + name] = best[i].cpu();
   }
   file.metadata[kFormatKey] = kFormat;
   file.metadata[kStateKey] = ToJson(state);
@@ -95,16 +96,15 @@ absl::StatusOr<Checkpoint> ReadCheckpoint(const std::string& path, const std::st
 }
 
 absl::Status RestoreTensors(const Checkpoint& checkpoint, const std::vector<AdamW::Slot>& slots,
-                            BestValues* best) {
-  best->clear();
-  for (const AdamW::Slot& slot : slots) {
+                            const BestValues& best) {
+  for (size_t i = 0; i < slots.size(); ++i) {
+    const AdamW::Slot& slot = slots[i];
     const std::string& name = slot.parameter.name;
     RETURN_IF_ERROR(CopyTensor(checkpoint.file, kValue + name, slot.parameter.value));
     RETURN_IF_ERROR(CopyTensor(checkpoint.file, kFirst + name, slot.first_moment));
     RETURN_IF_ERROR(CopyTensor(checkpoint.file, kSecond + name, slot.second_moment));
     if (!checkpoint.state.has_best()) continue;
-    best->push_back(at::empty_like(slot.first_moment));
-    RETURN_IF_ERROR(CopyTensor(checkpoint.file, kBest + name, best->back()));
+    RETURN_IF_ERROR(CopyTensor(checkpoint.file, kBest + name, best[i]));
   }
   return absl::OkStatus();
 }

@@ -17,8 +17,11 @@
 
 namespace qsweep::engine {
 
-// Values of the best epoch, one a slot; empty before the first evaluation.
+// Values of the best epoch, one a slot; of no meaning until TrainerState has a best evaluation.
 using BestValues = std::vector<at::Tensor>;
+
+// Made before a step is planned, so that the plan counts them though they are filled later.
+BestValues MakeBestValues(const std::vector<AdamW::Slot>& slots);
 
 struct Checkpoint {
   v1::TrainerState state;
@@ -34,9 +37,10 @@ absl::StatusOr<v1::FileFact> WriteCheckpoint(const std::string& directory,
 // InvalidArgument if it belongs to another spec; DataLoss if it is damaged or no checkpoint.
 absl::StatusOr<Checkpoint> ReadCheckpoint(const std::string& path, const std::string& run_key);
 
-// Copies the tensors in place. DataLoss if one is missing or has another shape.
+// Copies the tensors in place, the best values if the state has any. DataLoss if one is missing or
+// has another shape.
 absl::Status RestoreTensors(const Checkpoint& checkpoint, const std::vector<AdamW::Slot>& slots,
-                            BestValues* best);
+                            const BestValues& best);
 
 }  // namespace qsweep::engine
 

@@ -57,8 +57,8 @@ TEST_F(CheckpointTest, GivesBackEveryBit) {
   ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
   EXPECT_EQ(checkpoint->state.SerializeAsString(), state_.SerializeAsString());
   const AdamW other(Parameters(), 0);
-  BestValues best;
-  ASSERT_TRUE(RestoreTensors(*checkpoint, other.slots(), &best).ok());
+  const BestValues best = MakeBestValues(other.slots());
+  ASSERT_TRUE(RestoreTensors(*checkpoint, other.slots(), best).ok());
   for (size_t i = 0; i < best_.size(); ++i) {
     const AdamW::Slot &from = optimizer_.slots()[i], &to = other.slots()[i];
     EXPECT_TRUE(to.parameter.value.equal(from.parameter.value));
@@ -70,12 +70,10 @@ TEST_F(CheckpointTest, GivesBackEveryBit) {
 
 TEST_F(CheckpointTest, HasNoBestValuesBeforeTheFirstEvaluation) {
   state_.clear_best();
-  best_.clear();
   const auto checkpoint = ReadCheckpoint(Write(), "key");
   ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
-  BestValues best;
-  ASSERT_TRUE(RestoreTensors(*checkpoint, optimizer_.slots(), &best).ok());
-  EXPECT_TRUE(best.empty());
+  EXPECT_EQ(checkpoint->file.tensors.count("best/a"), 0u);
+  EXPECT_TRUE(RestoreTensors(*checkpoint, optimizer_.slots(), best_).ok());
 }
 
 TEST_F(CheckpointTest, RefusesAnotherExperiments) {
@@ -95,8 +93,7 @@ TEST_F(CheckpointTest, NoticesEveryFlippedByteAndEveryCut) {
     if (!checkpoint.ok()) continue;
     // What the checksum does not cover is the header's own spacing and names; then a tensor is
     // missed.
-    BestValues best;
-    EXPECT_FALSE(RestoreTensors(*checkpoint, optimizer_.slots(), &best).ok()) << "byte " << i;
+    EXPECT_FALSE(RestoreTensors(*checkpoint, optimizer_.slots(), best_).ok()) << "byte " << i;
   }
   for (size_t size = 0; size < good.size(); size += 13) {
     ASSERT_TRUE(WriteFileAtomic(path, good.substr(0, size)).ok());
@@ -110,8 +107,8 @@ TEST_F(CheckpointTest, RefusesTensorsOfAnotherModel) {
   std::vector<TrainableParameter> parameters = Parameters();
   parameters[1].value = at::zeros({5});
   const AdamW other(parameters, 0);
-  BestValues best;
-  const absl::Status status = RestoreTensors(*checkpoint, other.slots(), &best);
+  const absl::Status status =
+      RestoreTensors(*checkpoint, other.slots(), MakeBestValues(other.slots()));
   EXPECT_TRUE(absl::IsDataLoss(status));
   EXPECT_THAT(std::string(status.message()), HasSubstr("value/b"));
 }

@@ -9,11 +9,13 @@
 
 #include "common/attempt_dir.h"
 #include "common/file.h"
+#include "common/spec/spec.h"
 #include "worker/engine/base/allocator.h"
 #include "worker/engine/model/golden_vit.h"
 #include "worker/engine/quant/quantized_weight.h"
 #include "worker/engine/testing/far_device.h"
 #include "worker/engine/train/blame.h"
+#include "worker/engine/train/checkpoint.h"
 #include "worker/engine/train/loss.h"
 #include "worker/engine/train/setup.h"
 #include "worker/engine/train/step.h"
@@ -298,6 +300,18 @@ TEST_F(FarRun, Fp16LearnsAsWell) {
   EXPECT_EQ(half.quantization().compute_dtype_used(), "float16");
   EXPECT_NEAR(half.final_train_loss(), other.final_train_loss(), 0.01);
   EXPECT_NEAR(half.best().loss(), other.best().loss(), 0.01);
+}
+
+TEST_F(FarRun, ALossScaleOutlivesThePlan) {
+  const v1::ExperimentSpec spec = MiniSpec(R"({"quantization": {"compute_dtype": "float16"}})");
+  ASSERT_TRUE(Run(spec, "begun", "", 7).ok());
+  const std::string begun = LastCheckpoint(options_.directory);
+  options_.memory_limit_bytes = kFarBytes / 4;  // less than before, so it is planned anew
+  ASSERT_TRUE(Run(spec, "resumed", begun, 0).ok());
+  const auto checkpoint = ReadCheckpoint(LastCheckpoint(options_.directory), RunKey(spec));
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
+  EXPECT_EQ(checkpoint->state.plan().limit_bytes(), kFarBytes / 4);
+  EXPECT_EQ(checkpoint->state.plan().steps_at_loss_scale(), 7);
 }
 
 TEST(Device, IsNamedOrRefused) {

@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <set>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "common/status.h"
 #include "worker/engine/train/reporter.h"
@@ -21,6 +21,8 @@ constexpr double kVanishing = 1e-7;
 constexpr double kExploding = 10;
 // Below it the loss is all but 0 and parts of the gradient underflow, which is no mistake.
 constexpr double kLearns = 1e-10;
+// Dropout may take all of a layer's input in one step, not in so many.
+constexpr int64_t kStepsToLearn = 10;
 // A block is summed in float lanes, blocks in double.
 constexpr int64_t kBlock = 1024;
 
@@ -44,6 +46,12 @@ double SquaredNorm(const at::Tensor& tensor) {
   double sum = 0;
   for (double block : blocks) sum += block;
   return sum;
+}
+
+// In this step or any before; the squares may underflow.
+bool HadGradient(const AdamW::Slot& slot, double squared_norm) {
+  return squared_norm != 0 || slot.gradient.any().item<bool>() ||
+         slot.first_moment.any().item<bool>();
 }
 
 }  // namespace
@@ -72,30 +80,37 @@ double GlobalNorm(const std::vector<double>& squared_norms) {
 
 absl::Status CheckGradients(const std::vector<AdamW::Slot>& slots,
                             const std::vector<double>& squared_norms, int64_t step) {
-  std::vector<std::string> not_finite, zero;
+  std::vector<std::string> not_finite;
+  std::string first_zero;
+  std::set<absl::string_view> adapters, learn_nothing;  // by the modules they are on
   const bool learns = GlobalNorm(squared_norms) > kLearns;
   std::map<absl::string_view, const AdamW::Slot*> by_name;
   for (const AdamW::Slot& slot : slots) by_name[slot.parameter.name] = &slot;
   for (size_t i = 0; i < slots.size(); ++i) {
     const std::string& name = slots[i].parameter.name;
     if (!std::isfinite(squared_norms[i])) not_finite.push_back(name);
-    if (!learns || squared_norms[i] != 0 || slots[i].gradient.any().item<bool>()) continue;
     absl::string_view module = name;
-    if (absl::ConsumeSuffix(&module, ".lora_B.weight")) zero.push_back(name);
-    if (absl::ConsumeSuffix(&module, ".lora_A.weight")) {
+    const bool is_a = absl::ConsumeSuffix(&module, ".lora_A.weight");
+    if (!is_a && !absl::ConsumeSuffix(&module, ".lora_B.weight")) continue;
+    adapters.insert(module);
+    if (!learns || step < kStepsToLearn || HadGradient(slots[i], squared_norms[i])) continue;
+    if (is_a) {
       const auto b = by_name.find(absl::StrCat(module, ".lora_B.weight"));
-      if (b == by_name.end() || b->second->parameter.value.any().item<bool>()) zero.push_back(name);
+      if (b != by_name.end() && !b->second->parameter.value.any().item<bool>()) continue;
     }
+    if (learn_nothing.empty()) first_zero = name;
+    learn_nothing.insert(module);
   }
   if (!not_finite.empty()) {
     return absl::InvalidArgumentError(absl::StrCat(
         "step ", step, ": the gradient is not finite in ", not_finite.size(), " of ", slots.size(),
         " parameters, first ", not_finite.front(), "; lower training.learning_rate"));
   }
-  if (!zero.empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("step ", step, ": the gradient is exactly zero in ", absl::StrJoin(zero, ", "),
-                     ", so these adapters learn nothing; check lora.target_modules"));
+  if (!learn_nothing.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "step ", step, ": the gradient is exactly zero in ", learn_nothing.size(), " of ",
+        adapters.size(), " adapters, first ", first_zero,
+        ", so they learn nothing; lower training.learning_rate or check lora.target_modules"));
   }
   return absl::OkStatus();
 }

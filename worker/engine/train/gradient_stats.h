@@ -20,9 +20,10 @@ std::vector<double> SquaredGradientNorms(const std::vector<AdamW::Slot>& slots);
 
 double GlobalNorm(const std::vector<double>& squared_norms);
 
-// InvalidArgument for a gradient that shows that the run cannot be right: one that is not finite,
-// or, while the model learns at all, an adapter that gets none. lora_B always has a gradient;
-// lora_A has one as soon as lora_B has moved from zero.
+// Before update `step`. InvalidArgument for a gradient that shows that the run cannot be right: one
+// that is not finite, or, while the model learns at all, an adapter that has had none in its first
+// ten steps, one of which dropout may take. lora_B has a gradient from the first step on, lora_A as
+// soon as lora_B has moved from zero.
 absl::Status CheckGradients(const std::vector<AdamW::Slot>& slots,
                             const std::vector<double>& squared_norms, int64_t step);
 

@@ -1,5 +1,6 @@
 #include "worker/engine/train/memory_account.h"
 
+#include "common/proc.h"
 #include "worker/engine/base/allocator.h"
 #include "worker/engine/train/process.h"
 #include "worker/engine/train/reporter.h"
@@ -25,13 +26,12 @@ v1::MemoryAccount AllocatorAccount() {
 
 }  // namespace
 
-v1::MemoryAccount CurrentMemoryAccount(const v1::ExperimentSpec& spec, const v1::StepPlan& plan) {
+v1::MemoryAccount CurrentMemoryAccount(int64_t batch_size, const v1::StepPlan& plan) {
   v1::MemoryAccount account = AllocatorAccount();
   account.set_rss_peak_bytes(PeakResidentBytes());
   account.set_limit_bytes(plan.limit_bytes());
   account.set_micro_batch(plan.micro_batch());
-  account.set_accumulation_steps((spec.dataset().batch_size() + plan.micro_batch() - 1) /
-                                 plan.micro_batch());
+  account.set_accumulation_steps((batch_size + plan.micro_batch() - 1) / plan.micro_batch());
   account.set_gradient_checkpointing(plan.gradient_checkpointing());
   return account;
 }

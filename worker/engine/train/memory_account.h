@@ -7,14 +7,14 @@
 
 #include "qsweep/v1/event.pb.h"
 #include "qsweep/v1/result.pb.h"
-#include "qsweep/v1/spec.pb.h"
 #include "qsweep/v1/trainer.pb.h"
 
 namespace qsweep::engine {
 
 // Live bytes of what lasts, peaks of activations and of the total since ResetPeak, the highest
-// resident size of the process, and the plan. rss_before_bytes is the caller's.
-v1::MemoryAccount CurrentMemoryAccount(const v1::ExperimentSpec& spec, const v1::StepPlan& plan);
+// resident size of the process, and the plan for steps of `batch_size` images. rss_before_bytes is
+// the caller's.
+v1::MemoryAccount CurrentMemoryAccount(int64_t batch_size, const v1::StepPlan& plan);
 
 // The same now, as points: memory/weights_bytes and so on, with memory/rss_bytes.
 void AddMemoryPoints(v1::Metrics* metrics);

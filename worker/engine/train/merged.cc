@@ -5,6 +5,7 @@
 #include "common/spec/models.h"
 #include "common/status.h"
 #include "worker/engine/train/evaluation.h"
+#include "worker/engine/train/setup.h"
 
 namespace qsweep::engine {
 
@@ -15,9 +16,7 @@ absl::Status EvaluateMerged(const v1::ExperimentSpec& spec, const ComputeType& c
   const TensorFile merged = model.Merged();
   const Vit::Options options = {.compute = compute.type, .classes = data.classes};
   const ModelShape& shape = *FindModel(spec.model().name());
-  v1::ExperimentSpec plain = spec;
-  plain.mutable_training()->set_method("linear_probe");
-  plain.mutable_training()->set_quantization_aware(false);
+  v1::ExperimentSpec plain = BaseOf(spec);
   const auto evaluate = [&](v1::Evaluation* evaluation) -> absl::Status {
     ASSIGN_OR_RETURN(const std::unique_ptr<Vit> vit, Vit::Create(plain, shape, options, &merged));
     ASSIGN_OR_RETURN(*evaluation,

@@ -1,5 +1,6 @@
 #include "worker/engine/train/prepared_run.h"
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -42,6 +43,7 @@ class Preparation {
   absl::Status ReadState();
   absl::Status MakeModel();
   absl::Status ResolveBits(const std::string& weights);
+  absl::Status CheckWarmup() const;
   absl::Status Resume();
   absl::Status Plan();
 
@@ -62,9 +64,6 @@ absl::Status Preparation::LoadData() {
                    LoadDataset(spec_.dataset(), options_.data_root, Split::kTest));
   for (const Dataset* data : {&run_->training_data, &run_->evaluation_data}) {
     data_bytes_ += static_cast<int64_t>(data->pixels.size());
-    if (data->size() > 0) continue;
-    return absl::InvalidArgumentError(
-        absl::StrCat("dataset.classes: ", spec_.dataset().name(), " has no image of them here"));
   }
   return LimitTensors(limit_bytes_, data_bytes_);
 }
@@ -99,8 +98,17 @@ absl::Status Preparation::MakeModel() {
   run_->evaluation_transform.emplace(shape, spec_.dataset().image_size(), run_->evaluation_data);
   run_->loader =
       std::make_unique<TrainingLoader>(spec_, shape, run_->training_data, run_->compute.type);
+  run_->batch_size = std::min<int64_t>(spec_.dataset().batch_size(), run_->training_data.size());
   run_->total_steps = run_->loader->steps_per_epoch() * spec_.training().num_epochs();
-  return absl::OkStatus();
+  run_->best = MakeBestValues(run_->trainee.optimizer->slots());
+  return CheckWarmup();
+}
+
+// The spec's own check does not know how many images there are of the classes, or in a directory.
+absl::Status Preparation::CheckWarmup() const {
+  const std::string problem = WarmupProblem(spec_.training().warmup_steps(), run_->total_steps);
+  if (problem.empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("training.warmup_steps: ", problem));
 }
 
 // bits: auto becomes 4 bits and overrides: those that were chosen when the run began.
@@ -124,7 +132,7 @@ absl::Status Preparation::Resume() {
       DescribeInputs(run_->provenance.weights_sha256(), run_->training_data, run_->evaluation_data);
   if (checkpoint_) {
     RETURN_IF_ERROR(CheckInputs(run_->state.inputs(), inputs));
-    RETURN_IF_ERROR(RestoreTensors(*checkpoint_, run_->trainee.optimizer->slots(), &run_->best));
+    RETURN_IF_ERROR(RestoreTensors(*checkpoint_, run_->trainee.optimizer->slots(), run_->best));
     run_->trainee.model->Requantize();
     checkpoint_.reset();
   }
@@ -132,7 +140,8 @@ absl::Status Preparation::Resume() {
   return absl::OkStatus();
 }
 
-// A run goes on with the plan it had, for the same rounding, unless there is less memory now.
+// A run goes on with the plan it had, for the same rounding, unless there is less memory now; the
+// loss scale is its own in any case.
 absl::Status Preparation::Plan() {
   const auto bytes = [](int64_t limit) { return limit == 0 ? INT64_MAX : limit; };
   v1::StepPlan& plan = *run_->state.mutable_plan();
@@ -140,8 +149,15 @@ absl::Status Preparation::Plan() {
     BeginLossScale(*run_->trainee.model, &plan);
     return absl::OkStatus();
   }
+  const v1::StepPlan had = plan;
+  v1::ExperimentSpec spec = spec_;
+  spec.mutable_dataset()->set_batch_size(static_cast<int32_t>(run_->batch_size));
   ASSIGN_OR_RETURN(plan,
-                   MakePlan(spec_, run_->trainee, run_->compute.type, limit_bytes_, data_bytes_));
+                   MakePlan(spec, run_->trainee, run_->compute.type, limit_bytes_, data_bytes_));
+  if (plan.loss_scale() > 0 && had.loss_scale() > 0) {
+    plan.set_loss_scale(had.loss_scale());
+    plan.set_steps_at_loss_scale(had.steps_at_loss_scale());
+  }
   return absl::OkStatus();
 }
 

@@ -30,6 +30,7 @@ struct PreparedRun {
   Trainee trainee;
   std::optional<ImageTransform> evaluation_transform;
   std::unique_ptr<TrainingLoader> loader;
+  int64_t batch_size = 0;  // the spec's, or all images if there are fewer
   int64_t total_steps = 0;
 
   v1::TrainerState state;  // with the tensors, all that a checkpoint holds

@@ -8,39 +8,14 @@
 #include <algorithm>
 #include <cmath>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
-#include "absl/strings/strip.h"
 #include "common/cgroup.h"
 #include "common/file.h"
+#include "common/proc.h"
 #include "worker/engine/base/allocator.h"
 #include "worker/engine/base/device.h"
 
 namespace qsweep::engine {
-namespace {
-
-constexpr int64_t kMaxSmallFile = 1 << 20;
-
-// The value of the line that begins with `key:`, as /proc writes it; empty if there is none.
-std::string FieldOf(const std::string& path, absl::string_view key) {
-  const std::string text = ReadFile(path, kMaxSmallFile).value_or("");
-  for (absl::string_view line : absl::StrSplit(text, '\n')) {
-    if (absl::ConsumePrefix(&line, key) && absl::ConsumePrefix(&line, ":")) {
-      return std::string(absl::StripAsciiWhitespace(line));
-    }
-  }
-  return "";
-}
-
-int64_t StatusBytes(absl::string_view key) {
-  const std::string text = FieldOf("/proc/self/status", key);
-  int64_t kib = 0;
-  if (!absl::SimpleAtoi(absl::StripSuffix(text, " kB"), &kib)) return 0;
-  return kib * 1024;
-}
-
-}  // namespace
 
 void ConfigureMalloc() {
   mallopt(M_MMAP_THRESHOLD, 1 << 30);
@@ -71,7 +46,7 @@ std::vector<std::string> Gpus() {
   const std::string root = "/proc/driver/nvidia/gpus";
   std::vector<std::string> gpus;
   for (const std::string& device : ListDirectory(root).value_or(std::vector<std::string>())) {
-    gpus.push_back(FieldOf(absl::StrCat(root, "/", device, "/information"), "Model"));
+    gpus.push_back(FieldAfter(absl::StrCat(root, "/", device, "/information"), "Model:"));
   }
   return gpus;
 }
@@ -81,10 +56,6 @@ int64_t MemoryLimit(int64_t asked) {
   if (const DeviceMemory* device = CountedDevice()) return device->Free();
   return CgroupMemoryLimit().value_or(0);
 }
-
-int64_t ResidentBytes() { return StatusBytes("VmRSS"); }
-
-int64_t PeakResidentBytes() { return StatusBytes("VmHWM"); }
 
 ComputeType ChooseComputeType(const v1::ExperimentSpec& spec) {
   ComputeType compute;

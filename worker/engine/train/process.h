@@ -25,8 +25,6 @@ std::vector<std::string> Gpus();
 // Bytes this process may take: `asked`; where that is 0, its cgroup's limit; 0: any. Of the compute
 // device if it has one (base/device.h): `asked`, or what is free there.
 int64_t MemoryLimit(int64_t asked);
-int64_t ResidentBytes();
-int64_t PeakResidentBytes();
 
 // Of the matrix products and what is kept for backward: what is asked for, but bf16 in place of
 // fp16 on the CPU, which has no kernels for it.

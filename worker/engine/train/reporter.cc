@@ -74,7 +74,7 @@ absl::Status Reporter::Quantized(const v1::QuantizationFacts& facts) {
 }
 
 absl::Status Reporter::Step(const v1::Metrics& metrics, int64_t total_steps) {
-  Say(absl::StrFormat("step %d/%d  epoch %d  loss %.4f  lr %.3g  grad %.3g  %.1f images/s",
+  Say(absl::StrFormat("step %d/%d  epoch %d  loss %.4f  lr %.3g  grad %.3g  %.1f img/s",
                       metrics.step(), total_steps, metrics.epoch(), PointOf(metrics, "loss"),
                       PointOf(metrics, "learning_rate"), PointOf(metrics, "gradient_norm"),
                       PointOf(metrics, "images_per_s")));
@@ -132,10 +132,11 @@ absl::Status Reporter::Finished(const v1::RunResult& result) {
   if (result.has_sensitivity()) {
     Say(absl::StrFormat("finished: %d measurements", result.sensitivity().layers_size()));
   } else {
-    Say(absl::StrFormat("finished: best epoch %d of %d, top-1 %.2f %%, %.1f images/s, peak %.0f MB",
-                        result.best_epoch(), result.epochs(), 100 * result.best().top1(),
-                        result.images_per_s(),
-                        static_cast<double>(result.memory().rss_peak_bytes()) / 1e6));
+    Say(absl::StrFormat(
+        "finished: best epoch %d of %d, top-1 %.2f %%, %.1f img/s, "
+        "resident %.0f MB at most",
+        result.best_epoch(), result.epochs(), 100 * result.best().top1(), result.images_per_s(),
+        static_cast<double>(result.memory().rss_peak_bytes()) / 1e6));
   }
   for (const v1::FileFact& file : result.files()) {
     Say(absl::StrCat("  ", file.name(), "  sha256 ", file.sha256()));

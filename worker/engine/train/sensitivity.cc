@@ -14,6 +14,7 @@
 #include "worker/engine/model/vit.h"
 #include "worker/engine/train/bit_choice.h"
 #include "worker/engine/train/evaluation.h"
+#include "worker/engine/train/setup.h"
 #include "worker/engine/train/step.h"
 
 namespace qsweep::engine {
@@ -131,10 +132,18 @@ Dataset FirstImages(const Dataset& all, int64_t most) {
   return first;
 }
 
-// What the layers that quantization.overrides names take of the budget.
+// What the layers that quantization.overrides names take of the budget. Overrides of layers that
+// are not quantized take nothing.
 absl::StatusOr<GivenLayers> TakenByOverrides(const SensitivityTask& task) {
   const auto& overrides = task.spec.quantization().overrides();
-  if (overrides.empty()) return GivenLayers();
+  v1::Quantization given = task.spec.quantization();
+  given.set_bits(0);
+  const std::vector<ModuleShape> layers = LayersToMeasure(task.spec);
+  if (std::none_of(layers.begin(), layers.end(), [&given](const ModuleShape& layer) {
+        return QuantizationOf(layer.name, given).bits() != 0;
+      })) {
+    return GivenLayers();
+  }
   ASSIGN_OR_RETURN(const std::unique_ptr<Vit> model,
                    QuantizeOnly({overrides.begin(), overrides.end()}, task, task.data->classes));
   const auto weights = static_cast<double>(model->quantization().weights_quantized());
@@ -169,7 +178,7 @@ absl::StatusOr<std::vector<std::string>> ChooseOverrides(const v1::ExperimentSpe
                                                          const std::function<bool()>& stop) {
   const Dataset calibration = FirstImages(training, kCalibrationImages);
   SensitivityTask task;
-  task.spec = spec;
+  task.spec = BaseOf(spec);
   task.compute = compute;
   task.types = {spec.quantization().quant_type()};
   task.weights = &weights;

@@ -1,13 +1,13 @@
 #include "worker/engine/train/setup.h"
 
-#include <zlib.h>
-
 #include <algorithm>
 #include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "common/file.h"
+#include "common/hash.h"
 #include "common/spec/models.h"
+#include "common/spec/modules.h"
 #include "common/status.h"
 #include "worker/engine/base/allocator.h"
 #include "worker/engine/data/loader.h"
@@ -36,6 +36,11 @@ std::string PictureIdentity(const std::string& path) {
                       FileSize(path).value_or(-1), ";");
 }
 
+template <typename T>
+absl::string_view BytesOf(const std::vector<T>& values) {
+  return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T)};
+}
+
 }  // namespace
 
 absl::Status LimitTensors(int64_t process_limit_bytes, int64_t data_bytes) {
@@ -57,19 +62,15 @@ absl::Status LimitTensors(int64_t process_limit_bytes, int64_t data_bytes) {
 
 v1::TrainingInputs DescribeInputs(const std::string& weights_sha256, const Dataset& training,
                                   const Dataset& evaluation) {
-  uLong crc = crc32(0, nullptr, 0);
+  uint32_t crc = 0;
   for (const Dataset* data : {&training, &evaluation}) {
-    crc = crc32_z(crc, data->pixels.data(), data->pixels.size());
-    crc = crc32_z(crc, reinterpret_cast<const Bytef*>(data->labels.data()),
-                  data->labels.size() * sizeof(data->labels[0]));
-    for (const std::string& path : data->files) {
-      const std::string name = PictureIdentity(path);
-      crc = crc32_z(crc, reinterpret_cast<const Bytef*>(name.data()), name.size());
-    }
+    crc = Crc32(BytesOf(data->pixels), crc);
+    crc = Crc32(BytesOf(data->labels), crc);
+    for (const std::string& path : data->files) crc = Crc32(PictureIdentity(path), crc);
   }
   v1::TrainingInputs inputs;
   inputs.set_weights_sha256(weights_sha256);
-  inputs.set_images_crc32(static_cast<uint32_t>(crc));
+  inputs.set_images_crc32(crc);
   return inputs;
 }
 
@@ -84,6 +85,19 @@ absl::Status CheckInputs(const v1::TrainingInputs& had, const v1::TrainingInputs
         "the images here are not those the run began with; continue it where the same files are");
   }
   return absl::OkStatus();
+}
+
+v1::ExperimentSpec BaseOf(const v1::ExperimentSpec& spec) {
+  v1::ExperimentSpec base = spec;
+  if (spec.training().method() == "lora") {
+    for (const ModuleShape& linear : BlockLinears(*FindModel(spec.model().name()))) {
+      if (!ModuleMatchesAny(linear.name, spec.lora().modules_to_save())) continue;
+      base.mutable_quantization()->add_skip_modules(linear.name);
+    }
+  }
+  base.mutable_training()->set_method("linear_probe");
+  base.mutable_training()->set_quantization_aware(false);
+  return base;
 }
 
 absl::StatusOr<Trainee> MakeTrainee(const v1::ExperimentSpec& spec, const ComputeType& compute,
@@ -107,6 +121,7 @@ absl::StatusOr<Trainee> MakeTrainee(const v1::ExperimentSpec& spec, const Comput
     return weights_file.empty() ? model.status() : Annotate(model.status(), weights_file);
   }
   trainee.model = *std::move(model);
+  weights.reset();  // before the optimizer's tensors: the two need not be there at once
   trainee.optimizer =
       std::make_unique<AdamW>(trainee.model->trainable(), spec.training().weight_decay());
   return trainee;

@@ -31,6 +31,10 @@ v1::TrainingInputs DescribeInputs(const std::string& weights_sha256, const Datas
 // Unavailable, naming what differs, if a run that began with `had` finds `has` here.
 absl::Status CheckInputs(const v1::TrainingInputs& had, const v1::TrainingInputs& has);
 
+// The base of `spec`, quantized as there, with nothing but a head to train: what the spec trains in
+// full beside adapters stays unquantized.
+v1::ExperimentSpec BaseOf(const v1::ExperimentSpec& spec);
+
 struct Trainee {
   std::unique_ptr<Vit> model;
   std::unique_ptr<AdamW> optimizer;

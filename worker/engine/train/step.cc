@@ -7,9 +7,11 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/status.h"
 #include "worker/engine/base/allocator.h"
 #include "worker/engine/base/threads.h"
 #include "worker/engine/train/blame.h"
+#include "worker/engine/train/gradient_stats.h"
 #include "worker/engine/train/loss.h"
 #include "worker/engine/train/loss_scale.h"
 #include "worker/engine/train/pass_sums.h"
@@ -23,9 +25,9 @@ namespace {
 constexpr int64_t kRowsPerPass = 768;
 constexpr int64_t kImagesPerDevicePass = int64_t{1} << 20;  // more than any memory holds
 
-// work(item) for each item of [0, items), on as many threads as there are lanes: each takes the next
-// item when it is done with one, so that slower ones take fewer. A single lane's operations have
-// all threads.
+// work(item) for each item of [0, items), on as many threads as there are lanes: each takes the
+// next item when it is done with one, so that slower ones take fewer. A single lane's operations
+// have all threads.
 void ForLanes(int64_t lanes, int64_t items, const std::function<void(int64_t item)>& work) {
   if (lanes == 1) {
     for (int64_t item = 0; item < items; ++item) work(item);
@@ -159,6 +161,15 @@ absl::StatusOr<double> ComputeGradients(const Vit& model, AdamW& optimizer, cons
     }
     ReleaseCached();
   }
+}
+
+absl::StatusOr<std::vector<double>> ApplyGradients(Vit& model, AdamW& optimizer, int64_t step,
+                                                   double learning_rate, double max_norm) {
+  std::vector<double> squares = SquaredGradientNorms(optimizer.slots());
+  RETURN_IF_ERROR(CheckGradients(optimizer.slots(), squares, step));
+  optimizer.Update(step, learning_rate, ClipFactor(GlobalNorm(squares), max_norm));
+  model.Requantize();
+  return squares;
 }
 
 // One lane is measured, on the threads a lane has: all lanes may be at their peak at once, but need

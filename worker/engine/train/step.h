@@ -1,11 +1,12 @@
-// One optimizer step's gradients. The images of a step are shared out to lanes: each lane takes
-// whole passes over images of its own, a few at a time, on one thread. So threads meet once a step,
-// what a pass touches stays in the caches, and memory is needed for the few images only. A device
-// other than the CPU is one lane with as many images as its memory holds.
+// One optimizer step: its gradients and their application. The images of a step are shared out to
+// lanes: each lane takes whole passes over images of its own, a few at a time, on one thread. So
+// threads meet once a step, what a pass touches stays in the caches, and memory is needed for the
+// few images only. A device other than the CPU is one lane with as many images as its memory holds.
 #ifndef QSWEEP_WORKER_ENGINE_TRAIN_STEP_H_
 #define QSWEEP_WORKER_ENGINE_TRAIN_STEP_H_
 
 #include <cstdint>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "qsweep/v1/spec.pb.h"
@@ -26,6 +27,12 @@ StepShape ShapeOfSteps(const Vit& model);
 // resources. Takes the loss scale on and off (loss_scale.h).
 absl::StatusOr<double> ComputeGradients(const Vit& model, AdamW& optimizer, const Batch& batch,
                                         int64_t step, double label_smoothing, v1::StepPlan* plan);
+
+// Checks the optimizer's gradients, clips them to a global norm of `max_norm` (0: any), makes
+// update `step` (1-based) with them and quantizes anew what depends on it. Returns each slot's
+// squared norm.
+absl::StatusOr<std::vector<double>> ApplyGradients(Vit& model, AdamW& optimizer, int64_t step,
+                                                   double learning_rate, double max_norm);
 
 // Measures what ComputeGradients needs on images of zeros, for PlanStep. `loader_bytes` is what the
 // batches of images take meanwhile, if the model is on the CPU as they are. Leaves the optimizer's

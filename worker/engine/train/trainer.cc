@@ -14,6 +14,7 @@
 #include "absl/strings/str_format.h"
 #include "common/clock.h"
 #include "common/file.h"
+#include "common/proc.h"
 #include "common/status.h"
 #include "qsweep/v1/trainer.pb.h"
 #include "worker/engine/base/allocator.h"
@@ -193,11 +194,9 @@ absl::Status Trainer::TakeStep() {
                                               planned, " becomes ", state().plan().micro_batch())));
   }
   RETURN_IF_ERROR(CheckLoss(loss, learning_rate));
-  const std::vector<double> squares = SquaredGradientNorms(slots());
-  RETURN_IF_ERROR(CheckGradients(slots(), squares, step + 1));
-  run_->trainee.optimizer->Update(step + 1, learning_rate,
-                                  ClipFactor(GlobalNorm(squares), training.max_grad_norm()));
-  run_->trainee.model->Requantize();
+  ASSIGN_OR_RETURN(const std::vector<double> squares,
+                   ApplyGradients(*run_->trainee.model, *run_->trainee.optimizer, step + 1,
+                                  learning_rate, training.max_grad_norm()));
 
   gradients_->AddStep(squares);
   Add(loss, state().mutable_loss());
@@ -280,12 +279,7 @@ absl::Status Trainer::EvaluateEpoch() {
 }
 
 void Trainer::KeepBest() {
-  BestValues& best = run_->best;
-  best.resize(slots().size());
-  for (size_t i = 0; i < best.size(); ++i) {
-    if (!best[i].defined()) best[i] = at::empty_like(slots()[i].gradient);
-    best[i].copy_(slots()[i].parameter.value);
-  }
+  for (size_t i = 0; i < slots().size(); ++i) run_->best[i].copy_(slots()[i].parameter.value);
 }
 
 absl::Status Trainer::SaveCheckpoint() {
@@ -343,7 +337,7 @@ void Trainer::NoteUse() {
   if (step_rates_.empty() && state().has_memory()) return;
   state().set_images_per_s(Median(step_rates_));
   v1::MemoryAccount& memory = *state().mutable_memory();
-  memory = CurrentMemoryAccount(spec_, state().plan());
+  memory = CurrentMemoryAccount(run_->batch_size, state().plan());
   memory.set_rss_before_bytes(rss_before_bytes_);
   memory.set_held_before_bytes(held_before_bytes_);
 }

@@ -88,10 +88,11 @@ TEST_F(TrainTest, AResultSaysAllThereIsToSay) {
   const v1::MemoryAccount& memory = result.memory();
   EXPECT_GT(memory.weights_bytes(), 0);
   EXPECT_GT(memory.scales_bytes(), 0);
-  // Gradients and two moments, fp32, of each trained parameter; blocks may be rounded up.
+  // Gradients, and two moments and the best value, fp32, of each trained parameter; blocks may be
+  // rounded up.
   EXPECT_GE(memory.gradient_bytes(), 4 * result.trainable_parameters());
-  EXPECT_GE(memory.optimizer_bytes(), 8 * result.trainable_parameters());
-  EXPECT_LT(memory.optimizer_bytes(), 8 * result.trainable_parameters() + 100'000);
+  EXPECT_GE(memory.optimizer_bytes(), 12 * result.trainable_parameters());
+  EXPECT_LT(memory.optimizer_bytes(), 12 * result.trainable_parameters() + 100'000);
   EXPECT_GT(memory.activation_bytes(), 0);
   EXPECT_GT(memory.peak_bytes(), memory.activation_bytes());
   EXPECT_GT(memory.rss_peak_bytes(), memory.peak_bytes());
@@ -184,6 +185,50 @@ TEST_F(TrainTest, AMemoryLimitChangesTheMicroBatchAndNotTheResult) {
   const std::vector<double> expected = Losses(free), losses = Losses(limited);
   ASSERT_EQ(losses.size(), expected.size());
   for (size_t i = 0; i < losses.size(); ++i) EXPECT_NEAR(losses[i], expected[i], 1e-4) << i;
+}
+
+// Where the best epoch's values take more than an image's activations, a plan without them would
+// fail in the second epoch.
+TEST_F(TrainTest, ThePlanHoldsAfterTheFirstEvaluation) {
+  const v1::ExperimentSpec spec = MiniSpec(
+      R"({"training": {"method": "full", "use_mixed_precision": false,
+                       "gradient_checkpointing": "none"},
+          "quantization": {"bits": 0, "double_quant": false},
+          "dataset": {"train_limit": 32}})");
+  const v1::RunResult free = Finish(spec, "free").back().finished().result();
+  options_.memory_limit_bytes =
+      kProgramBytes + 132 * 28 * 28 + free.memory().peak_bytes() - 2 * free.trainable_parameters();
+  const std::vector<v1::Event> limited = Finish(spec, "limited");
+  EXPECT_LT(limited[0].started().micro_batch(), 16);
+  EXPECT_EQ(limited.back().finished().result().memory().micro_batch(),
+            limited[0].started().micro_batch());
+}
+
+TEST_F(TrainTest, AStepOfFewerImagesThanTheBatchIsPlannedAsSuch) {
+  const v1::RunResult result =
+      Finish(MiniSpec(R"({"dataset": {"batch_size": 100, "train_limit": 10},
+                          "training": {"num_epochs": 1, "warmup_steps": 0}})"),
+             "few")
+          .back()
+          .finished()
+          .result();
+  EXPECT_EQ(result.memory().micro_batch(), 10);
+  EXPECT_EQ(result.memory().accumulation_steps(), 1);
+}
+
+// Weights that are read to be quantized are in memory once.
+TEST_F(TrainTest, LoadingHoldsTheWeightsOnce) {
+  const v1::ExperimentSpec spec = MiniSpec();
+  const std::string file = JoinPath(directory_.path(), "weights.safetensors");
+  ASSERT_TRUE(
+      WriteTensorFile(file, MakeTrainee(spec, ComputeType(), 10, "")->model->Merged()).ok());
+  const int64_t before = CurrentMemory().total_bytes;
+  ResetPeak();
+  const Trainee trainee = *MakeTrainee(spec, ComputeType(), 10, file);
+  const int64_t once = 4 * trainee.model->total_parameters();
+  // And what they become: 4 bits of 32, adapters, a layer's temporaries.
+  EXPECT_LT(CurrentMemory().total_peak_bytes - before, once + once * 3 / 4);
+  EXPECT_LT(CurrentMemory().total_bytes - before, once);
 }
 
 TEST_F(TrainTest, MissingDataIsTheMachinesFault) {

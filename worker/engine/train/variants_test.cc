@@ -112,12 +112,31 @@ TEST_F(VariantTest, BitsAutoSpendsItsBudgetOnTheSensitiveLayers) {
   EXPECT_THAT(std::string(beyond.message()), HasSubstr("bits_budget"));
 }
 
+// The budget is of what will be quantized: not of layers that are trained in full.
+TEST_F(VariantTest, BitsAutoLeavesOutWhatIsTrainedInFull) {
+  TrainBase();
+  v1::ExperimentSpec spec = Trained(R"({"lora": {"modules_to_save": ["head", "fc2"]},
+      "dataset": {"train_limit": 32}, "training": {"num_epochs": 1, "warmup_steps": 0}})");
+  v1::Quantization& quantization = *spec.mutable_quantization();
+  quantization.set_bits(-1);
+  quantization.set_double_quant(false);
+  quantization.set_bits_budget(5);
+  const v1::QuantizationFacts facts = Finish(spec, "saved").quantization();
+  EXPECT_EQ(facts.layers_quantized(), 18);
+  EXPECT_LE(facts.bits_per_weight(), 5);
+  quantization.add_overrides("fc2=int8");
+  quantization.set_bits_budget(4.5);
+  EXPECT_EQ(Finish(spec, "override").quantization().bits_per_weight(), 4.5);
+}
+
 TEST_F(VariantTest, TrainingForQuantizationKeepsItsAccuracyWhenMerged) {
   TrainBase();
-  // In fp32: bf16 rounds a merged weight otherwise than the weight and the adapter.
+  // In fp32: bf16 rounds a merged weight otherwise than the weight and the adapter. fc2, trained in
+  // full, stays as it is when the rest is quantized again.
   const v1::ExperimentSpec exact = Trained(
       R"({"training": {"quantization_aware": true, "use_mixed_precision": false},
-          "lora": {"dropout": 0}, "dataset": {"eval_limit": 200}})");
+          "lora": {"dropout": 0, "modules_to_save": ["head", "fc2"]},
+          "dataset": {"eval_limit": 200}})");
   const v1::RunResult result = Finish(exact, "aware");
   // What it trained is what is deployed, but for a few of 300,000 weights that lie on the border of
   // two codes, where the order of a sum decides; one such step moves the loss by some 1e-6.
@@ -217,6 +236,15 @@ TEST_F(PicturesTest, AModelLearnsFromPicturesOnDisk) {
   EXPECT_EQ(result.best().images(), 40);
   EXPECT_EQ(result.best().confusion_size(), 4);
   EXPECT_EQ(result.best().top1(), 1);  // the two pictures, whatever was cut off in training
+}
+
+TEST_F(PicturesTest, AWarmupLongerThanTheRunIsTheConfigsFault) {
+  MakeFolder(20);
+  v1::ExperimentSpec spec = Spec();
+  spec.mutable_training()->set_warmup_steps(6);  // 2 epochs of 40 images in steps of 16
+  const absl::Status status = Run(spec, "run").status();
+  EXPECT_EQ(BlameOf(status), v1::BLAME_CONFIG) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("6 are not fewer than the 6 steps"));
 }
 
 TEST_F(PicturesTest, ADamagedPictureIsNamedAndTheMachinesFault) {

@@ -7,13 +7,13 @@
 #include "absl/strings/strip.h"
 #include "common/file.h"
 #include "common/spec/models.h"
+#include "common/spec/spec.h"
 #include "common/status.h"
 
 namespace qsweep::engine {
 namespace {
 
 constexpr char kFile[] = "model.safetensors";
-constexpr absl::string_view kRunPrefix = "run:";
 
 std::string Environment(const char* name) {
   const char* value = std::getenv(name);
@@ -78,17 +78,17 @@ absl::StatusOr<std::string> FindWeights(const v1::Model& model, const std::strin
     return given;
   }
   if (!model.pretrained()) return "";
-  if (absl::StartsWith(model.weights(), kRunPrefix)) {
+  if (ProducerOf(model)) {
     return absl::InvalidArgumentError(absl::StrCat(
         "model.weights is ", model.weights(),
         ", what another run produced: give that run's model.safetensors as --weights"));
   }
   if (model.weights().empty()) return FindByName(model.name(), model_root);
   if (!PathExists(model.weights())) {
-    // The spec's fault and not the machine's: no other machine promises to have the file.
-    return absl::InvalidArgumentError(absl::StrCat(
-        "model.weights: ", model.weights(), ": no such file on this machine; a file that the spec ",
-        "names must lie at that path on every worker"));
+    // Another machine may have it. If none does, the run fails with this after its last try.
+    return absl::NotFoundError(absl::StrCat("model.weights: ", model.weights(),
+                                            ": no such file on this machine; a file that the spec ",
+                                            "names must lie at that path on every worker"));
   }
   return model.weights();
 }
