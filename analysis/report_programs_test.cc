@@ -141,14 +141,16 @@ TEST_F(ReportProgramsTest, RowsOfAColumnHaveNamesAndPoints) {
   const std::vector<RunRecord> first = test.records;
   for (RunRecord record : first) {
     record.detail.mutable_spec()->mutable_model()->set_name("deit_small_distilled_patch16_224_x");
-    record.detail.mutable_run()->set_id(static_cast<int64_t>(test.records.size()) + 1);
+    auto& run = *record.detail.mutable_run();
+    run.set_id(static_cast<int64_t>(test.records.size()) + 1);
+    run.set_name(absl::StrCat(run.name(), "-x"));
     test.records.push_back(std::move(record));
   }
   ASSERT_TRUE(Write(test).ok());
   EXPECT_THAT(Text("figures/difference.gp"),
-              HasSubstr("\"deit_small_dist…patch16_224_x,\\nint8\""));
+              HasSubstr("\"deit_small_dis…atch16_224_x,\\nint8\""));
   EXPECT_THAT(Text("figures/difference.gp"),
-              HasSubstr("set lmargin at screen (width < 5 ? 1.53 : "));
+              HasSubstr("set lmargin at screen (width < 5 ? 1.56 : "));
   EXPECT_THAT(Text("figures/difference.gp"), HasSubstr("*(width < 5 ? 2 : 1)"));
 }
 
@@ -156,6 +158,7 @@ TEST(WrappedTest, BreaksAfterSeparatorsAndShortensTheRest) {
   EXPECT_EQ(Wrapped("one, two, three", 40), "one, two, three");
   EXPECT_EQ(Wrapped("one, two, three", 9), "one, two,\nthree");
   EXPECT_EQ(Wrapped("model · r = 8", 8), "model ·\nr = 8");
+  EXPECT_EQ(Wrapped("ours, int8: model", 12), "ours, int8:\nmodel");
   EXPECT_EQ(Wrapped("abcdefghijklmnop", 10), "abcd…nop");
   EXPECT_EQ(GnuplotText("it's\nso"), "'it''s'.\"\\n\".'so'");
 }

@@ -6,7 +6,8 @@
 
 namespace qsweep::engine {
 
-PassSums::PassSums(std::vector<at::Tensor> totals, int64_t lanes) : totals_(std::move(totals)) {
+PassSums::PassSums(std::vector<at::Tensor> totals, int64_t lanes, int64_t passes)
+    : totals_(std::move(totals)), passes_(passes) {
   const AccountScope scope(Account::kActivations);  // they live for the step only
   for (int64_t copy = 0; copy < Copies(lanes); ++copy) {
     std::vector<at::Tensor> zeros;
@@ -15,28 +16,32 @@ PassSums::PassSums(std::vector<at::Tensor> totals, int64_t lanes) : totals_(std:
   }
 }
 
-void PassSums::Add(int64_t pass, const std::function<double(Gradients&)>& make) {
+void PassSums::Work(const Make& make) {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return failed_ || !zeros_.empty(); });
-  if (failed_) return;
-  Made made{std::move(zeros_.back())};
-  zeros_.pop_back();
-  lock.unlock();
-  try {
-    made.loss = make(made.gradients);
+  while (true) {
+    const auto over = [&] { return failed_ || begun_ == passes_; };
+    changed_.wait(lock, [&] { return over() || !zeros_.empty(); });
+    if (over()) return;
+    const int64_t pass = begun_++;
+    Made made{std::move(zeros_.back())};
+    zeros_.pop_back();
+    lock.unlock();
+    try {
+      made.loss = make(pass, made.gradients);
+    } catch (...) {
+      lock.lock();
+      failed_ = true;
+      changed_.notify_all();
+      throw;
+    }
     lock.lock();
-  } catch (...) {
-    lock.lock();
-    failed_ = true;
-    changed_.notify_all();
-    throw;
+    made_.emplace(pass, std::move(made));
+    AddInTurn();
   }
-  made_.emplace(pass, std::move(made));
-  AddInTurn();
 }
 
 void PassSums::AddInTurn() {
-  for (auto it = made_.find(next_); it != made_.end(); it = made_.find(++next_)) {
+  for (auto it = made_.find(added_); it != made_.end(); it = made_.find(++added_)) {
     Made made = std::move(made_.extract(it).mapped());
     loss_ += made.loss;
     for (size_t i = 0; i < totals_.size(); ++i) {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <latch>
 #include <stdexcept>
 #include <thread>
@@ -9,60 +10,66 @@
 namespace qsweep::engine {
 namespace {
 
-class PassSumsTest : public testing::Test {
- protected:
-  // A pass whose gradient and loss are `value`.
-  void Add(int64_t pass, float value) {
-    sums_.Add(pass, [value](Gradients& zeros) {
-      zeros.sums()[0].add_(value);
-      return value;
-    });
-  }
+constexpr int64_t kLanes = 2;
 
-  const at::Tensor total_ = at::zeros({2});
-  PassSums sums_{{total_}, /*lanes=*/2};
-};
+void WorkOfTwo(PassSums& sums, const PassSums::Make& make) {
+  std::thread other([&] { sums.Work(make); });
+  sums.Work(make);
+  other.join();
+}
 
 // In any other order the sum is 1: in fp32, 1e8 + 1 is 1e8.
-TEST_F(PassSumsTest, AddsInThePassesOrder) {
-  std::latch others_made(1);
-  std::thread slow([&] {
-    sums_.Add(0, [&](Gradients& zeros) {
+TEST(PassSums, AddsInThePassesOrder) {
+  const float values[] = {1e8f, 1, -1e8f};
+  const at::Tensor total = at::zeros({2});
+  PassSums sums({total}, kLanes, 3);
+  std::latch others_made(2);
+  WorkOfTwo(sums, [&](int64_t pass, Gradients& zeros) {
+    zeros.sums()[0].add_(values[pass]);
+    if (pass == 0) {
       others_made.wait();
-      zeros.sums()[0].add_(1e8f);
-      return 1e8f;
-    });
+    } else {
+      others_made.count_down();
+    }
+    return values[pass];
   });
-  Add(2, -1e8f);
-  Add(1, 1);
-  EXPECT_EQ(sums_.loss(), 0);
-  others_made.count_down();
-  slow.join();
-  EXPECT_TRUE(at::equal(total_, at::zeros({2}))) << total_;
-  EXPECT_EQ(sums_.loss(), 1);  // in double
+  EXPECT_TRUE(at::equal(total, at::zeros({2}))) << total;
+  EXPECT_EQ(sums.loss(), 1);  // in double
 }
 
-TEST_F(PassSumsTest, GivesEveryPassZeros) {
-  for (int64_t pass = 0; pass < 3 * PassSums::Copies(2); ++pass) Add(pass, 1);
-  EXPECT_EQ(total_[0].item<int64_t>(), 3 * PassSums::Copies(2));
+TEST(PassSums, EveryPassIsMadeOnceFromZeros) {
+  const at::Tensor total = at::zeros({2});
+  PassSums sums({total}, kLanes, 100);
+  WorkOfTwo(sums, [](int64_t pass, Gradients& zeros) {
+    EXPECT_FALSE(zeros.sums()[0].any().item<bool>());
+    zeros.sums()[0].add_(1);
+    return static_cast<double>(pass);
+  });
+  EXPECT_EQ(total[0].item<int64_t>(), 100);
+  EXPECT_EQ(sums.loss(), 99 * 100 / 2);
 }
 
-TEST_F(PassSumsTest, LanesThatWaitForAFailedPassReturn) {
-  std::latch others_made(1);
-  std::thread failing([&] {
-    EXPECT_THROW(sums_.Add(0,
-                           [&](Gradients&) -> double {
-                             others_made.wait();
-                             throw std::runtime_error("no memory");
-                           }),
-                 std::runtime_error);
-  });
-  for (int64_t pass = 1; pass < PassSums::Copies(2); ++pass) Add(pass, 1);
-  std::thread waiting([&] { Add(PassSums::Copies(2), 1); });
-  others_made.count_down();
-  failing.join();
-  waiting.join();
-  EXPECT_EQ(sums_.loss(), 0);
+// The other lane has made what there is memory for, and waits for the first pass.
+TEST(PassSums, ALaneThatWaitsForAFailedPassReturns) {
+  PassSums sums({at::zeros({2})}, kLanes, 100);
+  std::latch others_made(PassSums::Copies(kLanes) - 1);
+  std::atomic<int> thrown = 0;
+  const auto work = [&] {
+    try {
+      sums.Work([&](int64_t pass, Gradients&) {
+        if (pass > 0) return others_made.count_down(), 0.;
+        others_made.wait();
+        throw std::runtime_error("no memory");
+      });
+    } catch (const std::runtime_error&) {
+      ++thrown;
+    }
+  };
+  std::thread other(work);
+  work();
+  other.join();
+  EXPECT_EQ(thrown, 1);
+  EXPECT_EQ(sums.loss(), 0);
 }
 
 }  // namespace

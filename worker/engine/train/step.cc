@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <functional>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -24,20 +23,6 @@ namespace {
 // activations; more images gain nothing.
 constexpr int64_t kRowsPerPass = 768;
 constexpr int64_t kImagesPerDevicePass = int64_t{1} << 20;  // more than any memory holds
-
-// work(item) for each item of [0, items), on as many threads as there are lanes: each takes the
-// next item when it is done with one, so that slower ones take fewer. A single lane's operations
-// have all threads.
-void ForLanes(int64_t lanes, int64_t items, const std::function<void(int64_t item)>& work) {
-  if (lanes == 1) {
-    for (int64_t item = 0; item < items; ++item) work(item);
-    return;
-  }
-  std::atomic<int64_t> next = 0;
-  at::parallel_for(0, lanes, 1, [&](int64_t, int64_t) {
-    for (int64_t item; (item = next++) < items;) work(item);
-  });
-}
 
 // The lanes of a step of `micro_batch` images at a time: with less than one image for each thread,
 // the threads share the work of every operation instead.
@@ -117,9 +102,9 @@ double AddGradients(const Vit& model, const AdamW& optimizer, const Batch& batch
     for (const Images& images : passes) loss += add(images, sums);
     return loss;
   }
-  PassSums sums(GradientsOf(optimizer), lanes);
-  ForLanes(lanes, static_cast<int64_t>(passes.size()), [&](int64_t pass) {
-    sums.Add(pass, [&](Gradients& zeros) { return add(passes[pass], zeros); });
+  PassSums sums(GradientsOf(optimizer), lanes, static_cast<int64_t>(passes.size()));
+  at::parallel_for(0, lanes, 1, [&](int64_t, int64_t) {
+    sums.Work([&](int64_t pass, Gradients& zeros) { return add(passes[pass], zeros); });
   });
   return sums.loss();
 }
@@ -205,10 +190,20 @@ at::Tensor Logits(const Vit& model, const at::Tensor& images) {
   const int64_t lanes = std::min<int64_t>(at::get_num_threads(), size);
   const int64_t chunk = ImagesPerPass(model);
   std::vector<at::Tensor> parts((size + chunk - 1) / chunk);
-  ForLanes(lanes, static_cast<int64_t>(parts.size()), [&](int64_t part) {
+  const auto forward = [&](int64_t part) {
     parts[part] = model.Forward(images.slice(0, part * chunk, std::min((part + 1) * chunk, size)),
                                 ForwardContext());
-  });
+  };
+  // Who is done with one part takes the next. A single lane's operations have all threads.
+  std::atomic<int64_t> next = 0;
+  const auto work = [&](int64_t, int64_t) {
+    for (int64_t part; (part = next++) < static_cast<int64_t>(parts.size());) forward(part);
+  };
+  if (lanes == 1) {
+    work(0, 1);
+  } else {
+    at::parallel_for(0, lanes, 1, work);
+  }
   return at::cat(parts);
 }
 
