@@ -75,15 +75,17 @@ struct Images {
   int64_t begin = 0, end = 0;
 };
 
-// The images of each pass of a batch: `most`, but towards the end fewer, so that all lanes end at
-// about the same time, even if they are not equally fast (guided self-scheduling).
+// The images of each pass of a batch: in rounds of a pass for each lane, with `most` images each,
+// or in the last round an equal share of what is left. Smaller passes would even out lanes of
+// unequal speed, but cost more than that gains: 5 to 10 % of DeiT-tiny's images/s.
 std::vector<Images> Passes(int64_t batch_size, int64_t lanes, int64_t most) {
   std::vector<Images> passes;
-  for (int64_t begin = 0; begin < batch_size; begin = passes.back().end) {
-    const bool first_of_a_lane = static_cast<int64_t>(passes.size()) < lanes;
-    const int64_t to_share = first_of_a_lane ? batch_size : batch_size - begin;
-    const int64_t images = std::min({most, (to_share + lanes - 1) / lanes, batch_size - begin});
-    passes.push_back({begin, begin + images});
+  for (int64_t begin = 0; begin < batch_size;) {
+    const int64_t images = std::min(most, (batch_size - begin + lanes - 1) / lanes);
+    for (int64_t lane = 0; lane < lanes && begin < batch_size; ++lane) {
+      passes.push_back({begin, std::min(begin + images, batch_size)});
+      begin = passes.back().end;
+    }
   }
   return passes;
 }
