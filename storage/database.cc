@@ -105,6 +105,22 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path
   return database;
 }
 
+namespace {
+
+// Of the last failed call on the write-ahead log or, before there is one, anywhere. A failed COMMIT
+// leaves the connection's own errno at 0, the log's file keeps it.
+int LogErrno(sqlite3* handle) {
+  sqlite3_file* log = nullptr;
+  sqlite3_file_control(handle, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+  int error = 0;
+  if (log != nullptr && log->pMethods != nullptr) {
+    log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &error);
+  }
+  return error != 0 ? error : sqlite3_system_errno(handle);
+}
+
+}  // namespace
+
 Database::~Database() {
   for (const auto& [sql, statement] : prepared_) sqlite3_finalize(statement);
   sqlite3_close(handle_);
@@ -116,7 +132,7 @@ absl::Status Database::Error(absl::string_view what) const {
     return absl::Status(status, absl::StrCat(path_, ": ", what, ": ", why));
   };
   // SQLite takes a quota that is used up for an error of the disk.
-  if (sqlite3_system_errno(handle_) == EDQUOT) {
+  if ((code & 0xff) == SQLITE_IOERR && LogErrno(handle_) == EDQUOT) {
     return error(absl::StatusCode::kResourceExhausted, "the disk quota is used up");
   }
   if ((code & 0xff) == SQLITE_BUSY) {

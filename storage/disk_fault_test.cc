@@ -203,5 +203,25 @@ TEST(DiskFault, ASyncErrorIsNotForgotten) {
   }
 }
 
+TEST(DiskFault, AUsedUpQuotaIsAFullDisk) {
+  const Counts counts = Undisturbed();
+  int errors = 0;  // none where only SQLite's own checkpoint, at the end, has no room
+  for (int64_t at = 1; at <= counts.writes; at += 67) {
+    SCOPED_TRACE(at);
+    FaultDisk disk;
+    disk.Arm(Fault::kQuota, at);
+    Program program;
+    const absl::Status status = program.OpenAndRun();
+    EXPECT_TRUE(status.ok() || absl::IsResourceExhausted(status)) << status;
+    errors += status.ok() ? 0 : 1;
+    disk.Crash();
+    program.database.reset();
+    disk.Arm(Fault::kNone, 0);
+    disk.Restart();
+    ExpectRecovery(program.acknowledged);
+  }
+  EXPECT_GT(errors, 10);
+}
+
 }  // namespace
 }  // namespace qsweep::storage

@@ -3,6 +3,7 @@
 #include <sqlite3.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <new>
 
@@ -29,6 +30,7 @@ struct FaultFile {
   FaultDisk* disk;
   std::shared_ptr<FaultDisk::Node> node;
   int64_t life;
+  int last_errno = 0;
   std::vector<std::unique_ptr<char[]>> shared;  // one connection: shared with nobody
 
   static FaultFile* Of(sqlite3_file* file) { return reinterpret_cast<FaultFile*>(file); }
@@ -48,8 +50,10 @@ struct FaultFile {
   static int Write(sqlite3_file* file, const void* from, int bytes, sqlite3_int64 offset) {
     FaultFile* f = Of(file);
     if (f->dead()) return SQLITE_IOERR_WRITE;
-    return f->disk->Put(
+    const int code = f->disk->Put(
         f->node, {offset, std::string(static_cast<const char*>(from), static_cast<size_t>(bytes))});
+    if (code == SQLITE_IOERR_WRITE) f->last_errno = errno;  // as the unix VFS keeps it
+    return code;
   }
   static int Truncate(sqlite3_file* file, sqlite3_int64 size) {
     FaultFile* f = Of(file);
@@ -70,7 +74,11 @@ struct FaultFile {
     *reserved = 0;
     return SQLITE_OK;
   }
-  static int NoControl(sqlite3_file*, int, void*) { return SQLITE_NOTFOUND; }
+  static int Control(sqlite3_file* file, int op, void* arg) {
+    if (op != SQLITE_FCNTL_LAST_ERRNO) return SQLITE_NOTFOUND;
+    *static_cast<int*>(arg) = Of(file)->last_errno;
+    return SQLITE_OK;
+  }
   // As the real one on Linux says.
   static int SectorSize(sqlite3_file*) { return 4096; }
   static int Characteristics(sqlite3_file*) { return SQLITE_IOCAP_POWERSAFE_OVERWRITE; }
@@ -94,7 +102,7 @@ struct FaultFile {
     FaultDisk* disk = DiskOf(vfs);
     std::shared_ptr<FaultDisk::Node> node;
     if (const int code = disk->Open(name, &node, flags); code != SQLITE_OK) return code;
-    FaultFile* f = new (file) FaultFile{{&kMethods}, disk, std::move(node), 0, {}};
+    FaultFile* f = new (file) FaultFile{{&kMethods}, disk, std::move(node), 0, 0, {}};
     std::lock_guard<std::mutex> lock(disk->mutex_);
     f->life = disk->life_;
     if (out != nullptr) *out = flags;
@@ -115,23 +123,10 @@ struct FaultFile {
   static const sqlite3_io_methods kMethods;
 };
 
-const sqlite3_io_methods FaultFile::kMethods = {2,
-                                                &Close,
-                                                &Read,
-                                                &Write,
-                                                &Truncate,
-                                                &Sync,
-                                                &Size,
-                                                &Fine,
-                                                &Fine,
-                                                &NotReserved,
-                                                &NoControl,
-                                                &SectorSize,
-                                                &Characteristics,
-                                                &ShmMap,
-                                                &ShmLock,
-                                                &ShmBarrier,
-                                                &ShmUnmap};
+const sqlite3_io_methods FaultFile::kMethods = {
+    2,        &Close,       &Read,    &Write,      &Truncate,        &Sync,   &Size,    &Fine,
+    &Fine,    &NotReserved, &Control, &SectorSize, &Characteristics, &ShmMap, &ShmLock, &ShmBarrier,
+    &ShmUnmap};
 
 FaultDisk::FaultDisk() : vfs_(std::make_unique<sqlite3_vfs>()), real_(sqlite3_vfs_find(nullptr)) {
   *vfs_ = *real_;  // clock, sleep, random numbers
@@ -232,11 +227,16 @@ bool FaultDisk::Exists(const std::string& name) {
 int FaultDisk::Put(const std::shared_ptr<Node>& node, Write write) {
   std::lock_guard<std::mutex> lock(mutex_);
   ++writes_;
-  const bool now = fault_ == Fault::kDiskFull ? writes_ >= at_ : writes_ == at_;
+  const bool lasts = fault_ == Fault::kDiskFull || fault_ == Fault::kQuota;
+  const bool now = lasts ? writes_ >= at_ : writes_ == at_;
   int code = SQLITE_OK;
   if (now && fault_ == Fault::kPowerLossAtWrite) {
     fired_ = dead_ = true;
     code = SQLITE_IOERR_WRITE;
+  } else if (now && fault_ == Fault::kQuota && !write.truncate) {
+    fired_ = true;
+    errno = EDQUOT;
+    return SQLITE_IOERR_WRITE;
   } else if (now && fault_ == Fault::kWriteError) {
     fired_ = true;
     return SQLITE_IOERR_WRITE;

@@ -28,6 +28,7 @@ class FaultDisk {
     kPowerLossAfterSync,   // it has done its work, and nobody hears of it
     kPowerLossAtWrite,     // the write is on its way
     kDiskFull,             // this write and all later ones do half their work
+    kQuota,                // this write and all later ones do nothing (EDQUOT)
     kWriteError,
     kSyncError,
   };
