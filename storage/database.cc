@@ -80,6 +80,18 @@ absl::Status ForgetNoSyncError(const std::string& path) {
 // How long somebody may have it open with sqlite3 before we give up.
 constexpr int kBusyMs = 5000;
 
+// Of the last failed call on the write-ahead log or, before there is one, anywhere. A failed COMMIT
+// leaves the connection's own errno at 0, the log's file keeps it.
+int LogErrno(sqlite3* handle) {
+  sqlite3_file* log = nullptr;
+  sqlite3_file_control(handle, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+  int error = 0;
+  if (log != nullptr && log->pMethods != nullptr) {
+    log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &error);
+  }
+  return error != 0 ? error : sqlite3_system_errno(handle);
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path, Mode mode) {
@@ -104,22 +116,6 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path
   RETURN_IF_ERROR(database->Migrate());
   return database;
 }
-
-namespace {
-
-// Of the last failed call on the write-ahead log or, before there is one, anywhere. A failed COMMIT
-// leaves the connection's own errno at 0, the log's file keeps it.
-int LogErrno(sqlite3* handle) {
-  sqlite3_file* log = nullptr;
-  sqlite3_file_control(handle, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
-  int error = 0;
-  if (log != nullptr && log->pMethods != nullptr) {
-    log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &error);
-  }
-  return error != 0 ? error : sqlite3_system_errno(handle);
-}
-
-}  // namespace
 
 Database::~Database() {
   for (const auto& [sql, statement] : prepared_) sqlite3_finalize(statement);

@@ -113,8 +113,8 @@ double AddGradients(const Vit& model, const AdamW& optimizer, const Batch& batch
 
 }  // namespace
 
-// A lane costs its own copy of the gradients. Where most of the model trains, these outweigh what
-// its passes keep.
+// Lanes cost copies of the gradients (PassSums::Copies). Where most of the model trains, these
+// outweigh what their passes keep.
 StepShape ShapeOfSteps(const Vit& model) {
   if (!model.device().is_cpu()) return {.images_per_lane = kImagesPerDevicePass};
   const bool few = 2 * model.trainable_parameters() <= model.total_parameters();

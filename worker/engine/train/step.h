@@ -1,7 +1,7 @@
 // One optimizer step: its gradients and their application. The images of a step are shared out to
-// lanes: each lane takes whole passes over images of its own, a few at a time, on one thread. So
-// threads meet once a step, what a pass touches stays in the caches, and memory is needed for the
-// few images only. A device other than the CPU is one lane with as many images as its memory holds.
+// passes over a few each, which lanes, of one thread each, take one after another. So threads meet
+// once a step, what a pass touches stays in the caches, and memory is needed for the few images
+// only. A device other than the CPU is one lane with as many images as its memory holds.
 #ifndef QSWEEP_WORKER_ENGINE_TRAIN_STEP_H_
 #define QSWEEP_WORKER_ENGINE_TRAIN_STEP_H_
 
