@@ -8,7 +8,9 @@
 #include <vector>
 
 #include "absl/strings/match.h"
+#include "common/proto_json.h"
 #include "qctl/cli_fixture.h"
+#include "qsweep/v1/admin.pb.h"
 
 namespace qsweep::qctl {
 namespace {
@@ -30,15 +32,47 @@ TEST_F(CliTest, TheSelftestHasASchedulerOfItsOwn) {
   EXPECT_THAT(outcome.err, testing::HasSubstr("Everything is left for a look in"));
 }
 
-// A qctl beside a qtrain that finds no dataset; the real one finds Debian's.
-TEST_F(CliTest, TheSelftestFailsAtOnceWithoutItsDataset) {
-  std::filesystem::copy_file(QSWEEP_BIN_DIR "/qctl", Path("qctl"));
-  Write("qtrain", "#!/bin/sh\necho '{}'\n");
-  ASSERT_EQ(::chmod(Path("qtrain").c_str(), 0755), 0);
-  const auto output = RunForOutput({Path("qctl"), "selftest"}, absl::Minutes(1));
-  EXPECT_THAT(std::string(output.status().message()),
+class SelftestTest : public CliTest {
+ protected:
+  // A qctl and its daemons beside a trainer of the test's.
+  void Install(const std::string& qtrain) {
+    for (const char* program : {"qctl", "qscheduler", "qworker"}) {
+      std::filesystem::copy_file(JoinPath(QSWEEP_BIN_DIR, program), Path(program));
+    }
+    Write("qtrain", "#!/bin/sh\n" + qtrain);
+    ASSERT_EQ(::chmod(Path("qtrain").c_str(), 0755), 0);
+  }
+  absl::StatusOr<std::string> Shell(const std::string& command) {
+    return RunForOutput({"/bin/sh", "-c", "export TMPDIR=$PWD; " + command}, absl::Minutes(1),
+                        directory_);
+  }
+};
+
+// The real trainer finds Debian's.
+TEST_F(SelftestTest, FailsAtOnceWithoutItsDataset) {
+  Install("echo '{}'\n");
+  EXPECT_THAT(std::string(Shell("./qctl selftest").status().message()),
               testing::AllOf(testing::HasSubstr("exit code 1"),
                              testing::HasSubstr("fashion_mnist is not on this machine")));
+}
+
+TEST_F(SelftestTest, NamesTheRunThatEndsOtherwiseUnderChaos) {
+  // Of the two sweeps' eight runs one tells of weights that it was made from.
+  Install(R"(
+case "$*" in
+  probe*) echo '{"device": "cpu", "cores": 2, "datasets": ["fashion_mnist"]}' ;;
+  */chaos/*/run-3-*) exec )" QSWEEP_FAKE_QTRAIN R"( "$@" --weights "$0" ;;
+  *) exec )" QSWEEP_FAKE_QTRAIN R"( "$@" ;;
+esac
+)");
+  // Done before the first strike comes.
+  const auto output = Shell("! ./qctl selftest --chaos --pause 60 -o json");
+  ASSERT_TRUE(output.ok()) << output.status();
+  v1::SelftestReport report;
+  ASSERT_TRUE(FromJson(*output, &report).ok()) << *output;
+  EXPECT_EQ(report.runs(), 4);
+  EXPECT_THAT(report.different(),
+              testing::ElementsAre("vit_mini_patch4_28-fashion_mnist-full-none-s3"));
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 // What people and machines do to a set-up of real daemons, whose trainer is a stand-in: control
-// reaches the trainer, and a machine that slept is fenced.
+// reaches the trainer, a machine that slept is fenced, and what is known is not computed again.
 #include <gtest/gtest.h>
 #include <signal.h>
 
@@ -108,6 +108,28 @@ TEST_F(ControlTest, AMachineThatSleptLongerThanItsLeaseIsFenced) {
   EXPECT_EQ(detail.attempts(1).outcome(), "succeeded");
   EXPECT_GE(detail.attempts(1).resume_step(), 5);
   ExpectAllSteps("sleep");
+}
+
+TEST_F(ControlTest, AFinishedCellIsNotComputedAgain) {
+  std::string sweep = R"(
+name: cells
+model: {name: vit_mini_patch4_28, pretrained: false}
+dataset: {name: cifar10, image_size: 28}
+training: {num_epochs: 4, log_interval: 1}
+matrix: {quantization: [{bits: 0}, {bits: 8}], seed: [1, 2]}
+)";
+  cluster_.Submit(sweep, "first");
+  EXPECT_EQ(cluster_.WaitForEnd("cells", absl::Seconds(60)).succeeded(), 4);
+  sweep.replace(sweep.find("[1, 2]"), 6, "[1, 2, 3]");
+  const v1::SubmitSweepReply reply = cluster_.Submit(sweep, "one-more-seed");
+  EXPECT_EQ(reply.runs(), 6);
+  EXPECT_EQ(reply.reused(), 4);
+  EXPECT_EQ(cluster_.WaitForEnd("cells", absl::Seconds(60)).succeeded(), 6);
+  int attempts = 0;
+  for (const v1::Run& run : cluster_.Runs("cells")) {
+    attempts += cluster_.Detail(run.id()).attempts_size();
+  }
+  EXPECT_EQ(attempts, 2);
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 // What the worker does when something ends before its time: the scheduler, the agent, the trainer.
+#include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 
 #include <filesystem>
 #include <string>
@@ -18,14 +20,14 @@ using AgentInterruptionTest = AgentTest;
 TEST_F(AgentInterruptionTest, TrainsOnWhileTheSchedulerIsAway) {
   StartConnectedWorker();
   Assign(MakeAssign(kId, "finish", 300, 10, /*checkpoint_interval=*/30));
-  WaitForSteps();
-  scheduler_->Stop();
+  WaitForEvents();
+  scheduler_.Stop();
   const auto logged = [this] {
     return ReadEventLog(JoinPath(AttemptPath(), kEventsFile), 0, 1 << 24)->events.size();
   };
   const size_t before = logged();
   EXPECT_TRUE(Await([&] { return logged() > before + 50; }));
-  scheduler_->Start();
+  scheduler_.Start();
   EXPECT_TRUE(WaitForEnd().succeeded());
   ExpectSteps(1, 300);
   EXPECT_EQ(Record().missing_artifacts, 0);
@@ -33,67 +35,106 @@ TEST_F(AgentInterruptionTest, TrainsOnWhileTheSchedulerIsAway) {
 
 TEST_F(AgentInterruptionTest, EndIsToldAgainUntilAcknowledged) {
   StartConnectedWorker();
-  scheduler_->With([](State& state) { state.acknowledge_ends = false; });
+  scheduler_.With([](State& state) { state.acknowledge_ends = false; });
   Assign(MakeAssign(kId, "finish", 5, 1));
   EXPECT_TRUE(WaitForEnd().succeeded());
-  scheduler_->Stop();
+  scheduler_.Stop();
   EXPECT_TRUE(PathExists(AttemptPath()));
-  scheduler_->With([](State& state) { state.acknowledge_ends = true; });
-  scheduler_->Start();
+  scheduler_.With([](State& state) { state.acknowledge_ends = true; });
+  scheduler_.Start();
   EXPECT_TRUE(WaitForNoDirectory());
   EXPECT_EQ(Record().times_ended, 2);
+}
+
+// Such as one that was set up again from a backup.
+TEST_F(AgentInterruptionTest, FilesAreSentAgainToASchedulerThatHasLostThem) {
+  StartConnectedWorker();
+  Assign(MakeAssign(kId, "finish", 150, 10, /*checkpoint_interval=*/10));
+  ASSERT_TRUE(scheduler_.WaitFor([](const State& state) { return state.artifacts.size() >= 3; }));
+  scheduler_.Stop();
+  scheduler_.With([](State& state) {
+    state.artifacts.clear();
+    state.attempts.clear();
+  });
+  scheduler_.Start();
+  EXPECT_TRUE(WaitForEnd().succeeded());
+  ExpectSteps(1, 150);
+  EXPECT_EQ(Record().missing_artifacts, 0);
 }
 
 TEST_F(AgentInterruptionTest, LowerAcknowledgementRewinds) {
   StartConnectedWorker();
   Assign(MakeAssign(kId, "finish", 150, 10));
-  WaitForSteps(60);
-  EXPECT_GT(scheduler_->ForgetHalf(kId), 10u);
+  WaitForEvents(60);
+  EXPECT_GT(scheduler_.ForgetHalf(kId), 10u);
   EXPECT_TRUE(WaitForEnd().succeeded());
   ExpectSteps(1, 150);
 }
 
-class UnreadableLogTest : public AgentTest {
+// A file of the attempt that for a while is there and cannot be read.
+class UnreadableFileTest : public AgentTest {
  protected:
-  void Hide() {
-    std::filesystem::rename(log(), log() + ".away");
-    std::filesystem::create_directory(log());  // opened, it cannot be read
+  void Hide(const std::string& name) {
+    path_ = JoinPath(AttemptPath(), name);
+    std::filesystem::create_directory(path_ + ".away");  // opened, it cannot be read
+    Exchange();
   }
-  void ExpectTheEndOnlyOnceItIsBack(int steps) {
-    absl::SleepFor(absl::Milliseconds(500));
+  void ExpectSuccessOnceItIsBack(int steps) {
+    EXPECT_TRUE(WaitForWords("Is a directory"));
+    // Before another attempt has begun and ended, the agent has looked at this one several times.
+    const AttemptId other{RunId(8), AttemptNumber(1)};
+    Assign(MakeAssign(other, "finish", 1, 1));
+    EXPECT_TRUE(WaitForEnd(other).succeeded());
     EXPECT_FALSE(Record().ended.has_value());
-    std::filesystem::remove(log());
-    std::filesystem::rename(log() + ".away", log());
-    EXPECT_TRUE(WaitForEnd().succeeded());
+    Exchange();
+    const v1::AttemptEnded ended = WaitForEnd();
+    EXPECT_TRUE(ended.succeeded()) << ended.error();
     ExpectSteps(1, steps);
   }
-  std::string log() const { return JoinPath(AttemptPath(), kEventsFile); }
+
+ private:
+  // At once: without a file for an instant, the agent would take it for lost.
+  void Exchange() {
+    const std::string away = path_ + ".away";
+    ASSERT_EQ(::renameat2(AT_FDCWD, path_.c_str(), AT_FDCWD, away.c_str(), RENAME_EXCHANGE), 0);
+  }
+  std::string path_;
 };
 
-TEST_F(UnreadableLogTest, IsReadLaterWhenTheTrainerEnds) {
+TEST_F(UnreadableFileTest, ALogIsReadLaterWhenTheTrainerEnds) {
   StartConnectedWorker();
   Assign(MakeAssign(kId, "finish", 100, 10));
-  const pid_t trainer = WaitForSteps();
-  Hide();
+  const pid_t trainer = WaitForEvents();
+  Hide(kEventsFile);
   EXPECT_TRUE(Await([trainer] { return IsGone(trainer); }));
-  ExpectTheEndOnlyOnceItIsBack(100);
+  ExpectSuccessOnceItIsBack(100);
 }
 
-TEST_F(UnreadableLogTest, IsSentLaterWhenTheTrainerHasEnded) {
+TEST_F(UnreadableFileTest, ALogIsSentLaterWhenTheTrainerHasEnded) {
   StartConnectedWorker();
-  scheduler_->With([](State& state) { state.hold_uploads = true; });
+  HoldUploads(true);
   Assign(MakeAssign(kId, "finish", 5, 1));
-  EXPECT_TRUE(Await([this] { return PathExists(JoinPath(AttemptPath(), kEndedFile)); }));
-  Hide();
-  scheduler_->With([](State& state) { state.hold_uploads = false; });
-  scheduler_->Wake();
-  ExpectTheEndOnlyOnceItIsBack(5);
+  EXPECT_TRUE(WaitForEndedFile());
+  Hide(kEventsFile);
+  HoldUploads(false);
+  ExpectSuccessOnceItIsBack(5);
+}
+
+TEST_F(UnreadableFileTest, AProductIsSentLater) {
+  StartConnectedWorker();
+  HoldUploads(true);
+  // The checkpoint, held up, is what the worker has opened; the product waits for it.
+  Assign(MakeAssign(kId, "finish", 5, 1, /*checkpoint_interval=*/5));
+  EXPECT_TRUE(WaitForEndedFile());
+  Hide(kAdapterFile);
+  HoldUploads(false);
+  ExpectSuccessOnceItIsBack(5);
 }
 
 TEST_F(AgentInterruptionTest, StopWithCheckpointUploadsItAndReports) {
   StartConnectedWorker();
   Assign(MakeAssign(kId, "finish", 100'000, 10));
-  WaitForSteps();
+  WaitForEvents();
   Stop(/*checkpoint=*/true);
   const v1::AttemptEnded ended = WaitForEnd();
   EXPECT_FALSE(ended.succeeded());
@@ -108,21 +149,33 @@ TEST_F(AgentInterruptionTest, StopWithCheckpointUploadsItAndReports) {
 TEST_F(AgentInterruptionTest, StopWithoutCheckpointKillsAndDeletes) {
   StartConnectedWorker();
   Assign(MakeAssign(kId, "finish", 100'000, 10));
-  const pid_t trainer = WaitForSteps();
+  const pid_t trainer = WaitForEvents();
   Stop(/*checkpoint=*/false);
   EXPECT_TRUE(WaitForNoDirectory());
   EXPECT_TRUE(IsGone(trainer));
   EXPECT_FALSE(Record().ended.has_value());
 }
 
+TEST_F(AgentInterruptionTest, AnAssignmentUnderANumberThatIsBeingDiscardedIsAnswered) {
+  StartConnectedWorker();
+  Assign(MakeAssign(kId, "finish", 100'000, 10));
+  WaitForEvents();
+  ::kill(worker_, SIGSTOP);
+  Stop(/*checkpoint=*/false);
+  Assign(MakeAssign(kId, "finish", 3, 1));
+  ::kill(worker_, SIGCONT);
+  // Should it read the second after the first is all done, it runs that: the end is told anyhow.
+  WaitForEnd();
+}
+
 TEST_F(AgentInterruptionTest, RestartedWorkerTakesOverARunningTrainer) {
   StartConnectedWorker();
   Assign(MakeAssign(kId, "finish", 150, 10, /*checkpoint_interval=*/40));
-  WaitForSteps();
+  WaitForEvents();
   KillWorker();
   absl::SleepFor(absl::Milliseconds(200));
   StartConnectedWorker();
-  const auto hellos = scheduler_->With([](State& state) { return state.hellos; });
+  const auto hellos = scheduler_.With([](State& state) { return state.hellos; });
   ASSERT_EQ(hellos.size(), 2u);
   EXPECT_EQ(hellos[0].info().id(), hellos[1].info().id());
   ASSERT_EQ(hellos[1].held_size(), 1);
@@ -136,7 +189,7 @@ TEST_F(AgentInterruptionTest, RestartedWorkerTakesOverARunningTrainer) {
 TEST_F(AgentInterruptionTest, TrainerThatEndedWhileItsAgentWasAwayIsReported) {
   StartConnectedWorker();
   Assign(MakeAssign(kId, "finish", 50, 10, /*checkpoint_interval=*/20));
-  const pid_t trainer = WaitForSteps();
+  const pid_t trainer = WaitForEvents();
   KillWorker();
   EXPECT_TRUE(Await([trainer] { return IsGone(trainer); }));
   StartConnectedWorker();
@@ -148,9 +201,8 @@ TEST_F(AgentInterruptionTest, TrainerThatEndedWhileItsAgentWasAwayIsReported) {
 class WrappedTrainerTest : public AgentTest {
  protected:
   WrappedTrainerTest() {
-    const std::string wrapper = JoinPath(directory_, "wrapper");
-    EXPECT_TRUE(
-        WriteFileAtomic(wrapper, "#!/bin/sh\n" QSWEEP_FAKE_QTRAIN " \"$@\"\nexit $?\n").ok());
+    const std::string wrapper = JoinPath(root_, "wrapper");
+    Write("wrapper", "#!/bin/sh\n" QSWEEP_FAKE_QTRAIN " \"$@\"\nexit $?\n");
     std::filesystem::permissions(wrapper, std::filesystem::perms::owner_all);
     StartConnectedWorker(wrapper);
     Assign(MakeAssign(kId, "finish", 100'000, 10));
@@ -158,7 +210,7 @@ class WrappedTrainerTest : public AgentTest {
 };
 
 TEST_F(WrappedTrainerTest, WritesItsCheckpoint) {
-  const pid_t trainer = WaitForSteps();
+  const pid_t trainer = WaitForEvents();
   Stop(/*checkpoint=*/true);
   EXPECT_EQ(WaitForEnd().blame(), v1::BLAME_CONTROL_PLANE);
   EXPECT_TRUE(Record().events.back().has_checkpoint());
@@ -166,7 +218,7 @@ TEST_F(WrappedTrainerTest, WritesItsCheckpoint) {
 }
 
 TEST_F(WrappedTrainerTest, IsKilledWithItsWrapper) {
-  const pid_t trainer = WaitForSteps();
+  const pid_t trainer = WaitForEvents();
   Stop(/*checkpoint=*/false);
   EXPECT_TRUE(WaitForNoDirectory());
   EXPECT_TRUE(IsGone(trainer));
@@ -175,7 +227,7 @@ TEST_F(WrappedTrainerTest, IsKilledWithItsWrapper) {
 TEST_F(AgentInterruptionTest, TrainerKilledWhileItsAgentWasAwayIsReported) {
   StartConnectedWorker();
   Assign(MakeAssign(kId, "finish", 100'000, 10));
-  const pid_t trainer = WaitForSteps();
+  const pid_t trainer = WaitForEvents();
   KillWorker();
   ::kill(trainer, SIGKILL);
   StartConnectedWorker();
@@ -184,12 +236,38 @@ TEST_F(AgentInterruptionTest, TrainerKilledWhileItsAgentWasAwayIsReported) {
   EXPECT_EQ(ended.blame(), v1::BLAME_MACHINE);
 }
 
+TEST_F(AgentInterruptionTest, WhyATrainerWasStoppedOutlivesItsAgent) {
+  StartConnectedWorker();
+  Assign(MakeAssign(kId, "finish", 1000, /*step_ms=*/1000));
+  WaitForEvents(1);
+  Stop(/*checkpoint=*/true);
+  ASSERT_TRUE(Await([this] { return PathExists(JoinPath(AttemptPath(), kStopFile)); }));
+  KillWorker();
+  StartConnectedWorker();
+  const v1::AttemptEnded ended = WaitForEnd();
+  EXPECT_EQ(ended.blame(), v1::BLAME_CONTROL_PLANE);
+  EXPECT_EQ(ended.error(), "stopped: cancelled by its owner");
+}
+
+TEST_F(AgentInterruptionTest, HowATrainerEndedOutlivesItsAgent) {
+  StartConnectedWorker();
+  Assign(MakeAssign(kId, "finish", 100'000, 10));
+  const pid_t trainer = WaitForEvents();
+  scheduler_.Stop();
+  ::kill(trainer, SIGKILL);
+  ASSERT_TRUE(WaitForEndedFile());
+  KillWorker();
+  scheduler_.Start();
+  StartConnectedWorker();
+  EXPECT_EQ(WaitForEnd().signal(), SIGKILL);
+}
+
 TEST_F(AgentInterruptionTest, AttemptTheSchedulerGaveUpIsKilledAndDeleted) {
   StartConnectedWorker();
   Assign(MakeAssign(kId, "finish", 100'000, 10));
-  const pid_t trainer = WaitForSteps();
+  const pid_t trainer = WaitForEvents();
   KillWorker();
-  scheduler_->With([](State& state) { state.keep_held = false; });
+  scheduler_.With([](State& state) { state.keep_held = false; });
   StartConnectedWorker();
   EXPECT_TRUE(WaitForNoDirectory());
   EXPECT_TRUE(IsGone(trainer));
@@ -199,61 +277,57 @@ TEST_F(AgentInterruptionTest, AttemptTheSchedulerGaveUpIsKilledAndDeleted) {
 TEST_F(AgentInterruptionTest, ShutdownStopsReportsAndSaysGoodbye) {
   StartConnectedWorker();
   Assign(MakeAssign(kId, "finish", 100'000, 10));
-  WaitForSteps();
+  WaitForEvents();
   const ExitStatus exit = EndWorker(SIGTERM);
   EXPECT_EQ(exit.exit_code, 0);
   EXPECT_EQ(exit.signal, 0);
   EXPECT_EQ(Record().ended->blame(), v1::BLAME_CONTROL_PLANE);
   EXPECT_TRUE(Record().events.back().has_checkpoint());
   EXPECT_EQ(Record().missing_artifacts, 0);
-  EXPECT_TRUE(scheduler_->With([](State& state) { return state.goodbye.has_value(); }));
+  EXPECT_TRUE(scheduler_.With([](State& state) { return state.goodbye.has_value(); }));
   EXPECT_TRUE(WaitForNoDirectory());
 }
 
 TEST_F(AgentInterruptionTest, RefusedWorkerSaysWhyAndKeepsTrying) {
-  scheduler_->With([](State& state) { state.refuse_hellos = true; });
+  scheduler_.With([](State& state) { state.refuse_hellos = true; });
   StartWorker();
-  ASSERT_TRUE(scheduler_->WaitFor([](const State& state) { return !state.hellos.empty(); }));
-  EXPECT_TRUE(Await([this] {
-    return absl::StrContains(Words(),
-                             "the scheduler refuses this worker (FAILED_PRECONDITION: too old)");
-  }));
-  scheduler_->With([](State& state) { state.refuse_hellos = false; });
-  EXPECT_TRUE(scheduler_->WaitFor([](const State& state) { return state.connected; }));
+  ASSERT_TRUE(scheduler_.WaitFor([](const State& state) { return !state.hellos.empty(); }));
+  EXPECT_TRUE(WaitForWords("the scheduler refuses this worker (FAILED_PRECONDITION: too old)"));
+  scheduler_.With([](State& state) { state.refuse_hellos = false; });
+  EXPECT_TRUE(WaitForConnection());
 }
 
 TEST_F(AgentInterruptionTest, ASchedulerThatCannotBeReachedIsNamedWithTheCause) {
-  scheduler_->Stop();
+  scheduler_.Stop();
   StartWorker();
   EXPECT_TRUE(Await([this] {
     return absl::StrContains(Words(), "no session with the scheduler (UNAVAILABLE: ") &&
            absl::StrContains(Words(), address_);
   }));
-  scheduler_->Start();
-  EXPECT_TRUE(scheduler_->WaitFor([](const State& state) { return state.connected; }));
+  scheduler_.Start();
+  EXPECT_TRUE(WaitForConnection());
 }
 
 TEST_F(AgentInterruptionTest, ASessionThatEndsWithItsWelcomeIsTriedLessAndLess) {
-  scheduler_->With([](State& state) { state.end_sessions = true; });
+  scheduler_.With([](State& state) { state.end_sessions = true; });
   StartWorker();
-  ASSERT_TRUE(scheduler_->WaitFor([](const State& state) { return !state.hellos.empty(); }));
+  ASSERT_TRUE(scheduler_.WaitFor([](const State& state) { return !state.hellos.empty(); }));
   absl::SleepFor(absl::Seconds(2));
   // 0.1 s, and more each time.
-  EXPECT_LE(scheduler_->With([](State& state) { return state.hellos.size(); }), 10u);
-  scheduler_->With([](State& state) { state.end_sessions = false; });
-  EXPECT_TRUE(scheduler_->WaitFor([](const State& state) { return state.connected; }));
+  EXPECT_LE(scheduler_.With([](State& state) { return state.hellos.size(); }), 10u);
+  scheduler_.With([](State& state) { state.end_sessions = false; });
+  EXPECT_TRUE(WaitForConnection());
 }
 
 // Paths may hold any bytes, messages may not.
 TEST_F(AgentInterruptionTest, ProductLostFromADirectoryThatIsNotUtf8IsReported) {
   state_name_ = "st\xFFte";
   StartConnectedWorker();
-  scheduler_->With([](State& state) { state.hold_uploads = true; });
+  HoldUploads(true);
   Assign(MakeAssign(kId, "finish", 5, 1, /*checkpoint_interval=*/2));
-  EXPECT_TRUE(Await([this] { return PathExists(JoinPath(AttemptPath(), kEndedFile)); }));
+  EXPECT_TRUE(WaitForEndedFile());
   std::filesystem::remove(JoinPath(AttemptPath(), kAdapterFile));
-  scheduler_->With([](State& state) { state.hold_uploads = false; });
-  scheduler_->Wake();
+  HoldUploads(false);
   const v1::AttemptEnded ended = WaitForEnd();
   EXPECT_FALSE(ended.succeeded());
   EXPECT_THAT(ended.error(), HasSubstr("st?te"));
@@ -262,19 +336,13 @@ TEST_F(AgentInterruptionTest, ProductLostFromADirectoryThatIsNotUtf8IsReported) 
 TEST_F(AgentInterruptionTest, EveryReasonThatAFileWaitsForIsLogged) {
   StartConnectedWorker();
   const auto end_uploads = [this](const grpc::Status& status) {
-    scheduler_->With([&status](State& state) { state.uploads_end = status; });
-  };
-  const auto logged = [this](const std::string& why) {
-    return Await([&] {
-      const auto log = ReadFile(JoinPath(directory_, "worker.txt"), 1 << 20);
-      return log.ok() && absl::StrContains(*log, why);
-    });
+    scheduler_.With([&status](State& state) { state.uploads_end = status; });
   };
   end_uploads({grpc::StatusCode::UNAVAILABLE, "is stopping"});
   Assign(MakeAssign(kId, "finish", 5, 1));
-  EXPECT_TRUE(logged("is stopping"));
+  EXPECT_TRUE(WaitForWords("is stopping"));
   end_uploads({grpc::StatusCode::RESOURCE_EXHAUSTED, "has no room"});
-  EXPECT_TRUE(logged("has no room"));
+  EXPECT_TRUE(WaitForWords("has no room"));
   end_uploads(grpc::Status::OK);
   EXPECT_TRUE(WaitForEnd().succeeded());
 }

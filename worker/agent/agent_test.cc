@@ -2,14 +2,10 @@
 #include "worker/agent/testing/agent_test.h"
 
 #include <algorithm>
-#include <atomic>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "common/attempt_dir.h"
-#include "common/rpc.h"
-#include "worker/agent/agent.h"
 
 namespace qsweep {
 namespace {
@@ -19,7 +15,7 @@ using testing::HasSubstr;
 
 TEST_F(AgentTest, RunsAnAssignmentToItsEnd) {
   StartConnectedWorker();
-  const v1::Hello hello = scheduler_->With([](State& state) { return state.hellos[0]; });
+  const v1::Hello hello = scheduler_.With([](State& state) { return state.hellos[0]; });
   EXPECT_EQ(hello.info().name(), "tester");
   EXPECT_EQ(hello.info().id().size(), 32u);
   EXPECT_EQ(hello.info().slots(), 2);
@@ -40,48 +36,9 @@ TEST_F(AgentTest, RunsAnAssignmentToItsEnd) {
   EXPECT_TRUE(WaitForNoDirectory());
 }
 
-// The agent itself, in this process: the test decides how much disk there is.
-TEST_F(AgentTest, TakesNoRunsWhileItsDiskIsNearlyFullAndTakesThemAgain) {
-  // What changes here is told at once, not with the next heartbeat.
-  scheduler_->With([](State& state) { state.heartbeat_ms = 60'000; });
-  std::atomic<int64_t> free = 100 << 20;
-  AgentOptions options;
-  options.info.set_name("tester");
-  options.info.set_slots(1);
-  options.trainer.qtrain = QSWEEP_FAKE_QTRAIN;
-  options.trainer.threads = 1;
-  options.trainer.memory_limit_bytes = 64 << 20;
-  options.disk_reserve_bytes = 500 << 20;
-  options.free_disk_bytes = [&free] { return free.load(); };
-  Agent agent(options, *StateDirectory::Open(StatePath()), MakeChannel(address_),
-              MakeChannel(address_), SystemClock());
-  std::thread loop([&agent] { EXPECT_TRUE(agent.Run().ok()); });
-  EXPECT_TRUE(scheduler_->WaitFor(
-      [](const State& state) { return absl::StrContains(state.refuses, "nearly full: 100 MiB"); }));
-  EXPECT_THAT(agent.Metrics().text(), HasSubstr("qsweep_holding 1\n"));
-  // On its way already when the scheduler heard: given back, and it was nobody's fault.
-  Assign(MakeAssign(kId, "finish", 20, 1));
-  const v1::AttemptEnded ended = WaitForEnd();
-  EXPECT_EQ(ended.blame(), v1::BLAME_CONTROL_PLANE);
-  EXPECT_THAT(ended.error(), HasSubstr("nearly full"));
-  EXPECT_TRUE(Record().events.empty());
-
-  free = 600 << 20;
-  EXPECT_TRUE(scheduler_->WaitFor([](const State& state) { return state.refuses.empty(); }));
-  const AttemptId next{RunId(7), AttemptNumber(3)};
-  Assign(MakeAssign(next, "finish", 20, 1));
-  EXPECT_TRUE(scheduler_->WaitFor([&next](const State& state) {
-    const auto it = state.attempts.find(next);
-    return it != state.attempts.end() && it->second.ended && it->second.ended->succeeded();
-  }));
-  EXPECT_THAT(agent.Metrics().text(), HasSubstr("qsweep_worker_connected 1\n"));
-  agent.Shutdown();
-  loop.join();
-}
-
 TEST_F(AgentTest, HandsItsDeviceToTrainersAndHasThatDevicesMemory) {
   StartConnectedWorker(QSWEEP_FAKE_QTRAIN, {"--device", "cuda:1"});
-  const v1::WorkerInfo info = scheduler_->With([](State& s) { return s.hellos.back().info(); });
+  const v1::WorkerInfo info = scheduler_.With([](State& s) { return s.hellos.back().info(); });
   EXPECT_EQ(info.device(), "cuda:1");
   EXPECT_EQ(info.memory_bytes(), 1'000'000);  // not --memory-limit's 512M, nor the machine's
   Assign(MakeAssign(kId, "finish", 2, 1));
@@ -114,13 +71,21 @@ TEST_F(AgentTest, ArtifactTheSchedulerDoesNotHaveEndsTheAttempt) {
   EXPECT_TRUE(WaitForNoDirectory());
 }
 
+TEST_F(AgentTest, ADownloadThatArrivesDamagedIsFetchedAgain) {
+  StartConnectedWorker();
+  scheduler_.With([](State& state) { state.damage_downloads = 1; });
+  v1::Assign assign = MakeAssign(kId, "finish", 20, 1);
+  *assign.mutable_weights() = Store("a trained base");
+  Assign(assign);
+  EXPECT_TRUE(WaitForEnd().succeeded());
+  EXPECT_TRUE(HasArtifact("adapter of a trained base"));
+}
+
 TEST_F(AgentTest, HeartbeatsTellOfTheTrainer) {
   StartConnectedWorker();
   Assign(MakeAssign(kId, "finish", 1000, 10));
-  EXPECT_TRUE(scheduler_->WaitFor([](const State& state) {
-    const auto it = state.attempts.find(kId);
-    return it != state.attempts.end() && it->second.progress.rss_bytes() > 0 &&
-           it->second.progress.step() > 20;
+  EXPECT_TRUE(WaitForRecord([](const AttemptRecord& record) {
+    return record.progress.rss_bytes() > 0 && record.progress.step() > 20;
   }));
   EXPECT_EQ(Record().progress.total_steps(), 1000);
   EXPECT_EQ(Record().progress.images_per_s(), 100);
@@ -128,28 +93,25 @@ TEST_F(AgentTest, HeartbeatsTellOfTheTrainer) {
 
 TEST_F(AgentTest, HeartbeatsGoOnWhileAnUploadHangs) {
   StartConnectedWorker();
-  scheduler_->With([](State& state) { state.hold_uploads = true; });
+  HoldUploads(true);
   Assign(MakeAssign(kId, "finish", 30, 5, /*checkpoint_interval=*/3));
-  ASSERT_TRUE(scheduler_->WaitFor([](const State& state) { return state.uploads_held == 1; }));
-  const int before = scheduler_->With([](State& state) { return state.heartbeats; });
+  ASSERT_TRUE(scheduler_.WaitFor([](const State& state) { return state.uploads_held == 1; }));
+  const int before = scheduler_.With([](State& state) { return state.heartbeats; });
   EXPECT_TRUE(
-      scheduler_->WaitFor([before](const State& state) { return state.heartbeats >= before + 5; }));
+      scheduler_.WaitFor([before](const State& state) { return state.heartbeats >= before + 5; }));
   // Nothing that names the file has gone ahead of it.
   for (const v1::Event& event : Record().events) EXPECT_FALSE(event.has_checkpoint());
-  scheduler_->With([](State& state) { state.hold_uploads = false; });
-  scheduler_->Wake();
+  HoldUploads(false);
   EXPECT_TRUE(WaitForEnd().succeeded());
   EXPECT_EQ(Record().missing_artifacts, 0);
 }
 
 TEST_F(AgentTest, StepsAndFilesUnderWayAreToldWhileEventsWaitForAnUpload) {
   StartConnectedWorker();
-  scheduler_->With([](State& state) { state.hold_uploads = true; });
+  HoldUploads(true);
   Assign(MakeAssign(kId, "finish", 1000, 10, /*checkpoint_interval=*/3));
-  EXPECT_TRUE(scheduler_->WaitFor([](const State& state) {
-    const auto it = state.attempts.find(kId);
-    return it != state.attempts.end() && it->second.progress.step() > 50 &&
-           it->second.signs_of_life > 0;
+  EXPECT_TRUE(WaitForRecord([](const AttemptRecord& record) {
+    return record.progress.step() > 50 && record.signs_of_life > 0;
   }));
   for (const v1::Event& event : Record().events) EXPECT_LE(event.metrics().step(), 3);
 }
@@ -159,20 +121,16 @@ TEST_F(AgentTest, MoreAssignmentsThanSlotsWaitForOne) {
   std::vector<AttemptId> ids;
   for (int i = 1; i <= 3; ++i) ids.push_back({RunId(i), AttemptNumber(1)});
   for (const AttemptId& id : ids) Assign(MakeAssign(id, "finish", 30, 10));
-  ASSERT_TRUE(scheduler_->WaitFor([&ids](const State& state) {
-    return std::all_of(ids.begin(), ids.end(), [&state](const AttemptId& id) {
-      const auto it = state.attempts.find(id);
-      return it != state.attempts.end() && it->second.ended && it->second.ended->succeeded();
-    });
-  }));
-  // The worker has two slots.
-  EXPECT_GE(FirstEventTime(ids[2]), std::min(LastEventTime(ids[0]), LastEventTime(ids[1])));
+  for (const AttemptId& id : ids) ASSERT_TRUE(WaitForEnd(id).succeeded());
+  // The worker has two slots. By the trainers' clock.
+  const auto last = [this](const AttemptId& id) { return Record(id).events.back().unix_us(); };
+  EXPECT_GE(Record(ids[2]).events.front().unix_us(), std::min(last(ids[0]), last(ids[1])));
 }
 
 TEST_F(AgentTest, KilledTrainerIsTheMachinesFault) {
   StartConnectedWorker();
   Assign(MakeAssign(kId, "finish", 100'000, 10));
-  ::kill(WaitForSteps(), SIGKILL);
+  ::kill(WaitForEvents(), SIGKILL);
   const v1::AttemptEnded ended = WaitForEnd();
   EXPECT_FALSE(ended.succeeded());
   EXPECT_EQ(ended.blame(), v1::BLAME_MACHINE);

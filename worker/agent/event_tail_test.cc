@@ -4,11 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
-#include <fstream>
 
 #include "absl/strings/str_cat.h"
 #include "common/event_log.h"
 #include "common/file.h"
+#include "common/testing/file_tree.h"
 
 namespace qsweep {
 namespace {
@@ -19,15 +19,8 @@ v1::Event Line(const std::string& text) {
   return event;
 }
 
-class EventTailTest : public testing::Test {
+class EventTailTest : public FileTreeTest {
  protected:
-  EventTailTest() {
-    directory_ = (std::filesystem::temp_directory_path() / "event-tail-XXXXXX").string();
-    EXPECT_NE(::mkdtemp(directory_.data()), nullptr);
-    path_ = JoinPath(directory_, "events.log");
-  }
-  ~EventTailTest() override { (void)RemoveTree(directory_); }
-
   EventLogWriter Create() { return *EventLogWriter::Create(path_); }
 
   // What Next gives, and taken as sent.
@@ -41,7 +34,7 @@ class EventTailTest : public testing::Test {
     return texts;
   }
 
-  std::string directory_, path_;
+  const std::string path_ = JoinPath(root_, "events.log");
 };
 
 using Texts = std::vector<std::string>;
@@ -142,12 +135,12 @@ TEST_F(EventTailTest, LastWord) {
 }
 
 TEST_F(EventTailTest, NoEventLogIsAnError) {
-  std::ofstream(path_) << "this is something else";
+  Write("events.log", "this is something else");
   EXPECT_TRUE(absl::IsDataLoss(EventTail(path_).Next().status()));
 }
 
 TEST_F(EventTailTest, TextTailIsValidUtf8) {
-  const std::string path = JoinPath(directory_, "output.txt");
+  const std::string path = JoinPath(root_, "output.txt");
   EXPECT_EQ(TextTail(path, 100), "");
   const auto tail_of = [&path](absl::string_view bytes, int64_t max_bytes) {
     EXPECT_TRUE(WriteFileAtomic(path, bytes).ok());

@@ -103,14 +103,11 @@ bool Session::Pause(absl::Duration duration) {
 }
 
 // The channel has a back-off of its own while nobody listens; this returns as soon as somebody
-// does, or has not for long.
+// does, or has not for long. gRPC takes a span as a deadline that far from now.
 bool Session::WaitUntilReachable() {
   const absl::Duration begun = clock_.Monotonic();
   while (Pause(absl::ZeroDuration()) && clock_.Monotonic() - begun < kSilence) {
-    if (channel_->WaitForConnected(
-            gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(200, GPR_TIMESPAN)))) {
-      return true;
-    }
+    if (channel_->WaitForConnected(gpr_time_from_millis(200, GPR_TIMESPAN))) return true;
   }
   return false;
 }

@@ -2,26 +2,21 @@
 
 #include <gtest/gtest.h>
 
-#include <filesystem>
-
 #include "common/attempt_dir.h"
+#include "common/testing/file_tree.h"
 
 namespace qsweep {
 namespace {
 
-class StateDirectoryTest : public testing::Test {
+class StateDirectoryTest : public FileTreeTest {
  protected:
   StateDirectoryTest() {
-    path_ = (std::filesystem::temp_directory_path() / "state-XXXXXX").string();
-    EXPECT_NE(::mkdtemp(path_.data()), nullptr);
     assign_.mutable_attempt()->set_run_id(12);
     assign_.mutable_attempt()->set_number(3);
     assign_.set_run_name("a-run");
     assign_.set_spec_json("{\"seed\":1}");
   }
-  ~StateDirectoryTest() override { (void)RemoveTree(path_); }
 
-  std::string path_;
   v1::Assign assign_;
   const AttemptId id_{RunId(12), AttemptNumber(3)};
 };
@@ -29,22 +24,22 @@ class StateDirectoryTest : public testing::Test {
 TEST_F(StateDirectoryTest, WorkerIdIsMadeOnce) {
   std::string id;
   {
-    const auto state = StateDirectory::Open(path_);
+    const auto state = StateDirectory::Open(root_);
     ASSERT_TRUE(state.ok()) << state.status();
     id = state->worker_id();
     EXPECT_EQ(id.size(), 32u);
   }
-  EXPECT_EQ(StateDirectory::Open(path_)->worker_id(), id);
-  EXPECT_NE(StateDirectory::Open(JoinPath(path_, "other"))->worker_id(), id);
+  EXPECT_EQ(StateDirectory::Open(root_)->worker_id(), id);
+  EXPECT_NE(StateDirectory::Open(JoinPath(root_, "other"))->worker_id(), id);
 }
 
 TEST_F(StateDirectoryTest, OneAgentADirectory) {
-  const auto first = StateDirectory::Open(path_);
-  EXPECT_TRUE(absl::IsUnavailable(StateDirectory::Open(path_).status()));
+  const auto first = StateDirectory::Open(root_);
+  EXPECT_TRUE(absl::IsUnavailable(StateDirectory::Open(root_).status()));
 }
 
 TEST_F(StateDirectoryTest, AttemptExistsFromItsCommitToItsRemoval) {
-  const auto state = StateDirectory::Open(path_);
+  const auto state = StateDirectory::Open(root_);
   const auto prepared = state->Prepare(assign_);
   ASSERT_TRUE(prepared.ok()) << prepared.status();
   ASSERT_TRUE(WriteFileAtomic(JoinPath(*prepared, kWeightsFile), "weights").ok());
@@ -58,22 +53,22 @@ TEST_F(StateDirectoryTest, AttemptExistsFromItsCommitToItsRemoval) {
   EXPECT_EQ(*ReadFile(JoinPath(state->AttemptPath(id_), kWeightsFile), 100), "weights");
   ASSERT_TRUE(state->Remove(id_).ok());
   EXPECT_TRUE(state->Attempts()->empty());
-  EXPECT_TRUE(ListDirectory(JoinPath(path_, "attempts"))->empty());
+  EXPECT_TRUE(ListDirectory(JoinPath(root_, "attempts"))->empty());
   EXPECT_TRUE(state->Remove(id_).ok());
 }
 
 TEST_F(StateDirectoryTest, WhatWasOnlyPreparedIsSweptByTheNextAgent) {
   {
-    const auto state = StateDirectory::Open(path_);
+    const auto state = StateDirectory::Open(root_);
     ASSERT_TRUE(state->Prepare(assign_).ok());
-    EXPECT_EQ(ListDirectory(JoinPath(path_, "attempts"))->size(), 1u);
+    EXPECT_EQ(ListDirectory(JoinPath(root_, "attempts"))->size(), 1u);
   }
-  const auto state = StateDirectory::Open(path_);
-  EXPECT_TRUE(ListDirectory(JoinPath(path_, "attempts"))->empty());
+  const auto state = StateDirectory::Open(root_);
+  EXPECT_TRUE(ListDirectory(JoinPath(root_, "attempts"))->empty());
 }
 
 TEST_F(StateDirectoryTest, DamagedAttemptIsLeftAlone) {
-  const auto state = StateDirectory::Open(path_);
+  const auto state = StateDirectory::Open(root_);
   ASSERT_TRUE(state->Prepare(assign_).ok());
   ASSERT_TRUE(state->Commit(id_).ok());
   ASSERT_TRUE(WriteFileAtomic(JoinPath(state->AttemptPath(id_), kAssignFile), "{\"att").ok());

@@ -7,20 +7,20 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
-#include <filesystem>
 #include <functional>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "common/attempt_dir.h"
 #include "common/attempt_id.h"
 #include "common/file.h"
 #include "common/hash.h"
 #include "common/proto_json.h"
 #include "common/subprocess.h"
+#include "common/testing/file_tree.h"
 #include "qsweep/v1/spec.pb.h"
 #include "worker/agent/state_directory.h"
 #include "worker/agent/testing/scripted_scheduler.h"
@@ -28,6 +28,7 @@
 namespace qsweep {
 
 using State = ScriptedScheduler::State;
+using AttemptRecord = ScriptedScheduler::AttemptRecord;
 
 inline const AttemptId kId{RunId(7), AttemptNumber(2)};
 
@@ -51,38 +52,27 @@ inline bool IsGone(pid_t pid) {
   return !stat.ok() || absl::StrContains(*stat, ") Z ");
 }
 
-inline void KillAndWait(pid_t pid) {
-  ::kill(pid, SIGKILL);
-  for (int i = 0; i < 10'000 && !IsGone(pid); ++i) absl::SleepFor(absl::Milliseconds(1));
-  EXPECT_TRUE(IsGone(pid)) << "process " << pid << " does not end";
-}
-
-class AgentTest : public testing::Test {
+class AgentTest : public FileTreeTest {
  protected:
-  AgentTest() {
-    directory_ = (std::filesystem::temp_directory_path() / "agent-test-XXXXXX").string();
-    EXPECT_NE(::mkdtemp(directory_.data()), nullptr);
-    address_ = absl::StrCat("unix:", directory_, "/socket");
-    scheduler_.emplace(address_);
-    scheduler_->Start();
-  }
+  AgentTest() { scheduler_.Start(); }
 
   ~AgentTest() override {
     if (worker_ != 0) KillWorker();
-    scheduler_->Stop();
+    scheduler_.Stop();
     // Trainers outlive their agent by design; none may outlive the test, nor write a last file
     // while its directory is removed.
-    scheduler_->With([](State& state) {
+    scheduler_.With([](State& state) {
       for (const auto& [id, record] : state.attempts) {
         for (const v1::Event& event : record.events) {
-          if (event.has_started() && !record.ended) KillAndWait(event.started().pid());
+          if (!event.has_started() || record.ended) continue;
+          const pid_t trainer = event.started().pid();
+          ::kill(trainer, SIGKILL);
+          EXPECT_TRUE(Await([trainer] { return IsGone(trainer); })) << trainer;
         }
       }
     });
-    if (HasFailure()) {
-      ADD_FAILURE() << Words();
-    }
-    EXPECT_EQ(RemoveTree(directory_), absl::OkStatus());
+    if (HasFailure()) ADD_FAILURE() << Words();
+    EXPECT_EQ(RemoveTree(root_), absl::OkStatus());
   }
 
   std::vector<std::string> CommandLine(const std::string& qtrain) const {
@@ -106,16 +96,20 @@ class AgentTest : public testing::Test {
     SubprocessOptions options;
     options.argv = CommandLine(qtrain);
     options.argv.insert(options.argv.end(), more.begin(), more.end());
-    options.stdout_path = options.stderr_path = JoinPath(directory_, "worker.txt");
+    options.stdout_path = options.stderr_path = JoinPath(root_, "worker.txt");
     const auto pid = StartSubprocess(options);
     ASSERT_TRUE(pid.ok()) << pid.status();
     worker_ = *pid;
   }
 
+  bool WaitForConnection() {
+    return scheduler_.WaitFor([](const State& state) { return state.connected; });
+  }
+
   void StartConnectedWorker(const std::string& qtrain = QSWEEP_FAKE_QTRAIN,
                             const std::vector<std::string>& more = {}) {
     StartWorker(qtrain, more);
-    ASSERT_TRUE(scheduler_->WaitFor([](const State& state) { return state.connected; }));
+    ASSERT_TRUE(WaitForConnection());
   }
 
   ExitStatus EndWorker(int signal) {
@@ -128,13 +122,13 @@ class AgentTest : public testing::Test {
 
   void KillWorker() {
     EndWorker(SIGKILL);
-    EXPECT_TRUE(scheduler_->WaitFor([](const State& state) { return !state.connected; }));
+    EXPECT_TRUE(scheduler_.WaitFor([](const State& state) { return !state.connected; }));
   }
 
   void Assign(const v1::Assign& assign) {
     v1::ToWorker message;
     *message.mutable_assign() = assign;
-    scheduler_->Send(message);
+    scheduler_.Send(message);
   }
 
   void Stop(bool checkpoint) {
@@ -142,31 +136,48 @@ class AgentTest : public testing::Test {
     *message.mutable_stop()->mutable_attempt() = ToProto(kId);
     message.mutable_stop()->set_reason("cancelled by its owner");
     message.mutable_stop()->set_checkpoint(checkpoint);
-    scheduler_->Send(message);
+    scheduler_.Send(message);
   }
 
-  // The trainer's pid, once the first steps of it are stored.
-  pid_t WaitForSteps(size_t events = 3) {
-    EXPECT_TRUE(scheduler_->WaitFor([events](const State& state) {
-      const auto it = state.attempts.find(kId);
-      return it != state.attempts.end() && it->second.events.size() >= events;
-    }));
+  void HoldUploads(bool hold) {
+    scheduler_.With([hold](State& state) { state.hold_uploads = hold; });
+    scheduler_.Wake();
+  }
+
+  bool WaitForRecord(const std::function<bool(const AttemptRecord&)>& condition,
+                     const AttemptId& id = kId) {
+    return scheduler_.WaitFor([&](const State& state) {
+      const auto it = state.attempts.find(id);
+      return it != state.attempts.end() && condition(it->second);
+    });
+  }
+
+  // The trainer's pid, once so many of its events are stored: that it has started, then steps.
+  pid_t WaitForEvents(size_t events = 3) {
+    EXPECT_TRUE(WaitForRecord([&](const AttemptRecord& r) { return r.events.size() >= events; }));
     return Record().events.empty() ? 0 : Record().events[0].started().pid();
   }
 
-  v1::AttemptEnded WaitForEnd() {
-    EXPECT_TRUE(scheduler_->WaitFor([](const State& state) {
-      const auto it = state.attempts.find(kId);
-      return it != state.attempts.end() && it->second.ended.has_value();
-    }));
-    return Record().ended.value_or(v1::AttemptEnded());
+  v1::AttemptEnded WaitForEnd(const AttemptId& id = kId) {
+    EXPECT_TRUE(WaitForRecord([](const AttemptRecord& r) { return r.ended.has_value(); }, id));
+    return Record(id).ended.value_or(v1::AttemptEnded());
   }
 
   static bool Await(const std::function<bool()>& condition) {
-    for (int i = 0; i < 1000; ++i, absl::SleepFor(absl::Milliseconds(10))) {
+    for (int i = 0; i < 2000; ++i, absl::SleepFor(absl::Milliseconds(10))) {
       if (condition()) return true;
     }
     return false;
+  }
+
+  // Until the worker has logged it.
+  bool WaitForWords(const std::string& words) {
+    return Await([&] { return absl::StrContains(Words(), words); });
+  }
+
+  // The agent's record of how its trainer ended: that is all over but for the reporting.
+  bool WaitForEndedFile() {
+    return Await([this] { return PathExists(JoinPath(AttemptPath(), kEndedFile)); });
   }
 
   bool WaitForNoDirectory() {
@@ -189,45 +200,34 @@ class AgentTest : public testing::Test {
     EXPECT_EQ(steps, expected);
   }
 
-  ScriptedScheduler::AttemptRecord Record() {
-    return scheduler_->With([](State& state) { return state.attempts[kId]; });
-  }
-
-  // By the trainer's clock.
-  int64_t FirstEventTime(const AttemptId& id) {
-    return scheduler_->With(
-        [&id](State& state) { return state.attempts.at(id).events.front().unix_us(); });
-  }
-  int64_t LastEventTime(const AttemptId& id) {
-    return scheduler_->With(
-        [&id](State& state) { return state.attempts.at(id).events.back().unix_us(); });
+  AttemptRecord Record(const AttemptId& id = kId) {
+    return scheduler_.With([&id](State& state) { return state.attempts[id]; });
   }
 
   v1::ArtifactRef Store(const std::string& bytes) {
     v1::ArtifactRef artifact;
     artifact.set_sha256(Sha256Hex(bytes));
     artifact.set_bytes(static_cast<int64_t>(bytes.size()));
-    scheduler_->With([&](State& state) { state.artifacts[artifact.sha256()] = bytes; });
+    scheduler_.With([&](State& state) { state.artifacts[artifact.sha256()] = bytes; });
     return artifact;
   }
 
   bool HasArtifact(const std::string& bytes) {
-    return scheduler_->With(
+    return scheduler_.With(
         [&bytes](State& state) { return state.artifacts.count(Sha256Hex(bytes)) > 0; });
   }
 
   // What the worker has logged.
   std::string Words() const {
-    return ReadFile(JoinPath(directory_, "worker.txt"), 1 << 20).value_or("");
+    return ReadFile(JoinPath(root_, "worker.txt"), 1 << 20).value_or("");
   }
 
-  std::string StatePath() const { return JoinPath(directory_, state_name_); }
+  std::string StatePath() const { return JoinPath(root_, state_name_); }
   std::string AttemptPath() const { return JoinPath(StatePath(), "attempts/run-7-attempt-2"); }
 
-  std::string directory_;
   std::string state_name_ = "state";
-  std::string address_;
-  std::optional<ScriptedScheduler> scheduler_;
+  const std::string address_ = absl::StrCat("unix:", root_, "/socket");
+  ScriptedScheduler scheduler_{address_};
   pid_t worker_ = 0;
 };
 

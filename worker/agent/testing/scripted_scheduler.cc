@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "absl/time/clock.h"
 #include "common/attempt_id.h"
 #include "common/hash.h"
 #include "common/status.h"
@@ -59,6 +60,7 @@ grpc::Status ScriptedScheduler::Session(grpc::ServerContext*, Stream* stream) {
     }
   }
   while (stream->Read(&message)) {
+    absl::SleepFor(With([](State& state) { return state.read_pause; }));
     std::lock_guard<std::mutex> hold(mutex_);
     Handle(message);
     changed_.notify_all();
@@ -185,6 +187,10 @@ grpc::Status ScriptedScheduler::DownloadArtifact(grpc::ServerContext*,
     const auto it = state_.artifacts.find(request->sha256());
     if (it == state_.artifacts.end()) return {grpc::StatusCode::NOT_FOUND, "no such artifact"};
     bytes = it->second;
+    if (state_.damage_downloads > 0) {
+      --state_.damage_downloads;
+      bytes.back() ^= 1;
+    }
   }
   v1::ArtifactChunk chunk;
   chunk.mutable_header()->set_sha256(request->sha256());

@@ -48,7 +48,9 @@ class ScriptedScheduler : private v1::WorkerService::Service {
     bool refuse_hellos = false;
     bool end_sessions = false;  // with the welcome
     bool hold_uploads = false;
-    grpc::Status uploads_end;  // unless it is OK
+    grpc::Status uploads_end;   // unless it is OK
+    int damage_downloads = 0;   // so many, with a byte changed
+    absl::Duration read_pause;  // before each message
     int heartbeat_ms = 100;
   };
 
