@@ -57,16 +57,16 @@ TEST_F(ServiceTest, UploadsAreChecked) {
   std::string back;
   EXPECT_TRUE(worker.Download(Sha256Hex(content), &back).ok());
   EXPECT_EQ(back, content);
-  const auto left = ListDirectory(JoinPath(directory_, "data/artifacts/incoming"));
+  const auto left = ListDirectory(JoinPath(root_, "data/artifacts/incoming"));
   EXPECT_TRUE(left.value().empty());
 }
 
 TEST_F(ServiceTest, FilesThatNobodyNeedsArePutAsideAndGoAMonthLater) {
   scheduler_.reset();
   const std::string orphan(64, 'a');
-  const std::string path = JoinPath(directory_, "data/artifacts/aa/" + orphan.substr(2));
-  const std::string aside = JoinPath(directory_, "data/artifacts/orphans/" + orphan);
-  ASSERT_TRUE(MakeDirectories(JoinPath(directory_, "data/artifacts/aa")).ok());
+  const std::string path = JoinPath(root_, "data/artifacts/aa/" + orphan.substr(2));
+  const std::string aside = JoinPath(root_, "data/artifacts/orphans/" + orphan);
+  ASSERT_TRUE(MakeDirectories(JoinPath(root_, "data/artifacts/aa")).ok());
   ASSERT_TRUE(WriteFileAtomic(path, "x").ok());
   Open();
   EXPECT_FALSE(PathExists(path));
@@ -83,7 +83,7 @@ TEST_F(ServiceTest, FilesThatNobodyNeedsArePutAsideAndGoAMonthLater) {
 
 TEST_F(ServiceTest, AStartWithAnotherDatabaseCostsNoFile) {
   StopAfterACheckpoint();
-  const std::string database = JoinPath(directory_, "data/qsweep.db");
+  const std::string database = JoinPath(root_, "data/qsweep.db");
   ASSERT_EQ(::rename(database.c_str(), (database + ".away").c_str()), 0);
   Open();
   scheduler_.reset();
@@ -97,9 +97,9 @@ TEST_F(ServiceTest, AStartWithAnotherDatabaseCostsNoFile) {
 
 TEST_F(ServiceTest, AMissingArtifactDirectoryIsNotForgottenButWhenToldTo) {
   StopAfterACheckpoint();
-  const std::string artifacts = JoinPath(directory_, "data/artifacts");
+  const std::string artifacts = JoinPath(root_, "data/artifacts");
   ASSERT_EQ(::rename(artifacts.c_str(), (artifacts + ".away").c_str()), 0);
-  const absl::Status refused = Scheduler::Start(Options(), SystemClock()).status();
+  const absl::Status refused = Scheduler::Start(options_, clock_).status();
   EXPECT_THAT(std::string(refused.message()),
               testing::AllOf(testing::HasSubstr(artifacts + ": 1 of the 1 files"),
                              testing::HasSubstr("mount or restore"),
@@ -113,7 +113,7 @@ TEST_F(ServiceTest, AMissingArtifactDirectoryIsNotForgottenButWhenToldTo) {
   }
   scheduler_.reset();
   ASSERT_TRUE(RemoveTree(artifacts).ok());
-  SchedulerOptions without = Options();
+  SchedulerOptions without = options_;
   without.forget_lost_artifacts = true;
   Open(without);
   ScriptedWorker worker(channel_, "w");
@@ -124,7 +124,7 @@ TEST_F(ServiceTest, AStoreThatIsAwayIsNotTheSendersFault) {
   Submit(Request("study", 1));
   ScriptedWorker worker(channel_, "w");
   const v1::Attempt attempt = NextAssign(worker);
-  const std::string artifacts = JoinPath(directory_, "data/artifacts");
+  const std::string artifacts = JoinPath(root_, "data/artifacts");
   ASSERT_EQ(::rename(artifacts.c_str(), (artifacts + ".away").c_str()), 0);
   std::string content;
   EXPECT_EQ(worker.Upload(attempt, "x", Sha256Hex("x")).error_code(),
@@ -140,13 +140,8 @@ TEST_F(ServiceTest, ADamagedCheckpointFileCostsOnlyTheStepsSinceTheOneBefore) {
   Submit(Request("study", 1));
   std::optional<ScriptedWorker> worker(std::in_place, channel_, "w");
   v1::Attempt attempt = NextAssign(*worker);
-  for (const std::string content : {"ten", "twenty"}) {
-    ASSERT_TRUE(worker->Upload(attempt, content, Sha256Hex(content)).ok());
-  }
-  worker->SendEvents(attempt, 0, 100, {CheckpointAt(10, "ten"), CheckpointAt(20, "twenty")});
-  const auto file = [this](const std::string& content) {
-    return JoinPath(directory_, FileOf(content));
-  };
+  StoreCheckpoints(*worker, attempt);
+  const auto file = [this](const std::string& content) { return JoinPath(root_, FileOf(content)); };
   const auto go_on = [&] {  // a worker that has lost its attempt
     worker.emplace(channel_, "w");
     const v1::Assign next = worker->Await(v1::ToWorker::kAssign).assign();
@@ -169,23 +164,23 @@ TEST_F(ServiceTest, ADamagedCheckpointFileCostsOnlyTheStepsSinceTheOneBefore) {
   EXPECT_EQ(fetch("twenty"), grpc::StatusCode::OK);
 }
 
-// A disk that fails now may be well tomorrow.
+// A disk that fails now may be well tomorrow; what is not the disk's costs nothing.
 TEST_F(ServiceTest, ACheckpointThatCannotBeReadNowIsLeftOutAndNotForgotten) {
   Submit(Request("study", 1));
   std::optional<ScriptedWorker> worker(std::in_place, channel_, "w");
-  const v1::Attempt attempt = NextAssign(*worker);
-  for (const std::string content : {"ten", "twenty"}) {
-    ASSERT_TRUE(worker->Upload(attempt, content, Sha256Hex(content)).ok());
-  }
-  worker->SendEvents(attempt, 0, 100, {CheckpointAt(10, "ten"), CheckpointAt(20, "twenty")});
+  StoreCheckpoints(*worker, NextAssign(*worker));
   const auto go_on = [&] {  // a worker that has lost its attempt
     worker.emplace(channel_, "w");
     return worker->Await(v1::ToWorker::kAssign).assign().resume_step();
   };
-  const std::string file = JoinPath(directory_, FileOf("twenty"));
+  const std::string file = JoinPath(root_, FileOf("twenty"));
   ASSERT_EQ(::unlink(file.c_str()), 0);
-  ASSERT_EQ(::symlink("/proc/self/mem", file.c_str()), 0);  // read at 0, that is EIO
+  ASSERT_EQ(::mkdir(file.c_str(), 0700), 0);  // can be opened and not read: EISDIR
   std::string got;
+  EXPECT_EQ(worker->Download(Sha256Hex("twenty"), &got).error_code(), grpc::StatusCode::INTERNAL);
+  EXPECT_EQ(go_on(), 20);
+  ASSERT_EQ(::rmdir(file.c_str()), 0);
+  ASSERT_EQ(::symlink("/proc/self/mem", file.c_str()), 0);  // read at 0, that is EIO
   EXPECT_EQ(worker->Download(Sha256Hex("twenty"), &got).error_code(), grpc::StatusCode::DATA_LOSS);
   EXPECT_EQ(go_on(), 10);
   ASSERT_EQ(::unlink(file.c_str()), 0);
@@ -198,7 +193,7 @@ TEST_F(ServiceTest, ADamagedProductIsComputedAnewByARetry) {
   Submit(Request("study", 1));
   ScriptedWorker worker(channel_, "w");
   Finish(worker, NextAssign(worker));
-  ASSERT_TRUE(WriteFileAtomic(JoinPath(directory_, FileOf("weights")), "weighty").ok());
+  ASSERT_TRUE(WriteFileAtomic(JoinPath(root_, FileOf("weights")), "weighty").ok());
   std::string got;
   EXPECT_EQ(worker.Download(Sha256Hex("weights"), &got).error_code(), grpc::StatusCode::DATA_LOSS);
   const v1::RunDetail run = GetRun("1");
@@ -225,9 +220,9 @@ TEST_F(ServiceTest, AProductThatIsPutBackIsGoodAgain) {
     Finish(worker, NextAssign(worker));
   }
   scheduler_.reset();
-  const std::string file = JoinPath(directory_, FileOf("weights"));
+  const std::string file = JoinPath(root_, FileOf("weights"));
   ASSERT_EQ(::unlink(file.c_str()), 0);
-  SchedulerOptions without = Options();
+  SchedulerOptions without = options_;
   without.forget_lost_artifacts = true;
   Open(without);
   Reopen();  // told once is enough
@@ -245,15 +240,11 @@ TEST_F(ServiceTest, ALostCheckpointFileCostsOnlyTheStepsSinceTheOneBefore) {
   Submit(Request("study", 1));
   {
     ScriptedWorker worker(channel_, "w");
-    const v1::Attempt attempt = NextAssign(worker);
-    ASSERT_TRUE(worker.Upload(attempt, "ten", Sha256Hex("ten")).ok());
-    ASSERT_TRUE(worker.Upload(attempt, "twenty", Sha256Hex("twenty")).ok());
-    worker.SendEvents(attempt, 0, 100, {CheckpointAt(10, "ten"), CheckpointAt(20, "twenty")});
+    StoreCheckpoints(worker, NextAssign(worker));
   }
   scheduler_.reset();
   const std::string lost = Sha256Hex("twenty");
-  ASSERT_TRUE(
-      RemoveTree(JoinPath(directory_, absl::StrCat("data/artifacts/", lost.substr(0, 2)))).ok());
+  ASSERT_TRUE(RemoveTree(JoinPath(root_, absl::StrCat("data/artifacts/", lost.substr(0, 2)))).ok());
   Open();
   ScriptedWorker worker(channel_, "w");
   EXPECT_EQ(worker.Await(v1::ToWorker::kAssign).assign().resume_step(), 10);

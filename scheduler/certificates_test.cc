@@ -1,45 +1,32 @@
 #include "scheduler/certificates.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
 #include "absl/strings/str_cat.h"
 #include "common/clock.h"
 #include "common/file.h"
 #include "common/subprocess.h"
+#include "common/testing/file_tree.h"
+#include "scheduler/init.h"
 
 namespace qsweep {
 namespace {
 
 // Judged by the openssl program, not by the library calls that made them.
-class CertificatesTest : public testing::Test {
+class CertificatesTest : public FileTreeTest {
  protected:
-  CertificatesTest() {
-    directory_ = testing::TempDir() + "qsweep-ca-XXXXXX";
-    EXPECT_NE(::mkdtemp(directory_.data()), nullptr);
-  }
-  ~CertificatesTest() override { EXPECT_TRUE(RemoveTree(directory_).ok()); }
-
-  std::string Write(const std::string& name, const std::string& text) {
-    const std::string path = JoinPath(directory_, name);
-    EXPECT_TRUE(WriteFileAtomic(path, text).ok());
-    return path;
-  }
   absl::Status Verify(const KeyPair& authority, const KeyPair& server,
                       const std::vector<std::string>& more) {
-    std::vector<std::string> argv = {"/usr/bin/openssl",
-                                     "verify",
-                                     "-x509_strict",
-                                     "-purpose",
-                                     "sslserver",
-                                     "-CAfile",
-                                     Write("ca", authority.certificate)};
+    Write("ca", authority.certificate);
+    Write("server", server.certificate);
+    std::vector<std::string> argv = {"/usr/bin/openssl",   "verify",    "-x509_strict",
+                                     "-purpose",           "sslserver", "-CAfile",
+                                     JoinPath(root_, "ca")};
     argv.insert(argv.end(), more.begin(), more.end());
-    argv.push_back(Write("server", server.certificate));
+    argv.push_back(JoinPath(root_, "server"));
     return RunForOutput(argv, absl::Seconds(30)).status();
   }
-
-  std::string directory_;
 };
 
 TEST_F(CertificatesTest, AServerIsKnownByItsNamesUnderItsAuthorityOnly) {
@@ -84,6 +71,14 @@ TEST_F(CertificatesTest, AHostNameThatIsNoneIsAnError) {
   for (const char* host : {"a,IP:1.2.3.4", "localhost:7411", "1.2.3.4:7411", "fe80::1::2", ""}) {
     EXPECT_FALSE(MakeServerCertificate(MakeAuthority().value(), {host}).ok()) << host;
   }
+}
+
+TEST(Hosts, AnOwnNameThatNoCertificateCanHoldIsLeftOut) {
+  EXPECT_EQ(CertificateHosts({"lab.example.org"}, "my_box").value(),
+            (std::vector<std::string>{"lab.example.org", "localhost", "127.0.0.1", "::1"}));
+  EXPECT_EQ(CertificateHosts({}, "box").value().front(), "box");
+  EXPECT_THAT(std::string(CertificateHosts({}, "my_box").status().message()),
+              testing::AllOf(testing::HasSubstr("'my_box'"), testing::HasSubstr("--host")));
 }
 
 }  // namespace

@@ -100,13 +100,14 @@ TEST_F(ServiceTest, OfSeveralWorkersOfOneNameTheConnectedOneIsMeantOrNone) {
     EXPECT_EQ(Call(&v1::SweepService::Stub::Drain, drain).info().id(), "w2");
   }
   drain.set_worker("host");
-  while (!Try(&v1::SweepService::Stub::Drain, drain, &status).ok()) {
-    absl::SleepFor(absl::Milliseconds(10));  // until the second one's end is known
-  }
+  // Once the second one's end is known.
+  Await([&] { return Try(&v1::SweepService::Stub::Drain, drain, &status).ok(); });
   EXPECT_EQ(status.info().id(), "w1");
 }
 
 TEST_F(ServiceTest, WhatWasLearntFromFaultsOutlivesTheScheduler) {
+  options_.policy.first_quarantine = options_.policy.longest_quarantine = absl::Minutes(5);
+  Reopen();
   Submit(Request("study", 3));
   {
     ScriptedWorker worker(channel_, "bad");
@@ -122,12 +123,30 @@ TEST_F(ServiceTest, WhatWasLearntFromFaultsOutlivesTheScheduler) {
   const auto workers = Call(&v1::SweepService::Stub::ListWorkers, v1::ListWorkersRequest());
   EXPECT_THAT(workers.workers(0).remark(), HasSubstr("in quarantine after 3 faults in a row"));
   ScriptedWorker good(channel_, "good");
-  for (int i = 0; i < 3; ++i) {
-    const v1::Attempt attempt = NextAssign(good);  // after its back-off, and not on the bad one
-    EXPECT_EQ(attempt.number(), 2);
-    Finish(good, attempt, 0);
-  }
+  for (int i = 0; i < 3; ++i) Finish(good, NextAssign(good), 0);
   EXPECT_EQ(GetSweep("study").succeeded(), 3);
+  for (const char* run : {"1", "2", "3"}) {
+    EXPECT_EQ(GetRun(run).attempts().rbegin()->worker(), "good");
+  }
+}
+
+TEST_F(ServiceTest, ARunAvoidsWhereItFailedAfterARestartToo) {
+  Submit(Request("study", 1));
+  v1::Target study;
+  study.set_sweep("study");
+  {
+    ScriptedWorker worker(channel_, "a");
+    const v1::Attempt attempt = NextAssign(worker);
+    Call(&v1::SweepService::Stub::Pause, study);
+    worker.Send(EndedFor(attempt, v1::BLAME_MACHINE));
+    worker.Await(v1::ToWorker::kEndedAck);
+  }
+  Reopen();
+  ScriptedWorker bad(channel_, "a"), good(channel_, "b");
+  bad.Await(v1::ToWorker::kWelcome);
+  good.Await(v1::ToWorker::kWelcome);
+  Call(&v1::SweepService::Stub::Resume, study);
+  EXPECT_EQ(NextAssign(good).number(), 2);
 }
 
 // The end of a run that took 3 GB of the machine's memory and 200 MB for tensors.

@@ -3,9 +3,15 @@
 #define QSWEEP_SCHEDULER_SERVICE_FIXTURE_H_
 
 #include <gmock/gmock.h>
+#include <grpc/grpc.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -14,163 +20,44 @@
 #include "common/file.h"
 #include "common/hash.h"
 #include "common/rpc.h"
-#include "common/version.h"
+#include "common/testing/file_tree.h"
 #include "qsweep/v1/sweep.grpc.pb.h"
-#include "qsweep/v1/worker.grpc.pb.h"
 #include "scheduler/scheduler.h"
+#include "scheduler/testing/scripted_worker.h"
 
 namespace qsweep {
 
-// A worker's side of the protocol, one message at a time.
-class ScriptedWorker {
+// The system's clock, some time ahead of it.
+class ShiftedClock : public Clock {
  public:
-  ScriptedWorker(std::shared_ptr<grpc::Channel> channel, const std::string& id,
-                 std::vector<v1::Attempt> held = {}, const std::string& name = "")
-      : stub_(v1::WorkerService::NewStub(channel)) {
-    context_.set_deadline(gpr_time_from_seconds(30, GPR_TIMESPAN));
-    stream_ = stub_->Session(&context_);
-    v1::FromWorker message;
-    v1::WorkerInfo* info = message.mutable_hello()->mutable_info();
-    info->set_id(id);
-    info->set_name(name.empty() ? id : name);
-    info->set_protocol(kProtocol);
-    info->set_slots(1);
-    info->set_memory_bytes(int64_t{64} << 30);
-    info->add_datasets("fashion_mnist");
-    for (const v1::Attempt& attempt : held) {
-      *message.mutable_hello()->add_held()->mutable_attempt() = attempt;
-    }
-    Send(message);
+  absl::Duration Monotonic() const override {
+    return SystemClock().Monotonic() + steps_.load() * kStep;
   }
-  ~ScriptedWorker() { context_.TryCancel(); }
-
-  void Send(const v1::FromWorker& message) { stream_->Write(message); }
-  // The next message of this kind; others are skipped.
-  v1::ToWorker Await(v1::ToWorker::KindCase kind) {
-    v1::ToWorker message;
-    while (stream_->Read(&message)) {
-      if (message.kind_case() == kind) return message;
-    }
-    ADD_FAILURE() << "the stream ended: " << stream_->Finish().error_message();
-    return {};
-  }
-  grpc::Status AwaitEnd() {
-    v1::ToWorker message;
-    while (stream_->Read(&message)) {
-    }
-    return stream_->Finish();
-  }
-
-  // Sends events as the bytes [begin, end) of a log, and returns the offset acknowledged.
-  uint64_t SendEvents(const v1::Attempt& attempt, uint64_t begin, uint64_t end,
-                      std::vector<v1::Event> events) {
-    v1::FromWorker message;
-    v1::EventBatch* batch = message.mutable_events();
-    *batch->mutable_attempt() = attempt;
-    batch->set_begin_offset(begin);
-    batch->set_end_offset(end);
-    for (v1::Event& event : events) *batch->add_events() = std::move(event);
-    Send(message);
-    return Await(v1::ToWorker::kEventsAck).events_ack().offset();
-  }
-  void SendEnd(const v1::Attempt& attempt, bool succeeded) {
-    v1::FromWorker message;
-    *message.mutable_ended()->mutable_attempt() = attempt;
-    message.mutable_ended()->set_succeeded(succeeded);
-    message.mutable_ended()->set_blame(succeeded ? v1::BLAME_UNSPECIFIED : v1::BLAME_CONFIG);
-    message.mutable_ended()->set_error(succeeded ? "" : "loss is not finite");
-    Send(message);
-    Await(v1::ToWorker::kEndedAck);
-  }
-  grpc::Status Upload(const v1::Attempt& attempt, const std::string& content,
-                      const std::string& sha256, bool* stored = nullptr) {
-    grpc::ClientContext context;
-    v1::UploadReply reply;
-    auto writer = stub_->UploadArtifact(&context, &reply);
-    v1::ArtifactChunk chunk;
-    chunk.mutable_header()->set_sha256(sha256);
-    chunk.mutable_header()->set_bytes(static_cast<int64_t>(content.size()));
-    *chunk.mutable_header()->mutable_attempt() = attempt;
-    writer->Write(chunk);
-    for (size_t at = 0; at < content.size(); at += 1 << 20) {
-      chunk.set_data(content.substr(at, 1 << 20));
-      writer->Write(chunk);
-    }
-    writer->WritesDone();
-    const grpc::Status status = writer->Finish();
-    if (stored != nullptr) *stored = reply.stored();
-    return status;
-  }
-  grpc::Status Download(const std::string& sha256, std::string* content) {
-    grpc::ClientContext context;
-    v1::DownloadRequest request;
-    request.set_sha256(sha256);
-    auto reader = stub_->DownloadArtifact(&context, request);
-    v1::ArtifactChunk chunk;
-    while (reader->Read(&chunk)) *content += chunk.data();
-    return reader->Finish();
-  }
+  int64_t UnixMicros() const override { return SystemClock().UnixMicros(); }
+  // The scheduler sees it with the next message.
+  void Step() { ++steps_; }
 
  private:
-  std::unique_ptr<v1::WorkerService::Stub> stub_;
-  grpc::ClientContext context_;
-  std::unique_ptr<grpc::ClientReaderWriter<v1::FromWorker, v1::ToWorker>> stream_;
+  // Less than a third of a lease, which would be a standstill of the scheduler's own.
+  static constexpr absl::Duration kStep = absl::Seconds(15);
+  std::atomic<int> steps_ = 0;
 };
 
-inline v1::Event Loss(int64_t step, double value) {
-  v1::Event event;
-  event.mutable_metrics()->set_step(step);
-  v1::Point* point = event.mutable_metrics()->add_points();
-  point->set_name("loss");
-  point->set_value(value);
-  return event;
-}
-
-inline v1::Event CheckpointAt(int64_t step, const std::string& content) {
-  v1::Event event;
-  event.mutable_checkpoint()->set_step(step);
-  v1::FileFact* file = event.mutable_checkpoint()->mutable_file();
-  file->set_name(absl::StrCat("checkpoint-", step, ".safetensors"));
-  file->set_sha256(Sha256Hex(content));
-  file->set_bytes(static_cast<int64_t>(content.size()));
-  return event;
-}
-
-inline v1::Event FinishedWith(const std::string& name, const std::string& content) {
-  v1::Event event;
-  v1::RunResult* result = event.mutable_finished()->mutable_result();
-  result->set_steps(30);
-  result->mutable_best()->set_top1(0.75);
-  v1::FileFact* file = result->add_files();
-  file->set_name(name);
-  file->set_sha256(Sha256Hex(content));
-  file->set_bytes(static_cast<int64_t>(content.size()));
-  return event;
-}
-
-class ServiceTest : public testing::Test {
+class ServiceTest : public FileTreeTest {
  protected:
+  // gRPC stays up between tests: its end waits, now and then, 10 s for a poller of its own.
+  static void SetUpTestSuite() { grpc_init(); }
   ServiceTest() {
-    directory_ = testing::TempDir() + "qs-XXXXXX";
-    EXPECT_NE(::mkdtemp(directory_.data()), nullptr);
-    Open();
+    options_.data_directory = JoinPath(root_, "data");
+    options_.listen = {absl::StrCat("unix:", JoinPath(root_, "socket"))};
+    options_.heartbeat_ms = 50;
   }
-  ~ServiceTest() override {
-    scheduler_.reset();
-    EXPECT_TRUE(RemoveTree(directory_).ok());
-  }
+  void SetUp() override { Open(); }
+  void TearDown() override { scheduler_.reset(); }
 
-  SchedulerOptions Options() const {
-    SchedulerOptions options;
-    options.data_directory = JoinPath(directory_, "data");
-    options.listen = {absl::StrCat("unix:", JoinPath(directory_, "socket"))};
-    options.policy.lease = lease_;
-    options.heartbeat_ms = 50;
-    return options;
-  }
-  void Open() { Open(Options()); }
+  void Open() { Open(options_); }
   void Open(const SchedulerOptions& options) {
-    auto started = Scheduler::Start(options, SystemClock());
+    auto started = Scheduler::Start(options, clock_);
     ASSERT_TRUE(started.ok()) << started.status();
     scheduler_ = *std::move(started);
     channel_ = MakeChannel(scheduler_->address());
@@ -240,8 +127,23 @@ class ServiceTest : public testing::Test {
     worker.SendEvents(attempt, offset, offset + 100, {FinishedWith(kModelFile, "weights")});
     worker.SendEnd(attempt, true);
   }
+  template <typename Condition>
+  static void Await(const Condition& condition) {
+    const absl::Duration deadline = SystemClock().Monotonic() + absl::Minutes(2);
+    while (!condition()) {
+      ASSERT_LT(SystemClock().Monotonic(), deadline) << "waited for two minutes";
+      absl::SleepFor(absl::Milliseconds(5));
+    }
+  }
   v1::Attempt NextAssign(ScriptedWorker& worker) {
     return worker.Await(v1::ToWorker::kAssign).assign().attempt();
+  }
+  // Checkpoints of step 10, "ten", and step 20, "twenty".
+  void StoreCheckpoints(ScriptedWorker& worker, const v1::Attempt& attempt) {
+    for (const std::string content : {"ten", "twenty"}) {
+      ASSERT_TRUE(worker.Upload(attempt, content, Sha256Hex(content)).ok());
+    }
+    worker.SendEvents(attempt, 0, 100, {CheckpointAt(10, "ten"), CheckpointAt(20, "twenty")});
   }
   // A sweep "study" whose run has a checkpoint of step 10, "ten", when the scheduler stops.
   void StopAfterACheckpoint() {
@@ -255,8 +157,8 @@ class ServiceTest : public testing::Test {
     scheduler_.reset();
   }
 
-  absl::Duration lease_ = absl::Seconds(60);
-  std::string directory_;
+  SchedulerOptions options_;
+  ShiftedClock clock_;
   std::unique_ptr<Scheduler> scheduler_;
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<v1::SweepService::Stub> sweeps_;

@@ -17,7 +17,7 @@ TEST_F(ServiceTest, ARunWhoseSpecIsNotAllowedAnyMoreIsShown) {
   }
   scheduler_.reset();
   {
-    const auto database = storage::Database::Open(JoinPath(directory_, "data/qsweep.db"));
+    const auto database = storage::Database::Open(JoinPath(root_, "data/qsweep.db"));
     ASSERT_TRUE(database.ok()) << database.status();
     storage::Transaction transaction(**database);
     ASSERT_TRUE(transaction
@@ -92,14 +92,14 @@ TEST_F(ServiceTest, AWatchSeesChangesAndEndsWithItsSweep) {
 
 TEST_F(ServiceTest, OneSchedulerADirectoryAndAnAddress) {
   SchedulerOptions options;
-  options.data_directory = JoinPath(directory_, "data");
-  options.listen = {absl::StrCat("unix:", JoinPath(directory_, "other"))};
+  options.data_directory = JoinPath(root_, "data");
+  options.listen = {absl::StrCat("unix:", JoinPath(root_, "other"))};
   absl::Status status = Scheduler::Start(options, SystemClock()).status();
   EXPECT_THAT(std::string(status.message()), HasSubstr("another scheduler works in"));
-  options.data_directory = JoinPath(directory_, "data2");
-  options.listen = {absl::StrCat("unix:", JoinPath(directory_, "nowhere/socket"))};
+  options.data_directory = JoinPath(root_, "data2");
+  options.listen = {absl::StrCat("unix:", JoinPath(root_, "nowhere/socket"))};
   status = Scheduler::Start(options, SystemClock()).status();
-  EXPECT_THAT(std::string(status.message()), HasSubstr(directory_ + "/nowhere is not there"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr(root_ + "/nowhere is not there"));
   options.listen = {scheduler_->address()};
   status = Scheduler::Start(options, SystemClock()).status();
   EXPECT_THAT(std::string(status.message()), HasSubstr("cannot listen there"));
@@ -108,7 +108,7 @@ TEST_F(ServiceTest, OneSchedulerADirectoryAndAnAddress) {
 
 TEST_F(ServiceTest, AFreePortIsFoundAndWrittenDown) {
   SchedulerOptions options;
-  options.data_directory = JoinPath(directory_, "data2");
+  options.data_directory = JoinPath(root_, "data2");
   options.listen = {"127.0.0.1:0"};
   auto second = Scheduler::Start(options, SystemClock()).value();
   const std::string address = ReadFile(JoinPath(options.data_directory, "address"), 1000).value();

@@ -22,11 +22,6 @@ class BackupTest : public testing::Test {
     }
     ASSERT_TRUE(transaction.Commit().ok());
   }
-  static int64_t Rows(Database& database) {
-    Statement query(database, "SELECT count(*) FROM workers");
-    EXPECT_TRUE(query.Step().value());
-    return query.Int(0);
-  }
   std::string copy() const { return test_.path() + ".copy"; }
   void Copy() {
     const auto backup = Backup::Begin(*test_.database, copy());
@@ -53,7 +48,7 @@ TEST_F(BackupTest, CarriesOverWhatIsCommittedMeanwhile) {
   EXPECT_GT(rows, 310);
   EXPECT_EQ(CheckDatabaseFile(copy()), absl::OkStatus());
   EXPECT_FALSE(PathExists(copy() + "-wal"));
-  EXPECT_EQ(Rows(**Database::Open(copy())), rows);
+  EXPECT_EQ(Single(**Database::Open(copy()), "SELECT count(*) FROM workers"), rows);
 }
 
 TEST_F(BackupTest, LeavesNothingBehindUnlessItIsDone) {

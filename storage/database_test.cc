@@ -17,12 +17,6 @@
 namespace qsweep::storage {
 namespace {
 
-int64_t Single(Database& database, const char* sql) {
-  Statement query(database, sql);
-  EXPECT_TRUE(query.Step().value());
-  return query.Int(0);
-}
-
 // What is in it, table by table; columns that a migration added stand where they were added.
 std::map<std::string, std::set<std::string>> Schema(Database& database) {
   std::map<std::string, std::set<std::string>> columns;

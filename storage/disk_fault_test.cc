@@ -11,6 +11,7 @@
 #include "storage/metrics.h"
 #include "storage/runs.h"
 #include "storage/sweeps.h"
+#include "storage/test_database.h"
 #include "storage/testing/fault_disk.h"
 #include "storage/transaction.h"
 
@@ -23,12 +24,6 @@ using Fault = FaultDisk::Fault;
 constexpr int kCommits = 48;
 constexpr size_t kTextBytes = 100'000;
 const AttemptId kAttempt{RunId(1), AttemptNumber(1)};
-
-int64_t Single(Database& database, const char* sql) {
-  Statement query(database, sql);
-  EXPECT_TRUE(query.Step().value());
-  return query.Int(0);
-}
 
 absl::Status MakeRun(Database& database) {
   Transaction transaction(database);

@@ -38,6 +38,13 @@ class TestDatabase {
   std::string directory_;
 };
 
+// The one number that this asks for.
+inline int64_t Single(Database& database, const char* sql) {
+  Statement query(database, sql);
+  EXPECT_TRUE(query.Step().value());
+  return query.Int(0);
+}
+
 }  // namespace qsweep::storage
 
 #endif  // QSWEEP_STORAGE_TEST_DATABASE_H_

@@ -26,6 +26,22 @@ TEST_F(CoreTest, ResourcesFailTheThirdTime) {
   EXPECT_EQ(Get(run).attempt, AttemptNumber(3));
 }
 
+TEST_F(CoreTest, ARunOutOfMemoryGoesElsewhereIfThereIsAnElsewhere) {
+  const RunId run = SubmitOne(Key(1));
+  const SessionNumber first = Connect("a");
+  Connect("b");
+  End(first, Live(run), v1::BLAME_RESOURCES);
+  EXPECT_EQ(Get(run).worker, WorkerId("b"));
+}
+
+TEST_F(CoreTest, WhatWasNobodysFaultIsNotTriedAgainInATightCircle) {
+  const RunId run = SubmitOne(Key(1));
+  const SessionNumber worker = Connect("w");
+  End(worker, Live(run), v1::BLAME_CONTROL_PLANE);
+  EXPECT_EQ(Get(run).state, v1::RUN_STATE_PENDING);
+  EXPECT_THAT(Reason(run), HasSubstr("retried in"));
+}
+
 TEST_F(CoreTest, AMachinesFaultIsRetriedElsewhereAfterABackOff) {
   const RunId run = SubmitOne(Key(1));
   const SessionNumber bad = Connect("a");
@@ -38,6 +54,26 @@ TEST_F(CoreTest, AMachinesFaultIsRetriedElsewhereAfterABackOff) {
   EXPECT_EQ(Get(run).worker, WorkerId("b"));
 }
 
+TEST_F(CoreTest, BackOffsDoubleUpToAMinute) {
+  state_.policy.quarantine_after = 100;  // or the worker would rest
+  const RunId run = SubmitOne(Key(1));
+  const SessionNumber worker = Connect("w");
+  std::vector<double> pauses;
+  while (Get(run).state != v1::RUN_STATE_FAILED) {
+    End(worker, Live(run), v1::BLAME_MACHINE);
+    const Time begin = now_;
+    while (Get(run).state == v1::RUN_STATE_PENDING) {
+      Beat(worker);
+      now_ += absl::Milliseconds(500);
+      Tick();
+    }
+    if (Get(run).state != v1::RUN_STATE_RUNNING) break;
+    pauses.push_back(absl::ToDoubleSeconds(now_ - begin));
+  }
+  EXPECT_THAT(pauses, testing::ElementsAre(0.5, 1, 2, 4, 8, 16, 32, 60, 60));
+}
+
+// Nor does it help to get as far as before each time.
 TEST_F(CoreTest, FaultsOfMachinesAloneCannotLoopForEver) {
   const RunId run = SubmitOne(Key(1));
   const SessionNumber worker = Connect("w");
@@ -45,6 +81,7 @@ TEST_F(CoreTest, FaultsOfMachinesAloneCannotLoopForEver) {
   while (Get(run).state != v1::RUN_STATE_FAILED && attempts < 100) {
     if (Get(run).state == v1::RUN_STATE_RUNNING) {
       ++attempts;
+      Beat(worker, {Live(run)}, 5);
       End(worker, Live(run), v1::BLAME_MACHINE);
     } else {
       Beat(worker);
@@ -80,6 +117,16 @@ TEST_F(CoreTest, AWorkerWithRepeatedFaultsIsTriedWithOneRun) {
   EXPECT_EQ(w.running.size(), 1u);  // the fourth, from before
   Succeed(worker, Live(RunId(4)));
   EXPECT_EQ(w.running.size(), 3u);  // passed
+}
+
+TEST_F(CoreTest, ACheckpointClearsAWorkersFaults) {
+  Submit({MakeRun(Key(1)), MakeRun(Key(2)), MakeRun(Key(3)), MakeRun(Key(4))});
+  const SessionNumber worker = Connect("w", {}, 4);
+  End(worker, Live(RunId(1)), v1::BLAME_MACHINE);
+  End(worker, Live(RunId(2)), v1::BLAME_MACHINE);
+  OnCheckpoint(state_, state_.runs.at(RunId(3)), 10, Out());
+  End(worker, Live(RunId(4)), v1::BLAME_MACHINE);
+  EXPECT_EQ(state_.workers.at(WorkerId("w")).faults, 1);
 }
 
 TEST_F(CoreTest, HundredsOfRunsAreNotFailedByOneBadMachine) {
@@ -128,14 +175,18 @@ TEST_F(CoreTest, SuccessWithoutAResultIsAFaultOfTheMachine) {
   EXPECT_EQ(Get(run).machine_faults, 1);
 }
 
-TEST_F(CoreTest, ARunWhoseUploadsTheSchedulerPutsOffIsNotHung) {
+TEST_F(CoreTest, ARunThatSaysSomethingOrWhoseUploadsTheSchedulerPutsOffIsNotHung) {
   state_.policy.hung_after = absl::Minutes(10);
   state_.policy.lease = absl::Minutes(5);
   const RunId run = SubmitOne(Key(1));
   const SessionNumber worker = Connect("w");
   const AttemptId first = Live(run);
-  for (int minute = 0; minute < 30; ++minute) {  // its trainer has ended: nothing moves
-    OnUploadPutOff(state_, now_, run);
+  for (int minute = 0; minute < 40; ++minute) {
+    if (minute < 20) {  // lines for its log
+      OnEvents(state_.runs.at(run), now_, 100 * minute, 0, 0);
+    } else {  // its trainer has ended: nothing moves
+      OnUploadPutOff(state_, now_, run);
+    }
     Beat(worker, {first}, 20);
     Pass(absl::Minutes(1));
     ASSERT_EQ(Live(run), first);

@@ -23,7 +23,20 @@ TEST_F(CoreTest, CancelEndsWhatIsPendingAndStopsWhatRuns) {
   EXPECT_EQ(state_.workers.at(WorkerId("w")).reserved_bytes, 1000);
 }
 
-TEST_F(CoreTest, RetryBeginsAgainWithCleanCountsFromTheCheckpoint) {
+TEST_F(CoreTest, AHeartbeatFromBeforeTheStopFreesNoRoom) {
+  const RunId run = SubmitOne(Key(1));
+  const SessionNumber worker = Connect("w");
+  OnCancel(state_, now_, {run}, Out());
+  const RunId next = SubmitOne(Key(2));
+  // When it was sent, neither the assignment had arrived nor the stop.
+  OnHeartbeat(state_, now_, worker, v1::Heartbeat(), Out());
+  Tick();
+  EXPECT_EQ(Get(next).state, v1::RUN_STATE_PENDING);
+  Beat(worker);
+  EXPECT_EQ(Get(next).state, v1::RUN_STATE_RUNNING);
+}
+
+TEST_F(CoreTest, RetryBeginsAgainFromTheCheckpoint) {
   const RunId run = SubmitOne(Key(1));
   const SessionNumber worker = Connect("w");
   OnCheckpoint(state_, state_.runs.at(run), 40, Out());
@@ -35,6 +48,19 @@ TEST_F(CoreTest, RetryBeginsAgainWithCleanCountsFromTheCheckpoint) {
   EXPECT_EQ(LastTo(worker, v1::ToWorker::kAssign)->assign().resume_step(), 40);
   EXPECT_TRUE(state_.sweeps.at(SweepId(1)).open());
   EXPECT_EQ(OnRetry(state_, now_, {run}, Out()), 0);
+}
+
+TEST_F(CoreTest, ARetryBeginsWithCleanCountsAndAvoidsNobody) {
+  const RunId run = SubmitOne(Key(1));
+  const SessionNumber worker = Connect("w");
+  End(worker, Live(run), v1::BLAME_RESOURCES);
+  End(worker, Live(run), v1::BLAME_RESOURCES);
+  End(worker, Live(run), v1::BLAME_CONFIG);
+  OnRetry(state_, now_, {run}, Out());
+  EXPECT_TRUE(Get(run).avoided.empty());
+  Tick();
+  End(worker, Live(run), v1::BLAME_RESOURCES);
+  EXPECT_EQ(Get(run).state, v1::RUN_STATE_RUNNING);  // the first of three
 }
 
 TEST_F(CoreTest, APausedRunWritesACheckpointStopsAndWaitsUntilItIsResumed) {
@@ -72,6 +98,19 @@ TEST_F(CoreTest, ARunThatDoesNotStopInTimeIsKilled) {
   }
   EXPECT_FALSE(LastTo(worker, v1::ToWorker::kStop)->stop().checkpoint());
   EXPECT_EQ(Reason(run), "paused");
+}
+
+TEST_F(CoreTest, ARunWhoseLastUploadIsPutOffIsNotKilledForIt) {
+  const RunId run = SubmitOne(Key(1));
+  const SessionNumber worker = Connect("w");
+  const AttemptId attempt = Live(run);
+  OnPause(state_, now_, {run}, Out());
+  for (int i = 0; i < 12; ++i) {
+    OnUploadPutOff(state_, now_, run);
+    Beat(worker, {attempt});
+    Pass(state_.policy.stop_patience / 4);
+    ASSERT_EQ(Live(run), attempt);
+  }
 }
 
 TEST_F(CoreTest, AWorkerThatWasAwayIsToldAgainToStop) {

@@ -88,6 +88,19 @@ class CoreTest : public testing::Test {
       Tick();
     }
   }
+  // A scheduler begins anew with this run, whose third attempt the worker "w" had an hour ago.
+  AttemptId Restart(core::Run run) {
+    run.state = v1::RUN_STATE_RUNNING;
+    run.attempt = AttemptNumber(3);
+    run.worker = WorkerId("w");
+    v1::WorkerInfo info;
+    info.set_id("w");
+    RestoreWorker(state_, now_, info, now_ - absl::Hours(1));
+    AddSweep(state_, run.sweep, 0);
+    AddRun(state_, run, /*reused=*/false);
+    StartAfterRecovery(state_, now_, Out());
+    return run.last_attempt();
+  }
   void Tick() { OnTick(state_, now_, Out()); }
 
   const core::Run& Get(RunId id) { return state_.runs.at(id); }
@@ -104,6 +117,13 @@ class CoreTest : public testing::Test {
       if (out.session == session && out.message.kind_case() == kind) found = out.message;
     }
     return found;
+  }
+  std::string LastNote() {
+    std::string last;
+    for (const Change& change : effects_.changes) {
+      if (const auto* noted = std::get_if<Noted>(&change)) last = noted->text;
+    }
+    return last;
   }
   std::string Reason(RunId id) { return WaitingReason(state_, now_, Get(id)); }
 

@@ -72,6 +72,19 @@ TEST_F(CoreTest, AnAttemptThatItsWorkerDoesNotHoldIsLostAtOnce) {
   EXPECT_EQ(Live(run).number, AttemptNumber(2));
 }
 
+TEST_F(CoreTest, WhatAWorkerStillHoldsKeepsItsRoomUntilItIsGone) {
+  const RunId run = SubmitOne(Key(1));
+  OnDisconnect(state_, Connect("w"));
+  const AttemptId lost = Live(run);
+  Pass(kLease);
+  const SessionNumber again = Connect("w", {lost});  // its trainer is alive still
+  EXPECT_EQ(Get(run).state, v1::RUN_STATE_PENDING);
+  Beat(again, {lost});
+  EXPECT_EQ(Get(run).state, v1::RUN_STATE_PENDING);
+  Beat(again);
+  EXPECT_EQ(Live(run).number, AttemptNumber(2));
+}
+
 TEST_F(CoreTest, ANewSessionClosesTheOldOne) {
   const RunId run = SubmitOne(Key(1));
   const SessionNumber old = Connect("w");
@@ -96,22 +109,20 @@ TEST_F(CoreTest, TimeInWhichTheSchedulerStoodStillCountsForNobody) {
 
 TEST_F(CoreTest, ARestartGivesEveryLeaseItsFullTime) {
   core::Run run = MakeRun(Key(1));
-  run.sweep = SweepId(1);
-  run.state = v1::RUN_STATE_RUNNING;
-  run.attempt = AttemptNumber(3);
-  run.worker = WorkerId("w");
   run.acked_offset = 77;
-  v1::WorkerInfo info;
-  info.set_id("w");
-  RestoreWorker(state_, now_, info, now_ - absl::Hours(1));
-  AddSweep(state_, SweepId(1), 0);
-  const RunId id = run.id;
-  AddRun(state_, run, false);
-  StartAfterRecovery(state_, now_, Out());
+  const AttemptId attempt = Restart(run);
   EXPECT_THAT(effects_.changes, IsEmpty());
   Pass(kLease - absl::Seconds(1));
-  const SessionNumber worker = Connect("w", {{id, AttemptNumber(3)}});
+  const SessionNumber worker = Connect("w", {attempt});
   EXPECT_EQ(LastTo(worker, v1::ToWorker::kWelcome)->welcome().verdicts(0).acked_offset(), 77u);
+}
+
+TEST_F(CoreTest, ARunThatWasStoppingForAPauseIsToldAgainAfterARestart) {
+  core::Run run = MakeRun(Key(1));
+  run.paused = true;
+  const SessionNumber worker = Connect("w", {Restart(run)});
+  ASSERT_TRUE(LastTo(worker, v1::ToWorker::kStop));
+  EXPECT_TRUE(LastTo(worker, v1::ToWorker::kStop)->stop().checkpoint());
 }
 
 TEST_F(CoreTest, GoodbyeFreesRunsAtOnce) {
