@@ -121,6 +121,17 @@ TEST_F(CliTest, KeysListsWhatASpecMaySay) {
                     HasSubstr("\"required\": true"), Not(HasSubstr("\"required\","))));
 }
 
+TEST_F(CliTest, KeysSaysWhatAKeyMeans) {
+  EXPECT_THAT(Qctl({"keys", "lora.use_rslora"}).out,
+              AllOf(HasSubstr("lora.use_rslora: true or false; default false\n"),
+                    HasSubstr("alpha / sqrt(rank)"), Not(HasSubstr("lora.rank"))));
+  EXPECT_THAT(Qctl({"keys", "lora", "seed"}).out,
+              AllOf(HasSubstr("lora.rank: "), HasSubstr("\nseed: "), Not(HasSubstr("model."))));
+  const Outcome unknown = Qctl({"keys", "lora.rnak"});
+  EXPECT_EQ(unknown.exit_code, 2);
+  EXPECT_THAT(unknown.err, HasSubstr("did you mean lora.rank"));
+}
+
 TEST_F(CliTest, AWorkersFlagsAreForAWorkerHere) {
   Write("sweep.yaml", kSweep);
   const Outcome outcome =

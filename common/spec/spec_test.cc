@@ -9,6 +9,7 @@
 #include "absl/strings/str_join.h"
 #include "common/hash.h"
 #include "common/proto_json.h"
+#include "common/spec/fields.h"
 #include "common/spec/kind.h"
 #include "common/spec/models.h"
 #include "common/spec/modules.h"
@@ -42,6 +43,10 @@ TEST(DefaultSpec, SetsWhatTheRulesSay) {
   EXPECT_TRUE(spec.model().pretrained());
   EXPECT_FALSE(spec.model().has_name());
   EXPECT_EQ(spec.seed(), 42);
+}
+
+TEST(SpecFields, HaveAMeaningEach) {
+  for (const SpecField& field : SpecFields()) EXPECT_NE(field.rule->meaning(), "") << field.path;
 }
 
 TEST(Problems, NoneForTheStudy) { EXPECT_EQ(AllProblems(Study()), ""); }

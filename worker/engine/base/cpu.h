@@ -14,7 +14,8 @@ namespace qsweep::engine {
 const std::vector<std::string>& InstructionSets();
 bool CpuHas(absl::string_view instruction_set);
 
-// As /proc/cpuinfo names it; "unknown" if it does not.
+// As /proc/cpuinfo names it; of an Arm processor, the codes of its maker and its part. "unknown"
+// if it says neither.
 std::string CpuModel();
 
 }  // namespace qsweep::engine

@@ -11,6 +11,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/status.h"
+#include "worker/engine/data/vector_clones.h"
 
 namespace qsweep::engine {
 namespace {
@@ -24,10 +25,8 @@ absl::Status CheckSize(int64_t width, int64_t height) {
       absl::StrCat(width, " x ", height, " pixels; at most ", kMaxPixels, " are allowed"));
 }
 
-// For GCC to vectorize, the stride has to be known; compiled for each vector length, as
-// resample.cc.
-__attribute__((target_clones("arch=x86-64-v4", "avx2", "default"))) void SplitRgb(
-    const uint8_t* pixels, int64_t count, uint8_t* planes) {
+// For GCC to vectorize, the stride has to be known.
+QSWEEP_VECTOR_CLONES void SplitRgb(const uint8_t* pixels, int64_t count, uint8_t* planes) {
   for (int64_t i = 0; i < count; ++i) {
     planes[i] = pixels[3 * i];
     planes[count + i] = pixels[3 * i + 1];

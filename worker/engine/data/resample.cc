@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "worker/engine/data/vector_clones.h"
+
 namespace qsweep::engine {
 namespace {
 
@@ -22,10 +24,7 @@ int32_t ToFixedPoint(double weight) {
   return static_cast<int32_t>((weight < 0 ? -0.5 : 0.5) + weight * (1 << kPrecisionBits));
 }
 
-// sum[x] += weight * line[x]; the loops over x are where the time goes, so they are compiled for
-// each vector length and picked when the program starts.
-#define QSWEEP_VECTOR_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
-
+// sum[x] += weight * line[x]. The loops over x are where the time goes.
 QSWEEP_VECTOR_CLONES void Accumulate(const uint8_t* line, int32_t weight, int64_t width,
                                      int32_t* sum) {
   for (int64_t x = 0; x < width; ++x) sum[x] += weight * line[x];

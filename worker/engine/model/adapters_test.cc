@@ -11,6 +11,7 @@
 #include "worker/engine/model/adapter_start.h"
 #include "worker/engine/model/base_tensors.h"
 #include "worker/engine/model/vit.h"
+#include "worker/engine/testing/distance.h"
 
 namespace qsweep::engine {
 namespace {
@@ -58,10 +59,6 @@ std::unique_ptr<Vit> MakeUnadapted(const TensorFile& weights) {
 at::Tensor Images() { return DrawNormal({4, 3, 32, 32}, 1, 13, 0); }
 at::Tensor Logits(const Vit& vit) { return vit.Forward(Images(), ForwardContext()); }
 
-double Distance(const at::Tensor& a, const at::Tensor& b) {
-  return ((a - b).norm() / b.norm()).item<double>();
-}
-
 // Moves every trainable value, B's too, as training would.
 void Train(Vit& vit) {
   uint32_t number = 100;
@@ -79,8 +76,8 @@ at::Tensor Value(const Vit& vit, const std::string& name) {
   return at::Tensor();
 }
 
-// fp32 sums of some hundred terms through two blocks.
-constexpr double kFp32 = 2e-5;
+// On a path from the pixels to the logits some 1300 terms are summed, on either side.
+const double kOfLogits = Fp32Sums(2 * 1300);
 
 TEST(Adapters, RanksAndAlphasOfTheirOwn) {
   v1::ExperimentSpec spec = Spec(0);
@@ -104,7 +101,7 @@ TEST(Adapters, MergedWeightsComputeTheSame) {
   for (const int bits : {0, 4, 8}) {
     const std::unique_ptr<Vit> vit = Make(Spec(bits), Weights());
     Train(*vit);
-    EXPECT_LT(Distance(Logits(*MakeUnadapted(vit->Merged())), Logits(*vit)), kFp32) << bits;
+    EXPECT_LT(Distance(Logits(*MakeUnadapted(vit->Merged())), Logits(*vit)), kOfLogits) << bits;
   }
 }
 
@@ -158,14 +155,17 @@ TEST(Adapters, PissaBeginsWithTheWeightItself) {
   spec.mutable_lora()->set_init_lora_weights("pissa");
   const TensorFile weights = Weights();
   const std::unique_ptr<Vit> vit = Make(spec, weights);
-  EXPECT_LT(Distance(Logits(*vit), Logits(*MakeUnadapted(weights))), kFp32);
+  EXPECT_LT(Distance(Logits(*vit), Logits(*MakeUnadapted(weights))), kOfLogits);
   // A and B are the largest singular directions: as good as any rank 4 can be.
   const at::Tensor w = weights.tensors.at("blocks.1.mlp.fc1.weight");
   const at::Tensor ba = at::matmul(Value(*vit, "blocks.1.mlp.fc1.lora_B.weight"),
                                    Value(*vit, "blocks.1.mlp.fc1.lora_A.weight")) *
                         2;
   const at::Tensor rest = std::get<1>(at::linalg_svd(w)).slice(0, 4);
-  EXPECT_NEAR((w - ba).norm().item<double>(), rest.norm().item<double>(), 1e-4);
+  // A singular value is a sum of 256 terms, as good as those of the largest.
+  EXPECT_NEAR((w - ba).to(at::kDouble).norm().item<double>(),
+              rest.to(at::kDouble).norm().item<double>(),
+              2 * Fp32Sums(256) * rest[0].item<double>());
 }
 
 // Quantizing what the adapter leaves costs less than quantizing all (arXiv 2404.02948, section 4).
@@ -208,7 +208,7 @@ TEST(Adapters, PissasProductIsAnAdapterOfTheOriginalWeights) {
                                               scaling);
       EXPECT_LT(Distance(weights.tensors.at(module + ".weight") + added,
                          merged.tensors.at(module + ".weight")),
-                1e-6)
+                Roundings(kUnitFp32, 16))  // four, of numbers up to twice as large
           << module;
     }
   }
@@ -227,7 +227,7 @@ TEST(Adapters, OverridesGiveLayersTheirOwnBits) {
   EXPECT_EQ(types["blocks.0.mlp.fc1"], "int8");
   EXPECT_EQ(types["blocks.0.mlp.fc2"], "nf4");
   // fc1 and fc2 have 64 x 256 weights each, qkv and proj 64 x 256 together; int8 rows are 64 wide.
-  EXPECT_NEAR(facts.bits_per_weight(), (4.5 + 4.5 + 8.5) / 3, 1e-9);
+  EXPECT_DOUBLE_EQ(facts.bits_per_weight(), (4.5 + 4.5 + 8.5) / 3);
 
   spec.mutable_quantization()->set_bits(0);
   EXPECT_EQ(Make(spec, Weights())->quantization().layers_quantized(), 1);
@@ -262,16 +262,18 @@ TEST(Adapters, TheNormBeforeALayerSteersNf4Ln) {
 // What training for quantization computes with is what deployment will: the merged weights,
 // quantized.
 TEST(QuantizationAware, ComputesWithTheMergedWeightsQuantized) {
-  for (const int bits : {4, 8}) {
+  for (const auto& [bits, double_quant] : {std::pair{4, false}, {4, true}, {8, false}}) {
     v1::ExperimentSpec spec = Spec(bits);
+    spec.mutable_quantization()->set_double_quant(double_quant);
     spec.mutable_training()->set_quantization_aware(true);
     const std::unique_ptr<Vit> vit = Make(spec, Weights());
     const at::Tensor before = Logits(*vit);
     Train(*vit);
     v1::ExperimentSpec deployed = Spec(bits);
+    deployed.mutable_quantization()->set_double_quant(double_quant);
     deployed.mutable_training()->set_method("linear_probe");
     const std::unique_ptr<Vit> quantized = Make(deployed, vit->Merged());
-    EXPECT_LT(Distance(Logits(*vit), Logits(*quantized)), kFp32);
+    EXPECT_TRUE(Logits(*vit).equal(Logits(*quantized)));
     EXPECT_GT(Distance(Logits(*vit), before), 0.01);
     const v1::QuantizationFacts& facts = vit->quantization();
     EXPECT_EQ(facts.layers_quantized(), 8);
@@ -301,8 +303,9 @@ TEST(QuantizationAware, GradientsPassStraightThrough) {
   aware.mutable_training()->set_quantization_aware(true);
   const std::vector<at::Tensor> through = gradients(aware), beside = gradients(Spec(0));
   ASSERT_EQ(through.size(), beside.size());
-  // int8 rows err by 0.4 % of a weight's norm (relative MSE 2e-5), through eight layers.
-  for (size_t i = 0; i < through.size(); ++i) EXPECT_LT(Distance(through[i], beside[i]), 0.1) << i;
+  // int8 rows err by 0.4 % of a weight's norm (relative MSE 2e-5), through eight layers and back: a
+  // walk to 2 %, and some more in the softmax.
+  for (size_t i = 0; i < through.size(); ++i) EXPECT_LT(Distance(through[i], beside[i]), 0.05) << i;
 }
 
 TEST(DeadAdapters, ThoseThatChangedNothing) {
@@ -327,10 +330,10 @@ TEST(AdapterStart, ChangeNormIsThatOfTheMatrices) {
   const auto product = [](const AdapterPair& pair) {
     return at::matmul(pair.b.to(at::kDouble), pair.a.to(at::kDouble));
   };
-  // In float64 on both sides: some thousand roundings of 1e-16 in norms of about 100.
+  // In float64 on both sides: a walk of some thousand roundings of 1e-16, in norms of about 100.
   const at::Tensor change = (product(now) - product(start)) * 1.5;
-  EXPECT_NEAR(AdapterChangeNorm(now, start, 1.5), change.norm().item<double>(), 1e-11);
-  EXPECT_NEAR(AdapterChangeNorm(now, {}, 2), 2 * product(now).norm().item<double>(), 1e-11);
+  EXPECT_NEAR(AdapterChangeNorm(now, start, 1.5), change.norm().item<double>(), 5e-13);
+  EXPECT_NEAR(AdapterChangeNorm(now, {}, 2), 2 * product(now).norm().item<double>(), 5e-13);
 }
 
 }  // namespace

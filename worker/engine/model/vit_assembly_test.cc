@@ -35,7 +35,8 @@ TEST(Vit, AHeadForOtherClassesIsDrawnAnew) {
   ASSERT_TRUE(vit.ok()) << vit.status();
   const TensorFile product = (*vit)->Product();
   EXPECT_EQ(product.tensors.at("head.weight").sizes(), at::IntArrayRef({100, 32}));
-  EXPECT_NEAR(product.tensors.at("head.weight").std().item<double>(), 0.02, 0.002);
+  // 3200 numbers: three standard errors.
+  EXPECT_NEAR(product.tensors.at("head.weight").std().item<double>(), 0.02, 3 * 0.02 / 80);
   EXPECT_EQ(product.tensors.at("head.bias").abs().max().item<double>(), 0);
 }
 

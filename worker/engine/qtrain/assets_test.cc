@@ -17,11 +17,12 @@ TEST(AssetsTest, QuantizedLoraOfDeitTinyLearnsCifar10) {
   v1::ExperimentSpec spec;
   spec.mutable_model()->set_name("deit_tiny_patch16_224");
   spec.mutable_dataset()->set_name("cifar10");
-  spec.mutable_dataset()->set_train_limit(2000);
-  spec.mutable_dataset()->set_eval_limit(500);
+  spec.mutable_dataset()->set_train_limit(640);
+  spec.mutable_dataset()->set_eval_limit(200);
   spec.mutable_quantization()->set_bits(4);
-  spec.mutable_training()->set_num_epochs(2);
-  spec.mutable_training()->set_learning_rate(1e-3);
+  spec.mutable_dataset()->set_batch_size(16);
+  spec.mutable_training()->set_num_epochs(1);
+  spec.mutable_training()->set_learning_rate(2e-3);
   const auto complete = CompleteSpec(spec);
   ASSERT_TRUE(complete.ok()) << complete.status();
 
@@ -37,7 +38,8 @@ TEST(AssetsTest, QuantizedLoraOfDeitTinyLearnsCifar10) {
   ASSERT_TRUE(last.has_finished());
   const v1::RunResult& result = last.finished().result();
   EXPECT_EQ(result.quantization().layers_quantized(), 48);
-  EXPECT_GT(result.best().top1(), 0.8);
+  // 0.84 when this was written, with a standard error of 0.026; guessing reaches 0.1.
+  EXPECT_GT(result.best().top1(), 0.75);
 }
 
 }  // namespace

@@ -35,8 +35,10 @@ const DequantizeKernels kScalarKernels = {
 const std::vector<DequantizeKernels>& UsableDequantizeKernels() {
   static const std::vector<DequantizeKernels> usable = [] {
     std::vector<DequantizeKernels> found = {kScalarKernels};
+#if defined(__x86_64__)
     if (CpuHas("avx2")) found.push_back(kAvx2Kernels);
     if (CpuHas("avx512")) found.push_back(kAvx512Kernels);
+#endif
     return found;
   }();
   return usable;

@@ -105,7 +105,8 @@ TEST(QuantizedWeight, RelativeErrorOnGaussianWeights) {
   const auto error = [&](const std::string& kind) { return error_of(kind, weight); };
   EXPECT_NEAR(error("nf4"), 0.0084, 0.02 * 0.0084);
   EXPECT_NEAR(error("fp4"), 0.0148, 0.02 * 0.0148);
-  EXPECT_NEAR(error("nf4dq") - error("nf4"), 1e-5, 1e-5);
+  // Scales of 8 bits are off by 0.2 %, which is 4e-6 of a mean square.
+  EXPECT_NEAR(error("nf4dq") - error("nf4"), 4e-6, 2e-6);
   // Rows of 192, as DeiT-tiny's: a longer row has a larger absmax, so a larger error.
   EXPECT_NEAR(error_of("int8", weight.flatten().slice(0, 0, 5461 * 192).reshape({5461, 192})),
               4.6e-5, 0.02 * 4.6e-5);
@@ -117,10 +118,10 @@ TEST(QuantizedWeight, ErrorIsMeasured) {
       QuantizedWeight::Quantize(weight, Spec("nf4"))->Error(weight, "blocks.0.mlp.fc1");
   const double off = 0.5 - 0.44070982933044434;  // the nearest code to 0.5
   EXPECT_EQ(error.layer(), "blocks.0.mlp.fc1");
-  EXPECT_NEAR(error.mse(), off * off / 4, 1e-12);
-  EXPECT_NEAR(error.relative_mse(), off * off / 2.25, 1e-12);
-  EXPECT_NEAR(error.sqnr_db(), 10 * std::log10(2.25 / (off * off)), 1e-9);
-  EXPECT_NEAR(error.max_abs_error(), off, 1e-9);
+  EXPECT_DOUBLE_EQ(error.mse(), off * off / 4);
+  EXPECT_DOUBLE_EQ(error.relative_mse(), off * off / 2.25);
+  EXPECT_DOUBLE_EQ(error.sqnr_db(), 10 * std::log10(2.25 / (off * off)));
+  EXPECT_DOUBLE_EQ(error.max_abs_error(), off);
 }
 
 TEST(QuantizedWeight, BitsPerWeight) {

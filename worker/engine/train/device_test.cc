@@ -13,6 +13,7 @@
 #include "worker/engine/base/allocator.h"
 #include "worker/engine/model/golden_vit.h"
 #include "worker/engine/quant/quantized_weight.h"
+#include "worker/engine/testing/distance.h"
 #include "worker/engine/testing/far_device.h"
 #include "worker/engine/train/blame.h"
 #include "worker/engine/train/checkpoint.h"
@@ -40,11 +41,6 @@ class FarMemory final : public DeviceMemory {
   void SetLimit(int64_t bytes) override { SetFarLimit(bytes); }
   void ReleaseCached() override {}
 };
-
-double Distance(const at::Tensor& a, const at::Tensor& b) {
-  const at::Tensor wide = b.to(at::kDouble);
-  return ((a.to(at::kDouble) - wide).norm() / wide.norm()).item<double>();
-}
 
 TEST(FarWeights, AreTheSameToTheBit) {
   at::manual_seed(1);
@@ -123,8 +119,8 @@ v1::ExperimentSpec Quantized(int bits, const std::string& int8_compute = "dequan
   return spec;
 }
 
-// As vit_test.cc: some ten layers of sums in fp32.
-constexpr double kFp32 = 2e-5;
+// As vit_test.cc, and on either side.
+const double kOfPasses = 2 * Fp32Sums(2 * 2 * 700);
 
 TEST(FarVit, HasTheCpusLogitsAndGradients) {
   v1::ExperimentSpec aware = Quantized(4);
@@ -132,11 +128,13 @@ TEST(FarVit, HasTheCpusLogitsAndGradients) {
   for (const v1::ExperimentSpec& spec :
        {Spec("full"), Spec("linear_probe"), Quantized(0), Quantized(4), Quantized(8), aware}) {
     SCOPED_TRACE(spec.DebugString());
-    ExpectClose(RunPass(spec, at::kFloat, FarDevice()), RunPass(spec, at::kFloat, at::kCPU), kFp32);
+    ExpectClose(RunPass(spec, at::kFloat, FarDevice()), RunPass(spec, at::kFloat, at::kCPU),
+                kOfPasses);
   }
-  // A row's rounding to codes may differ where fp32 does: a step of 127 in a few of them.
+  // A row's rounding to codes may differ where fp32 does. Of some 60,000 numbers a few may be that
+  // near to a tie; a step of 127 in one number of a layer is 3e-4 of what comes out of it.
   ExpectClose(RunPass(Quantized(8, "dynamic"), at::kFloat, FarDevice()),
-              RunPass(Quantized(8, "dynamic"), at::kFloat, at::kCPU), 2e-3);
+              RunPass(Quantized(8, "dynamic"), at::kFloat, at::kCPU), 1e-3);
 }
 
 TEST(FarVit, RecomputesTheSame) {
@@ -151,16 +149,18 @@ TEST(FarVit, RecomputesTheSame) {
 
 TEST(FarVit, ComputesInHalfTypes) {
   const Pass exact = RunPass(Quantized(4), at::kFloat, at::kCPU);
-  // Each of some twenty roundings on a path is off by up to 2^-9 in bf16, 2^-12 in fp16.
-  ExpectClose(RunPass(Quantized(4), at::kBFloat16, FarDevice()), exact, 4e-2);
-  ExpectClose(RunPass(Quantized(4), at::kHalf, FarDevice()), exact, 5e-3);
+  // As vit_test.cc.
+  ExpectClose(RunPass(Quantized(4), at::kBFloat16, FarDevice()), exact,
+              4 * Roundings(kUnitBf16, 20));
+  ExpectClose(RunPass(Quantized(4), at::kHalf, FarDevice()), exact, 4 * Roundings(kUnitFp16, 20));
 }
 
 class FarRun : public TrainingTest {
  protected:
+  FarRun() { options_.threads = 1; }
   void SetUp() override { UseDevice(FarDevice(), std::make_unique<FarMemory>()); }
   void TearDown() override {
-    SetMemoryLimit(0);
+    TrainingTest::TearDown();
     UseDevice(at::kCPU, nullptr);
   }
 
@@ -183,14 +183,18 @@ const v1::ExperimentSpec& Fp32() {
   return spec;
 }
 
-const v1::ExperimentSpec& Bf16() {
-  static const v1::ExperimentSpec spec = MiniSpec(R"({"training": {"num_epochs": 1}})");
+// 5 steps, in a half type.
+v1::ExperimentSpec Short(const std::string& type) {
+  v1::ExperimentSpec spec = MiniSpec(
+      R"({"training": {"num_epochs": 1}, "dataset": {"train_limit": 80, "eval_limit": 50}})");
+  spec.mutable_quantization()->set_compute_dtype(type);
   return spec;
 }
+v1::ExperimentSpec Bf16() { return Short("bfloat16"); }
 
-// 12 steps from the same weights, images and masks: rounding grows, a wrong term would show at
-// once.
-constexpr double kAfter12Steps = 1e-3;
+// 12 steps from the same weights, images and masks: rounding hardly grows, a wrong term would show
+// at once.
+const double kAfter12Steps = kOfPasses;
 
 TEST_F(FarRun, LearnsWhatTheCpuLearns) {
   const v1::RunResult cpu = ResultOnCpu(Fp32()), far = Result(Fp32(), "far");
@@ -218,7 +222,7 @@ TEST_F(FarRun, RepeatsAndResumesToTheByte) {
   Result(Bf16(), "whole");
   Result(Bf16(), "again");
   EXPECT_EQ(Adapter("again"), Adapter("whole"));
-  ASSERT_EQ(Run(Bf16(), "begun", "", 7).value_or(TrainOutcome::kFinished), TrainOutcome::kStopped);
+  ASSERT_EQ(Run(Bf16(), "begun", "", 3).value_or(TrainOutcome::kFinished), TrainOutcome::kStopped);
   Result(Bf16(), "resumed", LastCheckpoint(options_.directory));
   EXPECT_EQ(Adapter("resumed"), Adapter("whole"));
 }
@@ -227,12 +231,14 @@ TEST_F(FarRun, TakesAsManyImagesAsItsMemoryHolds) {
   const v1::RunResult free = Result(Bf16(), "free");
   EXPECT_EQ(free.memory().micro_batch(), 16);
   EXPECT_GT(free.memory().limit_bytes(), kFarBytes / 2);
-  // Of 100 images' evaluation; training's 16 take about half of it.
-  options_.memory_limit_bytes = free.memory().peak_bytes() / 4;
+  // Of 50 images' evaluation, as much as training's 16 take.
+  options_.memory_limit_bytes = free.memory().peak_bytes() / 2;
   const v1::RunResult tight = Result(Bf16(), "tight");
   EXPECT_LT(tight.memory().micro_batch(), 16);
   EXPECT_LE(tight.memory().peak_bytes(), options_.memory_limit_bytes);
-  EXPECT_NEAR(tight.final_train_loss(), free.final_train_loss(), 0.01);
+  // Each part's products round to bf16, by 0.2 %, so gradients differ by that, and losses by that
+  // part of what they have fallen by, some 0.1.
+  EXPECT_NEAR(tight.final_train_loss(), free.final_train_loss(), 5e-4);
   options_.memory_limit_bytes = 1 << 17;  // less than the weights
   const absl::Status none = Run(Bf16(), "none").status();
   EXPECT_EQ(BlameOf(none), v1::BLAME_RESOURCES) << none;
@@ -265,9 +271,11 @@ TEST_F(FarStep, HalvesTheMicroBatchWhenMemoryRunsOut) {
   const at::Tensor gradient = HeadGradient();
   const MemoryUse use = CurrentMemory();
   SetMemoryLimit((use.total_bytes + use.total_peak_bytes) / 2);
-  EXPECT_NEAR(Step(), loss, 1e-5);
+  // Six blocks' sums may come in another order for another number of rows.
+  const double of_logits = Fp32Sums(6 * 700);
+  EXPECT_NEAR(Step(), loss, of_logits / 4);  // of 16 images
   EXPECT_LT(plan_.micro_batch(), 16);
-  EXPECT_LT(Distance(HeadGradient(), gradient), kFp32);
+  EXPECT_LT(Distance(HeadGradient(), gradient), of_logits);
 }
 
 TEST_F(FarStep, Fp16ScalesItsLoss) {
@@ -279,12 +287,12 @@ TEST_F(FarStep, Fp16ScalesItsLoss) {
   EXPECT_EQ(plan_.loss_scale(), 65536);
   EXPECT_EQ(plan_.steps_at_loss_scale(), 1);
   const at::Tensor gradient = HeadGradient();
-  // Too much for fp16: halved until it is not.
-  plan_.set_loss_scale(std::ldexp(1.0, 40));
+  // Too much for fp16: halved until it is not. A power of 2 rounds nothing.
+  plan_.set_loss_scale(std::ldexp(1.0, 22));
   EXPECT_EQ(Step(), loss);
-  EXPECT_LT(plan_.loss_scale(), std::ldexp(1.0, 40));
+  EXPECT_LT(plan_.loss_scale(), std::ldexp(1.0, 22));
   EXPECT_GT(plan_.loss_scale(), 1);
-  EXPECT_LT(Distance(HeadGradient(), gradient), 5e-3);
+  EXPECT_TRUE(HeadGradient().equal(gradient));
   // It is tried again with more.
   plan_.set_loss_scale(1024);
   plan_.set_steps_at_loss_scale(1999);
@@ -294,24 +302,23 @@ TEST_F(FarStep, Fp16ScalesItsLoss) {
 }
 
 TEST_F(FarRun, Fp16LearnsAsWell) {
-  const v1::ExperimentSpec spec =
-      MiniSpec(R"({"quantization": {"compute_dtype": "float16"}, "training": {"num_epochs": 1}})");
-  const v1::RunResult half = Result(spec, "half"), other = Result(Bf16(), "bf16");
+  const v1::RunResult half = Result(Short("float16"), "half"), other = Result(Bf16(), "bf16");
   EXPECT_EQ(half.quantization().compute_dtype_used(), "float16");
-  EXPECT_NEAR(half.final_train_loss(), other.final_train_loss(), 0.01);
-  EXPECT_NEAR(half.best().loss(), other.best().loss(), 0.01);
+  // bf16's logits are off by 2 %, and means of fifty images by a seventh of that.
+  EXPECT_NEAR(half.final_train_loss(), other.final_train_loss(), 0.003);
+  EXPECT_NEAR(half.best().loss(), other.best().loss(), 0.003);
 }
 
 TEST_F(FarRun, ALossScaleOutlivesThePlan) {
-  const v1::ExperimentSpec spec = MiniSpec(R"({"quantization": {"compute_dtype": "float16"}})");
-  ASSERT_TRUE(Run(spec, "begun", "", 7).ok());
+  const v1::ExperimentSpec spec = Short("float16");
+  ASSERT_TRUE(Run(spec, "begun", "", 3).ok());
   const std::string begun = LastCheckpoint(options_.directory);
   options_.memory_limit_bytes = kFarBytes / 4;  // less than before, so it is planned anew
   ASSERT_TRUE(Run(spec, "resumed", begun, 0).ok());
   const auto checkpoint = ReadCheckpoint(LastCheckpoint(options_.directory), RunKey(spec));
   ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
   EXPECT_EQ(checkpoint->state.plan().limit_bytes(), kFarBytes / 4);
-  EXPECT_EQ(checkpoint->state.plan().steps_at_loss_scale(), 7);
+  EXPECT_EQ(checkpoint->state.plan().steps_at_loss_scale(), 3);
 }
 
 TEST(Device, IsNamedOrRefused) {

@@ -57,7 +57,7 @@ v1::Provenance MakeProvenance(const v1::ExperimentSpec& spec, int threads) {
   provenance.set_qsweep_version(kVersion);
   provenance.set_torch_version(TORCH_VERSION);
   provenance.set_cpu(CpuModel());
-  provenance.set_instruction_set(InstructionSets().empty() ? "sse2" : InstructionSets().back());
+  provenance.set_instruction_set(InstructionSets().empty() ? "baseline" : InstructionSets().back());
   provenance.set_threads(threads);
   provenance.set_device(ComputeDeviceName());
   return provenance;

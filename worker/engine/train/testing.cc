@@ -80,6 +80,7 @@ std::string LastCheckpoint(const std::string& directory) {
 }
 
 void TrainingTest::SetUpTestSuite() { InstallAllocator(); }
+void TrainingTest::TearDown() { SetMemoryLimit(0); }
 
 absl::StatusOr<TrainOutcome> TrainingTest::Run(const v1::ExperimentSpec& spec,
                                                const std::string& name, const std::string& resume,

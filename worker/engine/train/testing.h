@@ -51,6 +51,7 @@ std::string LastCheckpoint(const std::string& directory);
 class TrainingTest : public testing::Test {
  protected:
   static void SetUpTestSuite();
+  void TearDown() override;  // the next has all memory
 
   // In directory `name`; stops after `calls` questions whether to, never if negative.
   absl::StatusOr<TrainOutcome> Run(const v1::ExperimentSpec& spec, const std::string& name,

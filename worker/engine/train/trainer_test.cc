@@ -24,8 +24,6 @@ using testing::HasSubstr;
 
 class TrainTest : public TrainingTest {
  protected:
-  void TearDown() override { SetMemoryLimit(0); }
-
   void ExpectFailure(const v1::ExperimentSpec& spec, v1::Blame blame, const std::string& text) {
     const absl::Status status = Run(spec, "failure").status();
     EXPECT_EQ(BlameOf(status), blame) << status;
@@ -43,16 +41,16 @@ std::vector<double> Losses(const std::vector<v1::Event>& events) {
 
 TEST_F(TrainTest, FullTrainingLearns) {
   v1::ExperimentSpec spec = MiniSpec(
-      R"({"training": {"method": "full", "num_epochs": 4, "learning_rate": 0.001},
+      R"({"training": {"method": "full", "num_epochs": 3, "learning_rate": 0.001},
           "quantization": {"bits": 0, "double_quant": false},
-          "dataset": {"train_limit": 1000, "eval_limit": 500}})");
+          "dataset": {"train_limit": 640, "eval_limit": 200}})");
   spec.mutable_training()->set_label_smoothing(0);
   spec.mutable_dataset()->clear_augmentation();
   const std::vector<v1::Event> events = Finish(spec, "full");
   const std::vector<double> losses = Losses(events);
   ASSERT_GT(losses.size(), 10u);
-  EXPECT_NEAR(losses.front(), std::log(10), 0.3);  // knows nothing yet
-  EXPECT_LT(losses.back(), 1.75);
+  EXPECT_NEAR(losses.front(), std::log(10), 0.05);  // four steps of 0.001 from knowing nothing
+  EXPECT_LT(losses.back(), 1.95);
   const v1::RunResult& result = events.back().finished().result();
   EXPECT_GT(result.best().top1(), 0.3);  // guessing reaches 0.1
   EXPECT_EQ(result.trainable_parameters(), result.total_parameters());
@@ -117,28 +115,6 @@ TEST_F(TrainTest, AResultSaysAllThereIsToSay) {
   EXPECT_EQ(ended.memory().peak_bytes(), memory.peak_bytes());
 }
 
-TEST_F(TrainTest, ARunInterruptedAnywhereEndsTheSame) {
-  const v1::ExperimentSpec spec = MiniSpec();
-  const std::vector<v1::Event> whole = Finish(spec, "whole");
-  const std::string adapter = Bytes("whole", kAdapterFile);
-  ASSERT_FALSE(adapter.empty());
-  // Before the first step, inside windows, inside an evaluation (after 12 steps it asks again).
-  for (int calls : {0, 1, 7, 12, 13, 14, 22, 25, 27}) {
-    const std::string name = std::to_string(calls);
-    const auto outcome = Run(spec, "stopped" + name, "", calls);
-    ASSERT_TRUE(outcome.ok()) << outcome.status();
-    ASSERT_EQ(*outcome, TrainOutcome::kStopped) << calls;
-    std::vector<v1::Event> events = EventsIn(options_.directory);
-    ASSERT_TRUE(events.back().has_checkpoint());
-    const std::vector<v1::Event> rest =
-        Finish(spec, "resumed" + name, LastCheckpoint(options_.directory));
-    EXPECT_EQ(rest[0].started().resume_step(), events.back().checkpoint().step());
-    EXPECT_EQ(Bytes("resumed" + name, kAdapterFile), adapter) << calls;
-    events.insert(events.end(), rest.begin(), rest.end());
-    EXPECT_EQ(ReproduciblePoints(events), ReproduciblePoints(whole)) << calls;
-  }
-}
-
 TEST_F(TrainTest, StopsEarlyWithoutABetterEvaluation) {
   // Far too fast a rate: the evaluation loss soon rises.
   const std::vector<v1::Event> events =
@@ -170,7 +146,8 @@ TEST_F(TrainTest, TheProductIsTheBestEpochs) {
 }
 
 TEST_F(TrainTest, AMemoryLimitChangesTheMicroBatchAndNotTheResult) {
-  // In fp32: the micro-batch then moves losses by rounding alone, 1e-4 after 24 steps of feedback.
+  // In fp32: the micro-batch then moves gradients by their sums' rounding, some 1e-7, and in 24
+  // steps losses by no more.
   const v1::ExperimentSpec spec =
       MiniSpec(R"({"training": {"use_mixed_precision": false, "gradient_checkpointing": "none"}})");
   const std::vector<v1::Event> free = Finish(spec, "free");
@@ -184,7 +161,7 @@ TEST_F(TrainTest, AMemoryLimitChangesTheMicroBatchAndNotTheResult) {
   EXPECT_LT(memory.peak_bytes(), peak);
   const std::vector<double> expected = Losses(free), losses = Losses(limited);
   ASSERT_EQ(losses.size(), expected.size());
-  for (size_t i = 0; i < losses.size(); ++i) EXPECT_NEAR(losses[i], expected[i], 1e-4) << i;
+  for (size_t i = 0; i < losses.size(); ++i) EXPECT_NEAR(losses[i], expected[i], 3e-7) << i;
 }
 
 // Where the best epoch's values take more than an image's activations, a plan without them would
@@ -258,136 +235,23 @@ TEST_F(TrainTest, ALossThatIsNotFiniteIsTheConfigsFault) {
   ExpectFailure(MiniSpec(), v1::BLAME_CONFIG, "step 1: the loss is");
 }
 
+// Nothing that the last block's attention says gets anywhere.
+TEST_F(TrainTest, AnAdapterThatLearnsNothingIsTheConfigsFault) {
+  Finish(MiniSpec(R"({"training": {"method": "full", "num_epochs": 1},
+                      "quantization": {"bits": 0, "double_quant": false},
+                      "dataset": {"train_limit": 64, "eval_limit": 16}})"),
+         "base");
+  TensorFile weights = *ReadTensorFile(JoinPath(directory_.Sub("base"), kModelFile));
+  weights.tensors.at("blocks.5.attn.proj.weight").zero_();
+  options_.weights_file = JoinPath(directory_.path(), "deaf.safetensors");
+  ASSERT_TRUE(WriteTensorFile(options_.weights_file, weights).ok());
+  ExpectFailure(MiniSpec(), v1::BLAME_CONFIG, "blocks.5.attn.qkv.lora_B.weight");
+}
+
 TEST_F(TrainTest, WeightsThatAreDamagedAreTheMachines) {
   options_.weights_file = JoinPath(directory_.path(), "bad.safetensors");
   ASSERT_TRUE(WriteFileAtomic(options_.weights_file, "not weights").ok());
   ExpectFailure(MiniSpec(), v1::BLAME_MACHINE, "bad.safetensors");
-}
-
-TEST_F(TrainTest, ACheckpointOfAnotherSpecIsRefused) {
-  ASSERT_TRUE(Run(MiniSpec(), "first", "", 3).ok());
-  const std::string checkpoint = LastCheckpoint(options_.directory);
-  const absl::Status status = Run(MiniSpec(R"({"seed": 7})"), "second", checkpoint).status();
-  EXPECT_EQ(BlameOf(status), v1::BLAME_CONFIG);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("another experiment"));
-}
-
-TEST_F(TrainTest, ARunIsNotContinuedFromOtherWeights) {
-  const v1::ExperimentSpec base = MiniSpec(
-      R"({"training": {"method": "full", "num_epochs": 1},
-          "quantization": {"bits": 0, "double_quant": false}})");
-  Finish(base, "base");
-  ASSERT_TRUE(Run(MiniSpec(), "first", "", 3).ok());
-  const std::string checkpoint = LastCheckpoint(options_.directory);
-  options_.weights_file = JoinPath(directory_.Sub("base"), kModelFile);
-  const absl::Status status = Run(MiniSpec(), "second", checkpoint).status();
-  EXPECT_EQ(BlameOf(status), v1::BLAME_MACHINE);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("the same file"));
-}
-
-// Gradients of one batch with a plan that may change under way.
-class StepTest : public TrainTest {
- protected:
-  StepTest() {
-    spec_ = MiniSpec(R"({"training": {"use_mixed_precision": false}})");
-    trainee_ = *MakeTrainee(spec_, ComputeType(), 10, "");
-    at::manual_seed(1);
-    batch_ = {at::randn({16, 3, 28, 28}), at::randint(10, {16}, at::kLong)};
-    plan_.set_gradient_checkpointing("none");
-    // Past the point at which lora_B is zero.
-    for (const AdamW::Slot& slot : trainee_.optimizer->slots()) {
-      slot.parameter.value.add_(0.02 * at::randn(slot.gradient.sizes()));
-    }
-  }
-  absl::StatusOr<double> Compute(int64_t micro_batch) {
-    plan_.set_micro_batch(micro_batch);
-    return ComputeGradients(*trainee_.model, *trainee_.optimizer, batch_, 3, 0.1, &plan_);
-  }
-  std::vector<at::Tensor> Gradients() const {
-    std::vector<at::Tensor> gradients;
-    for (const AdamW::Slot& slot : trainee_.optimizer->slots()) {
-      gradients.push_back(slot.gradient.clone());
-    }
-    return gradients;
-  }
-  // fp32 sums in another order: some rounding steps of 6e-8 of the largest element.
-  static void ExpectClose(const std::vector<at::Tensor>& a, const std::vector<at::Tensor>& b) {
-    for (size_t i = 0; i < a.size(); ++i) {
-      const float largest = a[i].abs().max().item<float>();
-      EXPECT_GT(largest, 0);
-      EXPECT_LT((a[i] - b[i]).abs().max().item<float>(), 2e-5 * largest) << i;
-    }
-  }
-
-  v1::ExperimentSpec spec_;
-  Trainee trainee_;
-  Batch batch_;
-  v1::StepPlan plan_;
-};
-
-TEST_F(StepTest, TheMicroBatchDoesNotChangeTheGradient) {
-  const double loss = *Compute(16);
-  const std::vector<at::Tensor> gradients = Gradients();
-  for (int64_t micro_batch : {1, 4, 5, 15}) {
-    EXPECT_NEAR(*Compute(micro_batch), loss, 1e-6) << micro_batch;
-    ExpectClose(gradients, Gradients());
-  }
-}
-
-TEST_F(StepTest, RecomputationDoesNotChangeTheGradient) {
-  ASSERT_TRUE(Compute(16).ok());
-  const std::vector<at::Tensor> gradients = Gradients();
-  for (const char* checkpointing : {"selective", "full"}) {
-    plan_.set_gradient_checkpointing(checkpointing);
-    ASSERT_TRUE(Compute(16).ok());
-    ExpectClose(gradients, Gradients());
-  }
-}
-
-// What the plan trusts in. Two lanes need not be at their peaks at the same time, but within a few
-// steps (ten at most when this was written) they are.
-TEST_F(StepTest, ProbesTellThePeak) {
-  for (const int threads : {1, 2}) {
-    at::set_num_threads(threads);
-    for (const char* name : {"none", "selective", "full"}) {
-      plan_.set_gradient_checkpointing(name);
-      const PeakProbe probe =
-          MakePeakProbe(*trainee_.model, *trainee_.optimizer, 28, /*loader_bytes=*/0);
-      const int64_t predicted = probe(16, CheckpointingFromName(name));
-      ResetPeak();
-      int64_t measured = 0;
-      for (int step = 0; step < 500 && measured < 0.97 * predicted; ++step) {
-        ASSERT_TRUE(Compute(16).ok());
-        measured = CurrentMemory().total_peak_bytes;
-      }
-      EXPECT_LE(measured, 1.03 * predicted) << name;
-      EXPECT_GE(measured, 0.97 * predicted) << name;
-    }
-  }
-}
-
-TEST_F(StepTest, OutOfMemoryHalvesTheMicroBatchAndRepeatsTheStep) {
-  ResetPeak();
-  ASSERT_TRUE(Compute(4).ok());
-  const int64_t enough = CurrentMemory().total_peak_bytes;
-  const double loss = *Compute(16);
-  const std::vector<at::Tensor> gradients = Gradients();
-  ReleaseCached();
-  SetMemoryLimit(enough + gradients.size() * 4096 + 200'000);
-  const absl::StatusOr<double> again = Compute(16);
-  ASSERT_TRUE(again.ok()) << again.status();
-  EXPECT_LT(plan_.micro_batch(), 16);
-  EXPECT_NEAR(*again, loss, 1e-6);
-  SetMemoryLimit(0);
-  ExpectClose(gradients, Gradients());
-}
-
-TEST_F(StepTest, OutOfMemoryOnASingleImageIsTheResourcesFault) {
-  ReleaseCached();
-  SetMemoryLimit(CurrentMemory().total_bytes + 1000);
-  const absl::Status status = Compute(16).status();
-  EXPECT_EQ(BlameOf(status), v1::BLAME_RESOURCES) << status;
-  EXPECT_EQ(plan_.micro_batch(), 1);
 }
 
 }  // namespace

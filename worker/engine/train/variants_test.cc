@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <filesystem>
+#include <memory>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -33,15 +34,23 @@ class VariantTest : public TrainingTest {
     return events.empty() ? v1::RunResult() : events.back().finished().result();
   }
   std::string Adapter(const std::string& name) { return Bytes(name, kAdapterFile); }
-  // A model that knows something: trained in full, its file the weights of the runs that follow.
-  void TrainBase() {
-    const v1::ExperimentSpec spec = MiniSpec(
-        R"({"training": {"method": "full", "num_epochs": 2, "learning_rate": 0.001},
-            "quantization": {"bits": 0, "double_quant": false},
-            "dataset": {"train_limit": 640, "eval_limit": 50}})");
-    Finish(spec, "base");
-    options_.weights_file = JoinPath(options_.directory, kModelFile);
+  static void TearDownTestSuite() { base_.reset(); }
+  // The runs that follow begin from a model that knows something: trained in full, once.
+  void UseBase() {
+    if (base_ == nullptr) {
+      const v1::ExperimentSpec spec = MiniSpec(
+          R"({"training": {"method": "full", "num_epochs": 2, "learning_rate": 0.001},
+              "quantization": {"bits": 0, "double_quant": false},
+              "dataset": {"train_limit": 640, "eval_limit": 50}})");
+      Finish(spec, "base");
+      base_ = std::make_unique<TemporaryDirectory>();
+      std::filesystem::copy(options_.directory, base_->path());
+    }
+    options_.weights_file = JoinPath(base_->path(), kModelFile);
   }
+
+ private:
+  static inline std::unique_ptr<TemporaryDirectory> base_;
 };
 
 // MiniSpec from trained weights.
@@ -53,13 +62,14 @@ v1::ExperimentSpec Trained(const std::string& changes) {
 }
 
 TEST_F(VariantTest, SensitivityMeasuresEveryLayerInEveryType) {
-  TrainBase();
+  UseBase();
   const v1::ExperimentSpec spec = MiniSpec(R"({"model": {"pretrained": true, "weights": "given"},
-                   "training": {"method": "sensitivity"}, "quantization": {"bits": 0}})");
+                   "training": {"method": "sensitivity"}, "quantization": {"bits": 0},
+                   "dataset": {"eval_limit": 50}})");
   const v1::RunResult result = Finish(spec, "sensitivity");
   const v1::Sensitivity& sensitivity = result.sensitivity();
   EXPECT_EQ(sensitivity.labels(), "dataset");
-  EXPECT_EQ(sensitivity.unquantized().images(), 100);
+  EXPECT_EQ(sensitivity.unquantized().images(), 50);
   EXPECT_GT(sensitivity.unquantized().top1(), 0.2);
   ASSERT_EQ(sensitivity.layers_size(), 48);  // 6 blocks of 4 linears, int8 and nf4
   double int8 = 0, nf4 = 0;
@@ -68,7 +78,7 @@ TEST_F(VariantTest, SensitivityMeasuresEveryLayerInEveryType) {
     EXPECT_GT(layer.relative_mse(), 0);
     (layer.quant_type() == "int8" ? int8 : nf4) += layer.divergence();
   }
-  EXPECT_LT(30 * int8, nf4);  // its relative MSE is some 150 times less
+  EXPECT_LT(75 * int8, nf4);  // its relative MSE is some 150 times less
   // The points of each are in the log, as data.
   int points = 0;
   for (const auto& [key, value] : ReproduciblePoints(EventsIn(options_.directory))) {
@@ -80,8 +90,8 @@ TEST_F(VariantTest, SensitivityMeasuresEveryLayerInEveryType) {
 }
 
 TEST_F(VariantTest, BitsAutoSpendsItsBudgetOnTheSensitiveLayers) {
-  TrainBase();
-  v1::ExperimentSpec spec = Trained("{}");
+  UseBase();
+  v1::ExperimentSpec spec = Trained(R"({"dataset": {"train_limit": 80, "eval_limit": 40}})");
   spec.mutable_quantization()->set_bits(-1);
   spec.mutable_quantization()->set_double_quant(false);
   spec.mutable_quantization()->set_bits_budget(5.5);
@@ -101,7 +111,7 @@ TEST_F(VariantTest, BitsAutoSpendsItsBudgetOnTheSensitiveLayers) {
   const auto measuring = Run(spec, "measuring", "", 7);
   ASSERT_TRUE(measuring.ok()) << measuring.status();
   EXPECT_EQ(*measuring, TrainOutcome::kStopped);
-  const auto stopped = Run(spec, "stopped", "", 25 + 7);
+  const auto stopped = Run(spec, "stopped", "", 25 + 3);
   ASSERT_TRUE(stopped.ok()) << stopped.status();
   Finish(spec, "resumed", LastCheckpoint(options_.directory));
   EXPECT_EQ(Adapter("resumed"), Adapter("auto"));
@@ -114,9 +124,10 @@ TEST_F(VariantTest, BitsAutoSpendsItsBudgetOnTheSensitiveLayers) {
 
 // The budget is of what will be quantized: not of layers that are trained in full.
 TEST_F(VariantTest, BitsAutoLeavesOutWhatIsTrainedInFull) {
-  TrainBase();
+  UseBase();
   v1::ExperimentSpec spec = Trained(R"({"lora": {"modules_to_save": ["head", "fc2"]},
-      "dataset": {"train_limit": 32}, "training": {"num_epochs": 1, "warmup_steps": 0}})");
+      "dataset": {"train_limit": 32, "eval_limit": 16},
+      "training": {"num_epochs": 1, "warmup_steps": 0}})");
   v1::Quantization& quantization = *spec.mutable_quantization();
   quantization.set_bits(-1);
   quantization.set_double_quant(false);
@@ -130,13 +141,14 @@ TEST_F(VariantTest, BitsAutoLeavesOutWhatIsTrainedInFull) {
 }
 
 TEST_F(VariantTest, TrainingForQuantizationKeepsItsAccuracyWhenMerged) {
-  TrainBase();
+  UseBase();
   // In fp32: bf16 rounds a merged weight otherwise than the weight and the adapter. fc2, trained in
-  // full, stays as it is when the rest is quantized again.
+  // full, stays as it is when the rest is quantized again. What has no adapter is quantized for a
+  // second time, which changes nothing but doubly quantized scales.
   const v1::ExperimentSpec exact = Trained(
       R"({"training": {"quantization_aware": true, "use_mixed_precision": false},
-          "lora": {"dropout": 0, "modules_to_save": ["head", "fc2"]},
-          "dataset": {"eval_limit": 200}})");
+          "quantization": {"double_quant": false},
+          "lora": {"dropout": 0, "modules_to_save": ["head", "fc2"]}})");
   const v1::RunResult result = Finish(exact, "aware");
   // What it trained is what is deployed, but for a few of 300,000 weights that lie on the border of
   // two codes, where the order of a sum decides; one such step moves the loss by some 1e-6.
@@ -144,8 +156,8 @@ TEST_F(VariantTest, TrainingForQuantizationKeepsItsAccuracyWhenMerged) {
   EXPECT_EQ(result.requantized().top1(), result.best().top1());
   EXPECT_GT(result.merged().images(), 0);
 
-  // Without, merging costs nothing and quantizing again something. Each of 24 linears rounds sums
-  // of 64 to 256 terms to some 1e-6 of its output; the mean loss of 200 images moves by less.
+  // Without, merging costs nothing and quantizing again something. Six blocks sum some 600 terms
+  // each in either way, which makes 2e-6 of a logit; 100 images' mean loss moves by less.
   v1::ExperimentSpec plain = exact;
   plain.mutable_training()->set_quantization_aware(false);
   const v1::RunResult usual = Finish(plain, "usual");
@@ -165,7 +177,9 @@ TEST_F(VariantTest, AdaptersOfAllKindsResumeToTheSameBytes) {
     SCOPED_TRACE(changes);
     static int number = 0;
     const std::string name = absl::StrCat(++number);
-    const v1::ExperimentSpec spec = MiniSpec(changes);
+    v1::ExperimentSpec spec = MiniSpec(changes);
+    spec.mutable_dataset()->set_train_limit(80);
+    spec.mutable_dataset()->set_eval_limit(40);
     const v1::RunResult result = Finish(spec, "whole" + name);
     EXPECT_TRUE(std::isfinite(result.final_train_loss()));
     EXPECT_THAT(result.gradients().dead_adapters(), testing::IsEmpty());
@@ -173,34 +187,11 @@ TEST_F(VariantTest, AdaptersOfAllKindsResumeToTheSameBytes) {
     EXPECT_LE(result.gradients().stability(), 1);
     EXPECT_GE(result.convergence().epochs_to_1_percent(), 1);
     EXPECT_TRUE(ReadPeftAdapter(options_.directory).ok());
-    const auto stopped = Run(spec, "stopped" + name, "", 8);
+    const auto stopped = Run(spec, "stopped" + name, "", 3);
     ASSERT_TRUE(stopped.ok()) << stopped.status();
     Finish(spec, "resumed" + name, LastCheckpoint(options_.directory));
     EXPECT_EQ(Adapter("resumed" + name), Adapter("whole" + name));
   }
-}
-
-// A short run, stopped at every question whether to stop: before, between and after its steps,
-// within its evaluations and its end.
-TEST_F(VariantTest, StoppedAnywhereItEndsTheSame) {
-  const v1::ExperimentSpec spec =
-      MiniSpec(R"({"dataset": {"train_limit": 48}, "training": {"checkpoint_interval": 2}})");
-  Finish(spec, "whole");
-  const Points points = ReproduciblePoints(EventsIn(options_.directory));
-  int calls = 0;
-  for (;; ++calls) {
-    const std::string name = absl::StrCat(calls);
-    const auto outcome = Run(spec, "stopped" + name, "", calls);
-    ASSERT_TRUE(outcome.ok()) << outcome.status();
-    if (*outcome == TrainOutcome::kFinished) break;
-    const Points before = ReproduciblePoints(EventsIn(options_.directory));
-    Finish(spec, "resumed" + name, LastCheckpoint(options_.directory));
-    ASSERT_EQ(Adapter("resumed" + name), Adapter("whole")) << calls;
-    Points both = before;
-    both.merge(ReproduciblePoints(EventsIn(options_.directory)));
-    EXPECT_EQ(both, points) << calls;
-  }
-  EXPECT_GE(calls, 10);  // 6 steps, 2 evaluations, the merged evaluations, the ends
 }
 
 class PicturesTest : public VariantTest {
@@ -245,6 +236,17 @@ TEST_F(PicturesTest, AWarmupLongerThanTheRunIsTheConfigsFault) {
   const absl::Status status = Run(spec, "run").status();
   EXPECT_EQ(BlameOf(status), v1::BLAME_CONFIG) << status;
   EXPECT_THAT(std::string(status.message()), HasSubstr("6 are not fewer than the 6 steps"));
+}
+
+TEST_F(PicturesTest, ARunIsNotContinuedWithOtherPictures) {
+  MakeFolder(20);
+  ASSERT_TRUE(Run(Spec(), "begun", "", 2).ok());
+  const std::string checkpoint = LastCheckpoint(options_.directory);
+  const std::string dark = JoinPath(options_.data_root, "pictures/val/dark");
+  std::filesystem::copy_file(dark + "/0.jpg", dark + "/20.jpg");
+  const absl::Status status = Run(Spec(), "other", checkpoint).status();
+  EXPECT_EQ(BlameOf(status), v1::BLAME_MACHINE) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("the images here are not those"));
 }
 
 TEST_F(PicturesTest, ADamagedPictureIsNamedAndTheMachinesFault) {

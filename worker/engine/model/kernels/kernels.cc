@@ -4,21 +4,25 @@
 
 namespace qsweep::engine {
 
+// In the order of InstructionSets(); each has what those before it have.
+// clang-format off
+#if defined(__x86_64__)
+#define QSWEEP_FOR_ALL_SETS(do) do(baseline) do(avx2) do(avx512) do(avx512_vnni) do(avx512_bf16)
+#else
+#define QSWEEP_FOR_ALL_SETS(do) do(baseline)
+#endif
+// clang-format on
+
 #define QSWEEP_DECLARE(isa)                  \
   namespace isa {                            \
   extern const Kernels<float> kFloatKernels; \
   extern const Kernels<Bf16> kBf16Kernels;   \
   }
-QSWEEP_DECLARE(sse2)
-QSWEEP_DECLARE(avx2)
-QSWEEP_DECLARE(avx512)
-QSWEEP_DECLARE(avx512_vnni)
-QSWEEP_DECLARE(avx512_bf16)
+QSWEEP_FOR_ALL_SETS(QSWEEP_DECLARE)
 #undef QSWEEP_DECLARE
 
 namespace {
 
-// Each has what those before it have.
 int SetsOfThisProcessor() {
   int sets = 1;
   for (const char* needs : {"avx2", "avx512", "avx512_vnni", "avx512_bf16"}) {
@@ -32,18 +36,18 @@ int SetsOfThisProcessor() {
 
 template <>
 const Kernels<float>* const* AllKernels<float>(int* count) {
-  static const Kernels<float>* const all[] = {&sse2::kFloatKernels, &avx2::kFloatKernels,
-                                              &avx512::kFloatKernels, &avx512_vnni::kFloatKernels,
-                                              &avx512_bf16::kFloatKernels};
+#define QSWEEP_LIST(isa) &isa::kFloatKernels,
+  static const Kernels<float>* const all[] = {QSWEEP_FOR_ALL_SETS(QSWEEP_LIST)};
+#undef QSWEEP_LIST
   *count = SetsOfThisProcessor();
   return all;
 }
 
 template <>
 const Kernels<Bf16>* const* AllKernels<Bf16>(int* count) {
-  static const Kernels<Bf16>* const all[] = {&sse2::kBf16Kernels, &avx2::kBf16Kernels,
-                                             &avx512::kBf16Kernels, &avx512_vnni::kBf16Kernels,
-                                             &avx512_bf16::kBf16Kernels};
+#define QSWEEP_LIST(isa) &isa::kBf16Kernels,
+  static const Kernels<Bf16>* const all[] = {QSWEEP_FOR_ALL_SETS(QSWEEP_LIST)};
+#undef QSWEEP_LIST
   *count = SetsOfThisProcessor();
   return all;
 }

@@ -3,7 +3,9 @@
 #ifndef QSWEEP_WORKER_ENGINE_MODEL_KERNELS_SIMD_H_
 #define QSWEEP_WORKER_ENGINE_MODEL_KERNELS_SIMD_H_
 
+#if defined(__x86_64__)
 #include <immintrin.h>
+#endif
 
 #include <cstdint>
 #include <cstring>
@@ -39,7 +41,7 @@ inline F Splat(float x) {
 #elif defined(__AVX2__)
   return _mm256_set1_ps(x);
 #else
-  return _mm_set1_ps(x);
+  return F{x, x, x, x};
 #endif
 }
 // One float of memory in every element. By hand: GCC 12 loads it as a scalar and broadcasts the

@@ -53,9 +53,12 @@ struct UnitOf<int8_t> {
 #elif defined(__AVX2__)
     return sum + reinterpret_cast<I>(
                      _mm256_madd_epi16(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
-#else
+#elif defined(__SSE2__)
     return sum + reinterpret_cast<I>(
                      _mm_madd_epi16(reinterpret_cast<__m128i>(a), reinterpret_cast<__m128i>(b)));
+#else
+    const I x = reinterpret_cast<I>(a), y = reinterpret_cast<I>(b);
+    return sum + (x >> 16) * (y >> 16) + (x << 16 >> 16) * (y << 16 >> 16);
 #endif
   }
 #endif
