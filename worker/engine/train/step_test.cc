@@ -3,8 +3,6 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
-
 #include "worker/engine/base/allocator.h"
 #include "worker/engine/testing/distance.h"
 #include "worker/engine/train/blame.h"

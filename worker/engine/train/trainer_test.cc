@@ -14,7 +14,6 @@
 #include "worker/engine/base/safetensors.h"
 #include "worker/engine/train/blame.h"
 #include "worker/engine/train/setup.h"
-#include "worker/engine/train/step.h"
 #include "worker/engine/train/testing.h"
 
 namespace qsweep::engine {
