@@ -147,8 +147,7 @@ TEST_F(ReportProgramsTest, RowsOfAColumnHaveNamesAndPoints) {
     test.records.push_back(std::move(record));
   }
   ASSERT_TRUE(Write(test).ok());
-  EXPECT_THAT(Text("figures/difference.gp"),
-              HasSubstr("\"deit_small_dis…atch16_224_x,\\nint8\""));
+  EXPECT_THAT(Text("figures/difference.gp"), HasSubstr("\"deit_small_dis…atch16_224_x,\\nint8\""));
   EXPECT_THAT(Text("figures/difference.gp"),
               HasSubstr("set lmargin at screen (width < 5 ? 1.56 : "));
   EXPECT_THAT(Text("figures/difference.gp"), HasSubstr("*(width < 5 ? 2 : 1)"));

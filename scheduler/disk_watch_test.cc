@@ -87,7 +87,7 @@ TEST_F(DiskWatchTest, AnUploadThatWouldFillTheDiskWaitsAndItsRunIsNotHung) {
   };
   free_ = 252 * kMiB;             // half of the reserve and 2 MiB
   for (int i = 0; i < 12; ++i) {  // three minutes
-    clock_.Step();
+    Step();
     worker.Beat({attempt});
     const grpc::Status refused = upload(3 * kMiB);
     ASSERT_EQ(refused.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);

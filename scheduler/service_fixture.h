@@ -7,7 +7,6 @@
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
-#include <atomic>
 #include <memory>
 #include <string>
 #include <utility>
@@ -21,27 +20,12 @@
 #include "common/hash.h"
 #include "common/rpc.h"
 #include "common/testing/file_tree.h"
+#include "common/testing/shifted_clock.h"
 #include "qsweep/v1/sweep.grpc.pb.h"
 #include "scheduler/scheduler.h"
 #include "scheduler/testing/scripted_worker.h"
 
 namespace qsweep {
-
-// The system's clock, some time ahead of it.
-class ShiftedClock : public Clock {
- public:
-  absl::Duration Monotonic() const override {
-    return SystemClock().Monotonic() + steps_.load() * kStep;
-  }
-  int64_t UnixMicros() const override { return SystemClock().UnixMicros(); }
-  // The scheduler sees it with the next message.
-  void Step() { ++steps_; }
-
- private:
-  // Less than a third of a lease, which would be a standstill of the scheduler's own.
-  static constexpr absl::Duration kStep = absl::Seconds(15);
-  std::atomic<int> steps_ = 0;
-};
 
 class ServiceTest : public FileTreeTest {
  protected:
@@ -67,6 +51,9 @@ class ServiceTest : public FileTreeTest {
     scheduler_.reset();
     Open();
   }
+  // Time goes on; the scheduler sees it with the next message. Less than a third of a lease, which
+  // would be a standstill of the scheduler's own.
+  void Step() { clock_.Advance(15); }
 
   template <typename Request, typename Reply>
   using Method = grpc::Status (v1::SweepService::Stub::*)(grpc::ClientContext*, const Request&,

@@ -52,12 +52,12 @@ TEST_F(ServiceTest, AWorkerWhoseFilesMoveIsNotHung) {
   const v1::Attempt attempt = NextAssign(worker);
   EXPECT_EQ(worker.SendEvents(attempt, 0, 50, {Loss(1, 1)}), 50u);
   for (int i = 0; i < 12; ++i) {
-    clock_.Step();
+    Step();
     EXPECT_EQ(worker.SendEvents(attempt, 50, 50, {}), 50u);
   }
   EXPECT_EQ(GetRun("1").attempts_size(), 1);
   for (int i = 0; i < 12 && GetRun("1").run().state() == v1::RUN_STATE_RUNNING; ++i) {
-    clock_.Step();
+    Step();
     worker.Beat({attempt});  // it lives, and nothing moves
   }
   EXPECT_THAT(GetRun("1").attempts(0).error(), HasSubstr("hung"));
@@ -124,7 +124,7 @@ TEST_F(ServiceTest, ALeaseExpiresAndTheRunGoesElsewhere) {
   ScriptedWorker other(channel_, "other");
   other.Await(v1::ToWorker::kWelcome);
   for (int i = 0; i < 6 && GetRun("1").run().attempt() < 2; ++i) {
-    clock_.Step();
+    Step();
     other.Beat();
   }
   EXPECT_EQ(GetRun("1").run().worker(), "other");

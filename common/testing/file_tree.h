@@ -13,7 +13,7 @@
 namespace qsweep {
 
 // A directory of the test's own, to be filled, and removed with the test.
-class FileTreeTest : public testing::Test {
+class FileTreeTest : public ::testing::Test {
  protected:
   FileTreeTest() {
     root_ = (std::filesystem::temp_directory_path() / "tree-XXXXXX").string();

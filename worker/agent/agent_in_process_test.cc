@@ -5,8 +5,8 @@
 #include <optional>
 #include <string>
 
-#include "common/clock.h"
 #include "common/rpc.h"
+#include "common/testing/shifted_clock.h"
 #include "worker/agent/agent.h"
 #include "worker/agent/testing/agent_test.h"
 
@@ -15,16 +15,6 @@ namespace {
 
 using testing::AllOf;
 using testing::HasSubstr;
-
-// The system's, some time ahead of it.
-class ShiftedClock : public Clock {
- public:
-  absl::Duration Monotonic() const override {
-    return SystemClock().Monotonic() + absl::Seconds(ahead_s.load());
-  }
-  int64_t UnixMicros() const override { return SystemClock().UnixMicros(); }
-  std::atomic<int> ahead_s = 0;
-};
 
 class InProcessAgentTest : public AgentTest {
  protected:
@@ -50,7 +40,7 @@ class InProcessAgentTest : public AgentTest {
   // Looked at once a second.
   void SetFreeDisk(int64_t bytes) {
     free_disk_ = bytes;
-    ++clock_.ahead_s;
+    clock_.Advance(1);
   }
 
   ShiftedClock clock_;
@@ -99,7 +89,7 @@ class LeavingAgentTest : public InProcessAgentTest {
     EXPECT_TRUE(WaitForEndedFile());
     agent_->Shutdown();
     while (done.wait_for(std::chrono::milliseconds(20)) != std::future_status::ready) {
-      clock_.ahead_s += 46;  // kStopGrace and what agent.cc adds to it
+      clock_.Advance(46);  // kStopGrace and what agent.cc adds to it
     }
     EXPECT_TRUE(done.get().ok());
     agent_.reset();

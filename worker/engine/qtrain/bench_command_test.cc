@@ -52,7 +52,9 @@ TEST_F(MachineTest, KnowsAllProcessorsThoughItsThreadIsBound) {
 }
 
 TEST_F(MachineTest, RefusesADeviceThatIsNotHere) {
-  EXPECT_FALSE(Call({"probe", "--device", "cuda:99"}).ok());
+  for (const char* device : {"gpu", "cuda:99"}) {
+    EXPECT_FALSE(Call({"probe", "--device", device}).ok()) << device;
+  }
 }
 
 TEST_F(MachineTest, BenchNeedsNeitherDataNorWeights) {
