@@ -2,7 +2,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
@@ -15,6 +14,7 @@
 #include "analysis/testing.h"
 #include "common/file.h"
 #include "common/hash.h"
+#include "common/testing/temporary_directory.h"
 #include "qsweep/v1/tensorboard.pb.h"
 
 namespace qsweep {
@@ -28,27 +28,23 @@ using ::testing::StartsWith;
 class ExportsTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    std::string pattern = (fs::temp_directory_path() / "exports-test-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    directory_ = pattern;
     test_ = testing::MakeUnfinishedSweep();
     for (RunRecord& record : test_.records) {
       record.detail.mutable_run()->set_started_unix_us(1'700'000'000'000'000);
     }
     test_.records[0].detail.mutable_run()->set_name("=cmd|'/C calc'!A0,\"x\"");
   }
-  void TearDown() override { EXPECT_TRUE(RemoveTree(directory_).ok()); }
 
   absl::Status Export(ExportFormat format) {
-    return WriteExport(test_.sweep, test_.Runs(), test_.Reader(), format, directory_ + "/out");
+    return WriteExport(test_.sweep, test_.Runs(), test_.Reader(), format, directory_.Path("out"));
   }
   std::string Text(const std::string& name) const {
-    return ReadFile(absl::StrCat(directory_, "/out/", name), 1 << 26).value_or("");
+    return ReadFile(JoinPath(directory_.Path("out"), name), 1 << 26).value_or("");
   }
   // Hash over all files and their names.
   std::string Fingerprint() const {
     std::vector<std::string> names;
-    for (const auto& entry : fs::recursive_directory_iterator(directory_ + "/out")) {
+    for (const auto& entry : fs::recursive_directory_iterator(directory_.Path("out"))) {
       if (entry.is_regular_file()) names.push_back(entry.path());
     }
     std::sort(names.begin(), names.end());
@@ -57,7 +53,7 @@ class ExportsTest : public ::testing::Test {
     return hash.Hex();
   }
 
-  std::string directory_;
+  const TemporaryDirectory directory_;
   testing::TestSweep test_;
 };
 
@@ -175,14 +171,14 @@ TEST_F(ExportsTest, AReusedRunHasTheTimeAtWhichItGotItsResult) {
 
 TEST_F(ExportsTest, MlflowHasFilesAndNoClashes) {
   ASSERT_TRUE(Export(ExportFormat::kMlflow).ok());
-  const auto experiments = ListDirectory(directory_ + "/out");
+  const auto experiments = ListDirectory(directory_.Path("out"));
   ASSERT_TRUE(experiments.ok());
   ASSERT_EQ(experiments->size(), 2u);
   const std::string experiment =
       (*experiments)[0] == "MANIFEST" ? (*experiments)[1] : (*experiments)[0];
   EXPECT_THAT(Text(experiment + "/meta.yaml"), HasSubstr("name: \"study (sweep 1)\""));
   int finished = 0, failed = 0;
-  for (const auto& entry : fs::directory_iterator(absl::StrCat(directory_, "/out/", experiment))) {
+  for (const auto& entry : fs::directory_iterator(JoinPath(directory_.Path("out"), experiment))) {
     if (!entry.is_directory()) continue;
     const std::string run = absl::StrCat(experiment, "/", entry.path().filename().string());
     const std::string meta = Text(run + "/meta.yaml");

@@ -18,6 +18,7 @@
 #include "common/clock.h"
 #include "common/file.h"
 #include "common/subprocess.h"
+#include "common/testing/temporary_directory.h"
 
 namespace qsweep {
 namespace {
@@ -44,13 +45,6 @@ std::string Program(const std::string& name) {
 
 class ReportProgramsTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = (fs::temp_directory_path() / "report-programs-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    directory_ = pattern;
-  }
-  void TearDown() override { EXPECT_TRUE(RemoveTree(directory_).ok()); }
-
   // With hostile names wherever a user may choose one.
   testing::TestSweep Nasty() const {
     testing::TestSweep test = testing::MakeSweep({4, 8}, 3, 30);
@@ -64,7 +58,7 @@ class ReportProgramsTest : public ::testing::Test {
     return test;
   }
   std::string Out(const std::string& name = "") const {
-    return absl::StrCat(directory_, "/out", name.empty() ? "" : "/", name);
+    return absl::StrCat(directory_.Path("out"), name.empty() ? "" : "/", name);
   }
   std::string Text(const std::string& name) const {
     return ReadFile(Out(name), 1 << 26).value_or("");
@@ -74,7 +68,7 @@ class ReportProgramsTest : public ::testing::Test {
                        {.directory = Out(), .figures = figures});
   }
 
-  std::string directory_;
+  const TemporaryDirectory directory_;
 };
 
 TEST_F(ReportProgramsTest, FiguresInAllFormatsAndSizes) {
@@ -192,10 +186,10 @@ TEST_F(ReportProgramsTest, ThePageOpensInABrowser) {
        "exec \"$0\" --headless --no-sandbox --disable-gpu --disable-dev-shm-usage "
        "--window-size=400,800 "
        "--user-data-dir=\"$1\" --enable-logging=stderr --dump-dom \"file://$2\" 2>\"$3\"",
-       chromium, directory_ + "/profile", Out("report.html"), directory_ + "/console"},
+       chromium, directory_.Path("profile"), Out("report.html"), directory_.Path("console")},
       kPatience);
   ASSERT_TRUE(dom.ok() || absl::IsFailedPrecondition(dom.status())) << dom.status();
-  const std::string console = ReadFile(directory_ + "/console", 1 << 26).value_or("");
+  const std::string console = ReadFile(directory_.Path("console"), 1 << 26).value_or("");
   EXPECT_THAT(console, Not(HasSubstr("CONSOLE")));  // nothing refused, nothing failed
   if (!dom.ok()) return;                            // larger than RunForOutput returns
   EXPECT_THAT(*dom, HasSubstr("</footer>"));

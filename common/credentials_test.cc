@@ -7,6 +7,7 @@
 
 #include "common/enum_text.h"
 #include "common/file.h"
+#include "common/testing/temporary_directory.h"
 
 namespace qsweep {
 namespace {
@@ -40,9 +41,8 @@ TEST(Invitation, CutOrChangedAnywhereIsRefused) {
 }
 
 TEST(Credentials, AreForTheirOwnerOnly) {
-  std::string directory = testing::TempDir() + "qsweep-credentials-XXXXXX";
-  ASSERT_NE(::mkdtemp(directory.data()), nullptr);
-  const std::string path = JoinPath(directory, "new/credentials.json");
+  const TemporaryDirectory directory;
+  const std::string path = directory.Path("new/credentials.json");
   EXPECT_EQ(LoadCredentials(path).status().code(), absl::StatusCode::kNotFound);
   ASSERT_TRUE(SaveCredentials(path, Some()).ok());
   EXPECT_EQ(LoadCredentials(path)->token(), "qs.7.secret");
@@ -51,7 +51,6 @@ TEST(Credentials, AreForTheirOwnerOnly) {
   EXPECT_EQ(info.st_mode & 0777, 0600u);
   ASSERT_EQ(::chmod(path.c_str(), 0640), 0);
   EXPECT_THAT(LoadCredentials(path).status().message(), HasSubstr("chmod 600"));
-  EXPECT_TRUE(RemoveTree(directory).ok());
 }
 
 TEST(Credentials, ALieInTheAddressNamesNoOtherDirectory) {

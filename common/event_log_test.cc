@@ -4,24 +4,22 @@
 #include <unistd.h>
 
 #include "common/status.h"
+#include "common/testing/temporary_directory.h"
 
 namespace qsweep {
 namespace {
 
 class EventLogTest : public ::testing::Test {
  protected:
-  void SetUp() override { ASSERT_NE(::mkdtemp(directory_.data()), nullptr); }
-  void TearDown() override { EXPECT_TRUE(RemoveTree(directory_).ok()); }
-
   static v1::Event Log(const std::string& text) {
     v1::Event event;
     event.mutable_log()->set_text(text);
     return event;
   }
   std::string Bytes() const { return ReadFile(path(), 64 << 20).value(); }
-  std::string path() const { return JoinPath(directory_, "events.log"); }
+  std::string path() const { return directory_.Path("events.log"); }
 
-  std::string directory_ = ::testing::TempDir() + "qsweep-events-XXXXXX";
+  const TemporaryDirectory directory_;
 };
 
 TEST_F(EventLogTest, ReadsOnFromWhereItStopped) {

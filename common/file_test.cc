@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "common/testing/temporary_directory.h"
 
 namespace qsweep {
 namespace {
@@ -21,11 +22,9 @@ using ::testing::HasSubstr;
 
 class FileTest : public ::testing::Test {
  protected:
-  void SetUp() override { ASSERT_NE(::mkdtemp(directory_.data()), nullptr); }
-  void TearDown() override { EXPECT_TRUE(RemoveTree(directory_).ok()); }
-  std::string Path(absl::string_view name) const { return JoinPath(directory_, name); }
+  std::string Path(absl::string_view name) const { return directory_.Path(name); }
 
-  std::string directory_ = ::testing::TempDir() + "qsweep-file-XXXXXX";
+  const TemporaryDirectory directory_;
 };
 
 TEST_F(FileTest, WritesAndReadsWhole) {
@@ -36,7 +35,7 @@ TEST_F(FileTest, WritesAndReadsWhole) {
   ASSERT_TRUE(WriteFileAtomic(Path("f"), "new").ok());
   EXPECT_EQ(ReadFile(Path("f"), 100).value(), "new");
   // Nothing temporary stays behind.
-  EXPECT_THAT(ListDirectory(directory_).value(), ElementsAre("f"));
+  EXPECT_THAT(ListDirectory(directory_.path()).value(), ElementsAre("f"));
 }
 
 TEST_F(FileTest, WritesWhereALinkPoints) {
@@ -50,7 +49,8 @@ TEST_F(FileTest, WritesWhereALinkPoints) {
   ASSERT_TRUE(WriteFileAtomic(Path("dangling"), "made").ok());
   EXPECT_EQ(ReadFile(Path("none"), 100).value(), "made");
   EXPECT_FALSE(WriteFileAtomic(Path("loop"), "").ok());
-  EXPECT_THAT(ListDirectory(directory_).value(), ElementsAre("d", "dangling", "f", "loop", "none"));
+  EXPECT_THAT(ListDirectory(directory_.path()).value(),
+              ElementsAre("d", "dangling", "f", "loop", "none"));
 }
 
 TEST_F(FileTest, NeitherReplacesNorWaitsForAPipe) {

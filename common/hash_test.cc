@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/file.h"
+#include "common/testing/temporary_directory.h"
 
 namespace qsweep {
 namespace {
@@ -22,7 +23,8 @@ TEST(Hash, Sha256) {
 }
 
 TEST(Hash, Sha256OfFiles) {
-  const std::string path = ::testing::TempDir() + "qsweep-hash";
+  const TemporaryDirectory directory;
+  const std::string path = directory.Path("file");
   const std::string large(3'000'000, 'x');  // more than a buffer
   ASSERT_TRUE(WriteFileAtomic(path, large).ok());
   EXPECT_EQ(Sha256HexOfFile(path).value(), Sha256Hex(large));

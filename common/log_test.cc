@@ -2,9 +2,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
 #include "common/file.h"
+#include "common/testing/temporary_directory.h"
 
 namespace qsweep {
 namespace {
@@ -12,9 +12,8 @@ namespace {
 using testing::HasSubstr;
 
 TEST(Log, AFileIsRotatedAndTheOldestGoes) {
-  std::string directory = testing::TempDir() + "qsweep-log-XXXXXX";
-  ASSERT_NE(::mkdtemp(directory.data()), nullptr);
-  const std::string path = JoinPath(directory, "d.log");
+  const TemporaryDirectory directory;
+  const std::string path = directory.Path("d.log");
   SetLogName("test");
   ASSERT_TRUE(SetLogFile(path, /*max_bytes=*/250).ok());
   LogInfo(LogTag({RunId(12), AttemptNumber(2)}) + "two\nlines");
@@ -23,12 +22,11 @@ TEST(Log, AFileIsRotatedAndTheOldestGoes) {
   LogInfo("\x1b[2Jgone\rb\xc3\xa4");
   EXPECT_THAT(ReadFile(path, 1000).value(), HasSubstr(" \\x1b[2Jgone\\x0db\xc3\xa4\n"));
   for (int i = 0; i < 50; ++i) LogWarning(absl::StrCat("line ", i, std::string(50, '.')));
-  EXPECT_EQ(ListDirectory(directory)->size(), 5u);
+  EXPECT_EQ(ListDirectory(directory.path())->size(), 5u);
   EXPECT_THAT(ReadFile(path, 1000).value(), HasSubstr("line 49"));
   for (const char* name : {"d.log", "d.log.1", "d.log.2", "d.log.3", "d.log.4"}) {
-    EXPECT_LE(FileSize(JoinPath(directory, name)).value(), 250) << name;
+    EXPECT_LE(FileSize(directory.Path(name)).value(), 250) << name;
   }
-  EXPECT_TRUE(RemoveTree(directory).ok());
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include "absl/time/clock.h"
 #include "common/clock.h"
 #include "common/file.h"
+#include "common/testing/temporary_directory.h"
 
 namespace qsweep {
 namespace {
@@ -36,7 +37,8 @@ TEST(Subprocess, TheTimeoutKills) {
 }
 
 TEST(Subprocess, TheTimeoutKillsItsChildrenToo) {
-  const std::string path = ::testing::TempDir() + "qsweep-subprocess-pid";
+  const TemporaryDirectory directory;
+  const std::string path = directory.Path("pid");
   EXPECT_EQ(
       RunForOutput({"/bin/sh", "-c", "sleep 60 & echo $! > \"$0\"; wait", path}, absl::Seconds(5))
           .status()
@@ -52,12 +54,12 @@ TEST(Subprocess, TheTimeoutKillsItsChildrenToo) {
   };
   while (lives() && SystemClock().Monotonic() < deadline) absl::SleepFor(absl::Milliseconds(5));
   EXPECT_FALSE(lives());
-  EXPECT_TRUE(RemoveTree(path).ok());
 }
 
 TEST(Subprocess, HasItsOwnSessionDirectoryAndEnvironment) {
+  const TemporaryDirectory directory;
   SubprocessOptions options;
-  options.stdout_path = ::testing::TempDir() + "qsweep-subprocess-out";
+  options.stdout_path = directory.Path("out");
   options.working_directory = "/usr";
   options.environment = {"QSWEEP_TEST=yes", "HOME=/elsewhere"};
   options.argv = Shell("pwd; echo $QSWEEP_TEST $HOME; cut -d' ' -f6 /proc/$$/stat");
@@ -68,7 +70,6 @@ TEST(Subprocess, HasItsOwnSessionDirectoryAndEnvironment) {
   EXPECT_EQ(exit->exit_code, 0);
   EXPECT_EQ(ReadFile(options.stdout_path, 1000).value(),
             "/usr\nyes /elsewhere\n" + std::to_string(*pid) + "\n");
-  EXPECT_TRUE(RemoveTree(options.stdout_path).ok());
 }
 
 TEST(Subprocess, SignalsAreUnblockedInTheChild) {

@@ -3,10 +3,7 @@
 #define QSWEEP_QCTL_CLI_FIXTURE_H_
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
-#include <cstdlib>
-#include <filesystem>
 #include <functional>
 #include <string>
 #include <vector>
@@ -16,6 +13,7 @@
 #include "common/clock.h"
 #include "common/file.h"
 #include "common/subprocess.h"
+#include "common/testing/temporary_directory.h"
 
 namespace qsweep::qctl {
 
@@ -27,13 +25,6 @@ struct Outcome {
 
 class CliTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = (std::filesystem::temp_directory_path() / "qctl-test-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    directory_ = pattern;
-  }
-  void TearDown() override { EXPECT_TRUE(RemoveTree(directory_).ok()); }
-
   // A qctl that runs.
   struct Started {
     pid_t pid = 0;
@@ -45,7 +36,7 @@ class CliTest : public ::testing::Test {
     SubprocessOptions options;
     options.argv = {QSWEEP_BIN_DIR "/qctl"};
     options.argv.insert(options.argv.end(), arguments.begin(), arguments.end());
-    options.working_directory = directory_;
+    options.working_directory = directory_.path();
     options.environment = environment;
     options.stdout_path = Path(absl::StrCat("out", ++calls_));
     options.stderr_path = Path(absl::StrCat("err", calls_));
@@ -67,7 +58,7 @@ class CliTest : public ::testing::Test {
     return End(Begin(arguments, environment));
   }
 
-  std::string Path(const std::string& name) const { return JoinPath(directory_, name); }
+  std::string Path(const std::string& name) const { return directory_.Path(name); }
   void Write(const std::string& name, const std::string& text) {
     ASSERT_TRUE(WriteFileAtomic(Path(name), text).ok());
   }
@@ -86,7 +77,7 @@ class CliTest : public ::testing::Test {
   bool SchedulerRuns() const { return FileLock::IsHeld(Path("qsweep-data/lock")); }
   bool WorkerRuns() const { return FileLock::IsHeld(Path("qsweep-data/worker/lock")); }
 
-  std::string directory_;
+  const TemporaryDirectory directory_;
   int calls_ = 0;
 };
 

@@ -17,9 +17,9 @@ namespace {
 
 TEST_F(CliTest, TheSelftestHasASchedulerOfItsOwn) {
   const Started selftest =
-      Begin({"selftest"}, {"QSWEEP_SCHEDULER=unix:nobody.sock", "TMPDIR=" + directory_});
+      Begin({"selftest"}, {"QSWEEP_SCHEDULER=unix:nobody.sock", "TMPDIR=" + directory_.path()});
   Await([this] {
-    const std::vector<std::string> names = ListDirectory(directory_).value();
+    const std::vector<std::string> names = ListDirectory(directory_.path()).value();
     for (const std::string& name : names) {
       const bool own = absl::StartsWith(name, "qsweep-selftest-");
       if (own && PathExists(Path(name + "/calm/qsweep.db"))) return true;
@@ -44,7 +44,7 @@ class SelftestTest : public CliTest {
   }
   absl::StatusOr<std::string> Shell(const std::string& command) {
     return RunForOutput({"/bin/sh", "-c", "export TMPDIR=$PWD; " + command}, absl::Minutes(1),
-                        directory_);
+                        directory_.path());
   }
 };
 

@@ -3,22 +3,21 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
-#include <stdlib.h>
 
 #include "absl/strings/str_cat.h"
+#include "common/testing/temporary_directory.h"
 
 namespace qsweep::qctl {
 namespace {
 
 // As a scheduler that waits for room on the disk: it had its lock once.
 TEST(SharedDaemonTest, OneThatHoldsNoLockIsStoppedByWhoStartedIt) {
-  std::string directory = testing::TempDir() + "qs-XXXXXX";
-  ASSERT_NE(::mkdtemp(directory.data()), nullptr);
+  const TemporaryDirectory directory;
   DaemonOptions options;
   options.name = "daemon";
-  options.lock_path = JoinPath(directory, "lock");
-  options.log_path = JoinPath(directory, "log");
-  options.marks = JoinPath(directory, "daemon");
+  options.lock_path = directory.Path("lock");
+  options.log_path = directory.Path("log");
+  options.marks = directory.Path("daemon");
   options.argv = {"/bin/sh", "-c",
                   absl::StrCat("echo $$ > ", options.lock_path, "; exec sleep 99")};
   absl::StatusOr<SharedDaemon> daemon = SharedDaemon::Use(options);
@@ -27,7 +26,6 @@ TEST(SharedDaemonTest, OneThatHoldsNoLockIsStoppedByWhoStartedIt) {
   ASSERT_EQ(::kill(pid, 0), 0);
   EXPECT_TRUE(daemon->Release([] { return false; }).value());
   EXPECT_NE(::kill(pid, 0), 0);
-  EXPECT_TRUE(RemoveTree(directory).ok());
 }
 
 }  // namespace

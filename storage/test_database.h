@@ -3,28 +3,21 @@
 #define QSWEEP_STORAGE_TEST_DATABASE_H_
 
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
 #include <memory>
 #include <string>
 
 #include "common/file.h"
+#include "common/testing/temporary_directory.h"
 #include "storage/database.h"
 
 namespace qsweep::storage {
 
 class TestDatabase {
  public:
-  TestDatabase() {
-    directory_ = testing::TempDir() + "qsweep-XXXXXX";
-    EXPECT_NE(::mkdtemp(directory_.data()), nullptr);
-    Reopen();
-  }
-  ~TestDatabase() {
-    database.reset();
-    EXPECT_TRUE(RemoveTree(directory_).ok());
-  }
-  std::string path() const { return JoinPath(directory_, "test.db"); }
+  TestDatabase() { Reopen(); }
+  ~TestDatabase() { database.reset(); }  // before its directory goes
+  std::string path() const { return directory_.Path("test.db"); }
   void Reopen() {
     database.reset();
     absl::StatusOr<std::unique_ptr<Database>> opened = Database::Open(path());
@@ -35,7 +28,7 @@ class TestDatabase {
   std::unique_ptr<Database> database;
 
  private:
-  std::string directory_;
+  const TemporaryDirectory directory_;
 };
 
 // The one number that this asks for.

@@ -3,7 +3,6 @@
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <sys/mount.h>
 #include <unistd.h>
 
@@ -14,6 +13,7 @@
 #include "common/file.h"
 #include "common/rpc.h"
 #include "common/subprocess.h"
+#include "common/testing/temporary_directory.h"
 #include "qsweep/v1/sweep.grpc.pb.h"
 #include "scheduler/testing/cell.h"
 
@@ -23,15 +23,12 @@ namespace {
 class FullDiskTest : public testing::Test {
  protected:
   void SetUp() override {
-    directory_ = testing::TempDir() + "qs-full-XXXXXX";
-    ASSERT_NE(::mkdtemp(directory_.data()), nullptr);
-    disk_ = JoinPath(directory_, "disk");
-    ASSERT_TRUE(MakeDirectories(disk_).ok());
+    disk_ = directory_.Sub("disk");
     if (::mount("none", disk_.c_str(), "tmpfs", 0, "size=24m") != 0) {
       GTEST_SKIP() << "cannot mount a small file system here: " << std::strerror(errno);
     }
     mounted_ = true;
-    address_ = absl::StrCat("unix:", JoinPath(directory_, "socket"));
+    address_ = absl::StrCat("unix:", directory_.Path("socket"));
     SubprocessOptions options;
     // The watch, which would stop it long before, is as good as off.
     options.argv = {QSWEEP_BIN_DIR "/qscheduler",
@@ -43,7 +40,7 @@ class FullDiskTest : public testing::Test {
                     "1",
                     "--log-file",
                     log()};
-    options.stderr_path = JoinPath(directory_, "err");
+    options.stderr_path = directory_.Path("err");
     pid_ = *StartSubprocess(options);
   }
   void TearDown() override {
@@ -55,9 +52,8 @@ class FullDiskTest : public testing::Test {
       EXPECT_EQ(::umount(disk_.c_str()), 0);
     }
     if (HasFailure()) std::puts(Log().c_str());
-    EXPECT_TRUE(RemoveTree(directory_).ok());
   }
-  std::string log() const { return JoinPath(directory_, "log"); }
+  std::string log() const { return directory_.Path("log"); }
   std::string Log() const { return ReadFile(log(), 1 << 24).value_or(""); }
 
   // A sweep whose record takes 200 kB.
@@ -99,7 +95,8 @@ class FullDiskTest : public testing::Test {
   }
   std::string filler() const { return JoinPath(disk_, "filler"); }
 
-  std::string directory_, disk_, address_;
+  const TemporaryDirectory directory_;
+  std::string disk_, address_;
   bool mounted_ = false;
   pid_t pid_ = 0;
 };

@@ -4,23 +4,17 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <string>
 
 #include "common/file.h"
+#include "common/testing/temporary_directory.h"
 
 namespace qsweep {
 
 // A directory of the test's own, to be filled, and removed with the test.
 class FileTreeTest : public ::testing::Test {
  protected:
-  FileTreeTest() {
-    root_ = (std::filesystem::temp_directory_path() / "tree-XXXXXX").string();
-    EXPECT_NE(::mkdtemp(root_.data()), nullptr);
-  }
-  ~FileTreeTest() override { (void)RemoveTree(root_); }
-
   // With the directories above it.
   void Write(const std::string& name, const std::string& text) {
     const std::string path = JoinPath(root_, name);
@@ -28,7 +22,8 @@ class FileTreeTest : public ::testing::Test {
     ASSERT_TRUE(WriteFileAtomic(path, text).ok());
   }
 
-  std::string root_;
+  const TemporaryDirectory directory_;
+  const std::string root_ = directory_.path();
 };
 
 }  // namespace qsweep

@@ -3,7 +3,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 
 #include <atomic>
@@ -12,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/file.h"
 #include "common/hash.h"
+#include "common/testing/temporary_directory.h"
 #include "qctl/fetch/test_server.h"
 
 namespace qsweep::qctl {
@@ -29,11 +29,6 @@ std::string Content() {
 
 class FetchTest : public testing::Test {
  protected:
-  FetchTest() : directory_(testing::TempDir() + "/fetch-XXXXXX") {
-    EXPECT_NE(::mkdtemp(directory_.data()), nullptr);
-  }
-  ~FetchTest() override { (void)RemoveTree(directory_); }
-
   Download Of(const TestServer& server, const std::string& path = "/file") const {
     Download download;
     download.url = server.url(path);
@@ -44,7 +39,7 @@ class FetchTest : public testing::Test {
     download.backoff = absl::Milliseconds(1);
     return download;
   }
-  std::string Place() const { return directory_ + "/sub/file"; }
+  std::string Place() const { return directory_.Path("sub/file"); }
   std::string Partial() const { return Place() + ".partial"; }
   std::string Got() const { return ReadFile(Place(), 1 << 22).value_or("nothing"); }
   void ExpectNothingKept() const {
@@ -53,7 +48,7 @@ class FetchTest : public testing::Test {
   }
 
   const std::string content_ = Content();
-  std::string directory_;
+  const TemporaryDirectory directory_;
   std::atomic<int> server_calls_ = 0;
 };
 
@@ -124,7 +119,7 @@ TEST_F(FetchTest, GarbageIsThrownAway) {
 
 TEST_F(FetchTest, ADamagedPartIsNotBuiltUpon) {
   const TestServer server([&](const Request& request) { return Serve(content_, request); });
-  ASSERT_TRUE(MakeDirectories(directory_ + "/sub").ok());
+  directory_.Sub("sub");
   ASSERT_TRUE(WriteFileAtomic(Partial(), std::string(1000, 'x')).ok());
   EXPECT_EQ(Fetch(Of(server)).status().code(), absl::StatusCode::kDataLoss);
   ExpectNothingKept();

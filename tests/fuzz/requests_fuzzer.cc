@@ -1,6 +1,5 @@
 // What a client or a worker may send, past the parser of messages: a scheduler takes it or says why
 // not, and its database stays whole. The first byte chooses the message.
-#include <stdlib.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -11,6 +10,7 @@
 #include "common/data_dir.h"
 #include "common/file.h"
 #include "common/status.h"
+#include "common/testing/temporary_directory.h"
 #include "scheduler/loop.h"
 #include "scheduler/recovery.h"
 #include "scheduler/requests.h"
@@ -30,11 +30,8 @@ class NoOutbox : public Outbox {
 class Target {
  public:
   Target() {
-    char directory[] = "/tmp/qsweep-fuzz-XXXXXX";
-    QSWEEP_CHECK(::mkdtemp(directory) != nullptr);
-    directory_ = directory;
-    database_ = *storage::Database::Open(JoinPath(directory_, kDatabaseFile));
-    artifacts_ = *ArtifactStore::Create(JoinPath(directory_, kArtifactsDirectory));
+    database_ = *storage::Database::Open(directory_.Path(kDatabaseFile));
+    artifacts_ = *ArtifactStore::Create(directory_.Path(kArtifactsDirectory));
     loop_ = std::make_unique<Loop>(*database_, *artifacts_, SystemClock(),
                                    *Recover(*database_, *artifacts_, SystemClock(), core::Policy()),
                                    1000);
@@ -44,7 +41,6 @@ class Target {
     loop_.reset();
     QSWEEP_CHECK(database_->Check().ok());
     database_.reset();
-    QSWEEP_CHECK(RemoveTree(directory_).ok());
   }
 
   void Take(char kind, const std::string& bytes) {
@@ -89,7 +85,7 @@ class Target {
     QSWEEP_CHECK(loop_->status().ok());
   }
 
-  std::string directory_;
+  const TemporaryDirectory directory_;
   std::unique_ptr<storage::Database> database_;
   std::unique_ptr<ArtifactStore> artifacts_;
   std::unique_ptr<Loop> loop_;

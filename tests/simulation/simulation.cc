@@ -1,7 +1,6 @@
 #include "tests/simulation/simulation.h"
 
 #include <fcntl.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -9,6 +8,7 @@
 
 #include "common/file.h"
 #include "common/status.h"
+#include "common/testing/temporary_directory.h"
 
 namespace qsweep::simulation {
 namespace {
@@ -28,26 +28,15 @@ class Silence {
 };
 
 // In memory where there is such a place: the store syncs every file.
-class Directory {
- public:
-  Directory() {
-    const std::filesystem::path shm = "/dev/shm";
-    const bool usable = ::access(shm.c_str(), W_OK) == 0;
-    path_ =
-        ((usable ? shm : std::filesystem::temp_directory_path()) / "qsweep-sim-XXXXXX").string();
-    QSWEEP_CHECK(::mkdtemp(path_.data()) != nullptr);
-  }
-  ~Directory() { (void)RemoveTree(path_); }
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
+std::string FastestPlace() {
+  const std::string shm = "/dev/shm";
+  return ::access(shm.c_str(), W_OK) == 0 ? shm : std::filesystem::temp_directory_path().string();
+}
 
 }  // namespace
 
 Report Simulate(uint64_t seed, Bug bug, bool log) {
-  const Directory directory;
+  const TemporaryDirectory directory(FastestPlace());
   std::optional<Silence> silence;
   if (!log) silence.emplace();
   World world(seed, bug, directory.path());

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "common/file.h"
+#include "common/testing/temporary_directory.h"
 
 namespace qsweep::engine {
 namespace {
@@ -87,12 +88,10 @@ TEST(Cifar, RealSubsets) {
 class MadeFiles : public testing::Test {
  protected:
   void SetUp() override {
-    ASSERT_TRUE(RemoveTree(root_).ok());
     for (const char* directory : {"cifar-10-batches-bin", "cifar-100-binary", "fashion-mnist"}) {
-      ASSERT_TRUE(MakeDirectories(JoinPath(root_, directory)).ok());
+      directory_.Sub(directory);
     }
   }
-  void TearDown() override { EXPECT_TRUE(RemoveTree(root_).ok()); }
 
   void Put(const std::string& name, const std::string& bytes) {
     ASSERT_TRUE(WriteFileAtomic(JoinPath(root_, name), bytes).ok());
@@ -131,7 +130,8 @@ class MadeFiles : public testing::Test {
     return bytes + elements;
   }
 
-  const std::string root_ = testing::TempDir() + "/dataset_test";
+  const TemporaryDirectory directory_;
+  const std::string root_ = directory_.path();
 };
 
 TEST_F(MadeFiles, Cifar10BatchesFollowEachOther) {

@@ -1,6 +1,5 @@
 // An adapter_config.json of any bytes beside good tensors: an error, or an adapter whose scalings
 // are numbers.
-#include <stdlib.h>
 
 #include <cmath>
 #include <cstddef>
@@ -9,21 +8,19 @@
 
 #include "common/file.h"
 #include "common/status.h"
+#include "common/testing/temporary_directory.h"
 #include "worker/engine/model/peft_adapter.h"
 
 namespace {
 
 // With the tensors of tests/golden/peft; for the life of the process.
 const std::string& Directory() {
-  static const std::string& directory = *[] {
-    auto* path = new std::string(std::filesystem::temp_directory_path() / "adapter-XXXXXX");
-    QSWEEP_CHECK(::mkdtemp(path->data()) != nullptr);
-    std::filesystem::copy_file(QSWEEP_SOURCE_DIR "/tests/golden/peft/adapter_model.safetensors",
-                               *path + "/adapter_model.safetensors");
-    ::atexit([] { (void)qsweep::RemoveTree(Directory()); });
-    return path;
-  }();
-  return directory;
+  static const qsweep::TemporaryDirectory directory;
+  static const bool copied =
+      std::filesystem::copy_file(QSWEEP_SOURCE_DIR "/tests/golden/peft/adapter_model.safetensors",
+                                 directory.Path("adapter_model.safetensors"));
+  QSWEEP_CHECK(copied);
+  return directory.path();
 }
 
 }  // namespace

@@ -1,6 +1,5 @@
 // A dataset's file of any bytes after the first, which says what file: an error, or as many pixels
 // as labels, each of a class there is.
-#include <stdlib.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -9,6 +8,7 @@
 
 #include "common/file.h"
 #include "common/status.h"
+#include "common/testing/temporary_directory.h"
 #include "worker/engine/data/dataset.h"
 
 namespace {
@@ -21,13 +21,8 @@ constexpr char kImages[] = "fashion-mnist/t10k-images-idx3-ubyte.gz";  // may be
 constexpr char kLabels[] = "fashion-mnist/t10k-labels-idx1-ubyte.gz";
 
 const std::string& Root() {
-  static const std::string& root = *[] {
-    auto* path = new std::string(std::filesystem::temp_directory_path() / "datasets-XXXXXX");
-    QSWEEP_CHECK(::mkdtemp(path->data()) != nullptr);
-    ::atexit([] { (void)qsweep::RemoveTree(Root()); });
-    return path;
-  }();
-  return root;
+  static const qsweep::TemporaryDirectory root;
+  return root.path();
 }
 
 void Put(const std::string& name, const std::string& bytes) {

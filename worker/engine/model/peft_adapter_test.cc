@@ -2,12 +2,12 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
 #include <nlohmann/json.hpp>
 
 #include "common/attempt_dir.h"
 #include "common/file.h"
+#include "common/testing/temporary_directory.h"
 
 namespace qsweep::engine {
 namespace {
@@ -38,17 +38,15 @@ TEST(PeftAdapter, MergesAsTheIndependentImplementation) {
 
 class BadAdapter : public testing::Test {
  protected:
-  BadAdapter() : directory_(testing::TempDir() + "/peft-XXXXXX") {
-    EXPECT_NE(::mkdtemp(directory_.data()), nullptr);
+  BadAdapter() {
     config_ = ordered_json::parse(*ReadFile(kGolden + "/adapter_config.json", 1 << 20));
     file_ = *ReadTensorFile(kGolden + "/adapter_model.safetensors");
   }
-  ~BadAdapter() override { (void)RemoveTree(directory_); }
 
   absl::Status Read() {
-    EXPECT_TRUE(WriteFileAtomic(JoinPath(directory_, kAdapterConfigFile), config_.dump()).ok());
-    EXPECT_TRUE(WriteTensorFile(JoinPath(directory_, kAdapterFile), file_).ok());
-    return ReadPeftAdapter(directory_).status();
+    EXPECT_TRUE(WriteFileAtomic(directory_.Path(kAdapterConfigFile), config_.dump()).ok());
+    EXPECT_TRUE(WriteTensorFile(directory_.Path(kAdapterFile), file_).ok());
+    return ReadPeftAdapter(directory_.path()).status();
   }
   // The error of a config in which `key` has `value`.
   std::string ErrorWith(const std::string& key, const ordered_json& value) {
@@ -60,7 +58,7 @@ class BadAdapter : public testing::Test {
     return std::string(status.message());
   }
 
-  std::string directory_;
+  const TemporaryDirectory directory_;
   ordered_json config_;
   TensorFile file_;
 };
@@ -85,7 +83,7 @@ TEST_F(BadAdapter, OtherKindsAreNamed) {
                                                          {"alpha_pattern", {{"qkv", "x"}}}}) {
     const std::string error = ErrorWith(key, value);
     EXPECT_THAT(error, testing::AnyOf(HasSubstr(key), HasSubstr("rank"), HasSubstr("needs")));
-    EXPECT_THAT(error, HasSubstr(directory_));
+    EXPECT_THAT(error, HasSubstr(directory_.path()));
   }
 }
 

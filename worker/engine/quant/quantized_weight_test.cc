@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "common/file.h"
+#include "common/testing/temporary_directory.h"
 #include "worker/engine/base/random.h"
 #include "worker/engine/quant/codes.h"
 
@@ -205,7 +206,8 @@ TEST_P(FileTest, RoundTripThroughAFile) {
   const auto quantized = QuantizedWeight::Quantize(weight, Spec(GetParam(), 128));
   TensorFile file;
   quantized->Save("blocks.0.mlp.fc1.weight", &file);
-  const std::string path = testing::TempDir() + "/quantized_weight_test.safetensors";
+  const TemporaryDirectory directory;
+  const std::string path = directory.Path("model.safetensors");
   ASSERT_TRUE(WriteTensorFile(path, file).ok());
   const auto read = ReadTensorFile(path);
   ASSERT_TRUE(read.ok()) << read.status();

@@ -1,7 +1,6 @@
 #include "worker/engine/train/testing.h"
 
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
 #include "absl/strings/match.h"
 #include "common/attempt_dir.h"
@@ -28,18 +27,6 @@ constexpr char kMini[] = R"({
 })";
 
 }  // namespace
-
-TemporaryDirectory::TemporaryDirectory() : path_(JoinPath(testing::TempDir(), "qtrain-XXXXXX")) {
-  QSWEEP_CHECK(::mkdtemp(path_.data()) != nullptr);
-}
-
-TemporaryDirectory::~TemporaryDirectory() { (void)RemoveTree(path_); }
-
-std::string TemporaryDirectory::Sub(absl::string_view name) const {
-  const std::string path = JoinPath(path_, name);
-  QSWEEP_CHECK(MakeDirectories(path).ok());
-  return path;
-}
 
 v1::ExperimentSpec MiniSpec(absl::string_view changes) {
   v1::ExperimentSpec spec, changed;

@@ -11,26 +11,12 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "common/testing/temporary_directory.h"
 #include "qsweep/v1/event.pb.h"
 #include "qsweep/v1/spec.pb.h"
 #include "worker/engine/train/trainer.h"
 
 namespace qsweep::engine {
-
-// A directory of this test's own, removed with the object.
-class TemporaryDirectory {
- public:
-  TemporaryDirectory();
-  ~TemporaryDirectory();
-  TemporaryDirectory(const TemporaryDirectory&) = delete;
-  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
-  // Made, with parents.
-  std::string Sub(absl::string_view name) const;
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
 
 // vit_mini_patch4_28 from random weights on a little of Fashion-MNIST: nf4, LoRA, dropout and
 // augmentation on, 2 epochs of 12 steps of 16 images. JSON in `changes` is merged in.

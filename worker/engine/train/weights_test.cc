@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "common/file.h"
+#include "common/testing/file_tree.h"
 
 namespace qsweep::engine {
 namespace {
@@ -14,29 +15,23 @@ using testing::HasSubstr;
 
 constexpr char kTiny[] = "deit_tiny_patch16_224";
 
-class WeightsTest : public testing::Test {
+class WeightsTest : public FileTreeTest {
  protected:
   WeightsTest() {
-    std::string root = JoinPath(testing::TempDir(), "weights-XXXXXX");
-    root_ = ::mkdtemp(root.data());
     ::unsetenv("HF_HUB_CACHE");
     ::setenv("HF_HOME", (root_ + "/hf").c_str(), 1);
     model_.set_name(kTiny);
     model_.set_pretrained(true);
   }
-  ~WeightsTest() override { (void)RemoveTree(root_); }
 
   std::string Touch(const std::string& path) {
-    const std::string full = root_ + "/" + path;
-    EXPECT_TRUE(MakeDirectories(full.substr(0, full.rfind('/'))).ok());
-    EXPECT_TRUE(WriteFileAtomic(full, "x").ok());
-    return full;
+    Write(path, "x");
+    return JoinPath(root_, path);
   }
   absl::StatusOr<std::string> Find(const std::string& given = "") {
     return FindWeights(model_, root_ + "/models", given);
   }
 
-  std::string root_;
   v1::Model model_;
 };
 
