@@ -22,6 +22,24 @@ TEST_F(ServiceTest, TheSameRequestMakesOneSweep) {
   EXPECT_EQ(GetSweep("study").pending(), 3);
 }
 
+// As `qctl run FILE` does to see its results once more.
+TEST_F(ServiceTest, TheSameRequestFindsItsSweepThoughItCouldNotBeMadeNow) {
+  Submit(Request("base", 1));
+  auto request = Request("adapters", 1, "lora");
+  v1::Model* model = request.mutable_cells(0)->mutable_spec()->mutable_model();
+  model->set_pretrained(true);
+  model->set_weights("run:base/cell-0");
+  Submit(request);
+  v1::Target base;
+  base.set_sweep("base");
+  Call(&v1::SweepService::Stub::Cancel, base);
+  EXPECT_FALSE(Submit(request).created());
+  request.set_request_id("another");
+  v1::SubmitSweepReply reply;
+  EXPECT_EQ(Try(&v1::SweepService::Stub::SubmitSweep, request, &reply).error_code(),
+            grpc::StatusCode::INVALID_ARGUMENT);
+}
+
 TEST_F(ServiceTest, EveryProblemOfASubmissionIsNamed) {
   auto request = Request("a study", 3);
   request.set_priority(5000);

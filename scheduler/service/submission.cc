@@ -121,6 +121,14 @@ storage::SpecRow SpecRowOf(const v1::ExperimentSpec& spec, const std::string& we
   return row;
 }
 
+void Tell(const Turn& turn, SweepId id, bool created, v1::SubmitSweepReply* reply) {
+  const core::Sweep& sweep = turn.state.sweeps.at(id);
+  reply->set_sweep_id(id.value());
+  reply->set_created(created);
+  reply->set_runs(static_cast<int32_t>(sweep.runs.size()));
+  reply->set_reused(sweep.reused);
+}
+
 SubmittedCell CellOf(const std::string& name, const v1::ExperimentSpec& spec,
                      const std::string& weights_key) {
   return {name, SpecRowOf(spec, weights_key), ImagesToTrain(spec), EstimateStoredBytes(spec)};
@@ -158,40 +166,39 @@ absl::StatusOr<std::vector<SubmittedCell>> PrepareSubmission(
   return cells;
 }
 
-absl::Status StoreSubmission(Turn& turn, const v1::SubmitSweepRequest& request,
-                             const std::vector<SubmittedCell>& cells, v1::SubmitSweepReply* reply) {
+absl::StatusOr<bool> FindSubmission(Turn& turn, const v1::SubmitSweepRequest& request,
+                                    v1::SubmitSweepReply* reply) {
   ASSIGN_OR_RETURN(const auto before,
                    storage::FindSweepByRequest(turn.database(), request.request_id()));
-  SweepId id;
-  if (before.has_value()) {
-    id = *before;
-  } else {
-    storage::SweepRow row;
-    row.request_id = request.request_id();
-    row.name = request.name();
-    row.priority = request.priority();
-    row.source_yaml = request.source_yaml();
-    row.created_us = turn.unix_us;
-    ASSIGN_OR_RETURN(id, storage::InsertSweep(turn.transaction, row));
-    std::vector<core::Run> runs;
-    runs.reserve(cells.size());
-    for (const SubmittedCell& cell : cells) {
-      RETURN_IF_ERROR(storage::InsertSpec(turn.transaction, cell.spec));
-      core::Run& run = runs.emplace_back();
-      ASSIGN_OR_RETURN(run.id, storage::InsertRun(turn.transaction, id, cell.name, cell.spec.key));
-      run.sweep = id;
-      run.key = cell.spec.key;
-      run.weights_key = cell.spec.weights_key;
-      run.kind = cell.spec.kind;
-      run.needs = {cell.spec.model, cell.spec.dataset, cell.spec.memory_bytes};
-    }
-    core::OnSubmit(turn.state, turn.now, id, request.priority(), std::move(runs), turn.effects);
+  if (before.has_value()) Tell(turn, *before, /*created=*/false, reply);
+  return before.has_value();
+}
+
+absl::Status StoreSubmission(Turn& turn, const v1::SubmitSweepRequest& request,
+                             const std::vector<SubmittedCell>& cells, v1::SubmitSweepReply* reply) {
+  ASSIGN_OR_RETURN(const bool known, FindSubmission(turn, request, reply));
+  if (known) return absl::OkStatus();
+  storage::SweepRow row;
+  row.request_id = request.request_id();
+  row.name = request.name();
+  row.priority = request.priority();
+  row.source_yaml = request.source_yaml();
+  row.created_us = turn.unix_us;
+  ASSIGN_OR_RETURN(const SweepId id, storage::InsertSweep(turn.transaction, row));
+  std::vector<core::Run> runs;
+  runs.reserve(cells.size());
+  for (const SubmittedCell& cell : cells) {
+    RETURN_IF_ERROR(storage::InsertSpec(turn.transaction, cell.spec));
+    core::Run& run = runs.emplace_back();
+    ASSIGN_OR_RETURN(run.id, storage::InsertRun(turn.transaction, id, cell.name, cell.spec.key));
+    run.sweep = id;
+    run.key = cell.spec.key;
+    run.weights_key = cell.spec.weights_key;
+    run.kind = cell.spec.kind;
+    run.needs = {cell.spec.model, cell.spec.dataset, cell.spec.memory_bytes};
   }
-  const core::Sweep& sweep = turn.state.sweeps.at(id);
-  reply->set_sweep_id(id.value());
-  reply->set_created(!before.has_value());
-  reply->set_runs(static_cast<int32_t>(sweep.runs.size()));
-  reply->set_reused(sweep.reused);
+  core::OnSubmit(turn.state, turn.now, id, request.priority(), std::move(runs), turn.effects);
+  Tell(turn, id, /*created=*/true, reply);
   return absl::OkStatus();
 }
 

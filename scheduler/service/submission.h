@@ -26,6 +26,10 @@ struct SubmittedCell {
 absl::StatusOr<std::vector<SubmittedCell>> PrepareSubmission(Loop& loop,
                                                              const v1::SubmitSweepRequest& request);
 
+// Whether this request id made a sweep before: then the reply tells of it, and nothing of the
+// request is looked at, not even whether it could be made now.
+absl::StatusOr<bool> FindSubmission(Turn& turn, const v1::SubmitSweepRequest& request,
+                                    v1::SubmitSweepReply* reply);
 // Makes the sweep, or finds the one that this request id made before.
 absl::Status StoreSubmission(Turn& turn, const v1::SubmitSweepRequest& request,
                              const std::vector<SubmittedCell>& cells, v1::SubmitSweepReply* reply);

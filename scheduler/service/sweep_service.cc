@@ -139,9 +139,9 @@ absl::Status ListLogs(Turn& turn, const v1::GetLogsRequest& request, v1::GetLogs
 
 }  // namespace
 
-grpc::ServerUnaryReactor* SweepService::WithCells(
-    Context* context, const v1::SubmitSweepRequest* request,
-    std::function<absl::Status(Turn&, const std::vector<SubmittedCell>&)> use) {
+grpc::ServerUnaryReactor* SweepService::Queue(Context* context,
+                                              const v1::SubmitSweepRequest* request,
+                                              std::function<absl::Status()> work) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   const auto bytes = static_cast<int64_t>(request->ByteSizeLong());
   if (const int64_t before = waiting_bytes_.fetch_add(bytes);
@@ -151,12 +151,9 @@ grpc::ServerUnaryReactor* SweepService::WithCells(
         "other sweeps are being submitted or planned, as many as there is room for; try again")));
     return reactor;
   }
-  submissions_.Post([this, context, request, bytes, use = std::move(use), reactor] {
-    const absl::Status status = [&]() -> absl::Status {
-      if (context->IsCancelled()) return absl::CancelledError("the client is gone");
-      ASSIGN_OR_RETURN(const auto cells, PrepareSubmission(loop_, *request));
-      return loop_.Do([&](Turn& turn) { return use(turn, cells); });
-    }();
+  submissions_.Post([this, context, bytes, work = std::move(work), reactor] {
+    const absl::Status status =
+        context->IsCancelled() ? absl::CancelledError("the client is gone") : work();
     waiting_bytes_ -= bytes;
     reactor->Finish(ToGrpc(status));
   });
@@ -166,22 +163,29 @@ grpc::ServerUnaryReactor* SweepService::WithCells(
 grpc::ServerUnaryReactor* SweepService::SubmitSweep(Context* context,
                                                     const v1::SubmitSweepRequest* request,
                                                     v1::SubmitSweepReply* reply) {
-  if (const absl::Status room = disk_.RoomForWork(); !room.ok()) {
-    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-    reactor->Finish(ToGrpc(room));
-    return reactor;
-  }
-  return WithCells(context, request, [=](Turn& turn, const std::vector<SubmittedCell>& cells) {
-    return StoreSubmission(turn, *request, cells, reply);
+  return Queue(context, request, [=, this]() -> absl::Status {
+    // A full disk, or a run it names that has failed since, is not in the way of one that is there.
+    bool known = false;
+    RETURN_IF_ERROR(loop_.Do([&](Turn& turn) -> absl::Status {
+      ASSIGN_OR_RETURN(known, FindSubmission(turn, *request, reply));
+      return absl::OkStatus();
+    }));
+    if (known) return absl::OkStatus();
+    RETURN_IF_ERROR(disk_.RoomForWork());
+    ASSIGN_OR_RETURN(const auto cells, PrepareSubmission(loop_, *request));
+    return loop_.Do([&](Turn& turn) { return StoreSubmission(turn, *request, cells, reply); });
   });
 }
 
 grpc::ServerUnaryReactor* SweepService::PlanSweep(Context* context,
                                                   const v1::SubmitSweepRequest* request,
                                                   v1::PlanSweepReply* reply) {
-  return WithCells(context, request, [=](Turn& turn, const std::vector<SubmittedCell>& cells) {
-    *reply = Forecast(turn.state, cells);
-    return absl::OkStatus();
+  return Queue(context, request, [=, this]() -> absl::Status {
+    ASSIGN_OR_RETURN(const auto cells, PrepareSubmission(loop_, *request));
+    return loop_.Do([&](Turn& turn) {
+      *reply = Forecast(turn.state, cells);
+      return absl::OkStatus();
+    });
   });
 }
 

@@ -4,13 +4,11 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
-#include <vector>
 
 #include "qsweep/v1/sweep.grpc.pb.h"
 #include "scheduler/disk_watch.h"
 #include "scheduler/loop.h"
 #include "scheduler/service/door.h"
-#include "scheduler/service/submission.h"
 #include "scheduler/service/work_thread.h"
 
 namespace qsweep {
@@ -42,9 +40,9 @@ class SweepService : public v1::SweepService::CallbackService {
   Unary* ListWorkers(Context*, const v1::ListWorkersRequest*, v1::ListWorkersReply*) override;
 
  private:
-  // Calls `use` in the loop, when the cells of what is submitted or planned have had their turn.
-  Unary* WithCells(Context* context, const v1::SubmitSweepRequest* request,
-                   std::function<absl::Status(Turn&, const std::vector<SubmittedCell>&)> use);
+  // Answers with what `work`, which takes long, says when those before it have had their turn.
+  Unary* Queue(Context* context, const v1::SubmitSweepRequest* request,
+               std::function<absl::Status()> work);
 
   Loop& loop_;
   const DiskWatch& disk_;
