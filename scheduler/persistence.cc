@@ -47,7 +47,7 @@ struct Store {
 
   absl::Status operator()(const core::AttemptStarted& started) const {
     turn.Touch(started.attempt.run);
-    RETURN_IF_ERROR(storage::StartRun(t, started.attempt, turn.unix_us));
+    RETURN_IF_ERROR(storage::StartRun(t, started.attempt, started.resume_step, turn.unix_us));
     if (started.attempt.number > AttemptNumber(1)) {  // before the first there were no points
       RETURN_IF_ERROR(storage::SupersedeMetrics(t, started.attempt.run, started.resume_step));
     }

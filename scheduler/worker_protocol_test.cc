@@ -83,6 +83,18 @@ TEST_F(ServiceTest, AReopenedSchedulerHasEverythingThatWasAcknowledged) {
   EXPECT_EQ(NextAssign(worker).run_id(), 2);
 }
 
+TEST_F(ServiceTest, ARunThatBeginsAnewStandsThereAfterARestartToo) {
+  Submit(Request("study", 1));
+  {
+    ScriptedWorker worker(channel_, "w");
+    worker.SendEvents(NextAssign(worker), 0, 50, {Loss(30, 1)});
+    ScriptedWorker again(channel_, "w");  // without the attempt
+    EXPECT_EQ(again.Await(v1::ToWorker::kAssign).assign().resume_step(), 0);
+  }
+  Reopen();
+  EXPECT_EQ(GetRun("1").run().step(), 0);
+}
+
 TEST_F(ServiceTest, AStaleAttemptIsRefused) {
   Submit(Request("study", 1));
   ScriptedWorker first(channel_, "w");

@@ -53,7 +53,7 @@ class Repositories : public testing::Test {
   }
   void Start(int32_t number, int64_t resume_step) {
     ASSERT_TRUE(Do([&](Transaction& t) {
-                  EXPECT_TRUE(StartRun(t, Attempt(number), 10).ok());
+                  EXPECT_TRUE(StartRun(t, Attempt(number), resume_step, 10).ok());
                   EXPECT_TRUE(SupersedeMetrics(t, run_, resume_step).ok());
                   return InsertAttempt(t, Attempt(number), WorkerId("w1"), resume_step, 0, 10);
                 }).ok());
@@ -90,7 +90,7 @@ TEST_F(Repositories, ANameMeansTheNewestSweep) {
 
 TEST_F(Repositories, StatesChangeByCompareAndSet) {
   Start(1, 0);
-  EXPECT_EQ(Do([&](Transaction& t) { return StartRun(t, Attempt(2), 11); }).code(),
+  EXPECT_EQ(Do([&](Transaction& t) { return StartRun(t, Attempt(2), 0, 11); }).code(),
             absl::StatusCode::kAborted);  // it runs already
   RunMove move = Move(v1::RUN_STATE_PENDING, v1::RUN_STATE_FAILED);
   EXPECT_EQ(Do([&](Transaction& t) { return MoveRun(t, move, 12); }).code(),

@@ -70,11 +70,13 @@ absl::StatusOr<RunId> InsertRun(Transaction& transaction, SweepId sweep, const s
   return RunId(transaction.last_insert_id());
 }
 
-absl::Status StartRun(Transaction& transaction, const AttemptId& attempt, int64_t at_us) {
+absl::Status StartRun(Transaction& transaction, const AttemptId& attempt, int64_t step,
+                      int64_t at_us) {
   return transaction.ExecuteOne(
-      "UPDATE runs SET state = 'running', attempt = ?, started_us = coalesce(started_us, ?) "
+      "UPDATE runs SET state = 'running', attempt = ?, step = ?, "
+      "started_us = coalesce(started_us, ?) "
       "WHERE id = ? AND state = 'pending' AND attempt = ? - 1",
-      attempt.number, at_us, attempt.run, attempt.number);
+      attempt.number, step, at_us, attempt.run, attempt.number);
 }
 
 absl::Status MoveRun(Transaction& transaction, const RunMove& move, int64_t at_us) {

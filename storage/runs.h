@@ -55,8 +55,9 @@ struct RunRow {
 absl::StatusOr<RunId> InsertRun(Transaction& transaction, SweepId sweep, const std::string& name,
                                 const std::string& key);
 
-// pending to running, by the attempt after the run's last one.
-absl::Status StartRun(Transaction& transaction, const AttemptId& attempt, int64_t at_us);
+// pending to running, by the attempt after the run's last one, at `step`.
+absl::Status StartRun(Transaction& transaction, const AttemptId& attempt, int64_t step,
+                      int64_t at_us);
 
 // Any other change of state; Aborted if the run is not in `from`.
 struct RunMove {
