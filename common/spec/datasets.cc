@@ -1,5 +1,7 @@
 #include "common/spec/datasets.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 
 namespace qsweep {
@@ -19,6 +21,17 @@ const DatasetShape* FindDataset(absl::string_view name) {
     if (dataset.name == name) return &dataset;
   }
   return nullptr;
+}
+
+ImageCounts ImagesOf(const v1::Dataset& dataset) {
+  const DatasetShape* known = FindDataset(dataset.name());
+  if (known == nullptr) return {};
+  const auto chosen = [&](int64_t images, int64_t limit) {
+    if (dataset.classes_size() > 0) images = images / known->classes * dataset.classes_size();
+    return limit > 0 ? std::min(images, limit) : images;
+  };
+  return {chosen(known->train_images, dataset.train_limit()),
+          chosen(known->test_images, dataset.eval_limit())};
 }
 
 }  // namespace qsweep

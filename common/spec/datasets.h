@@ -25,6 +25,13 @@ std::string DatasetOnDisk(const v1::Dataset& dataset);
 // nullptr: unknown, or an imagefolder, whose size nobody knows before it is seen.
 const DatasetShape* FindDataset(absl::string_view name);
 
+// Images that a run trains and evaluates on: of the classes chosen, up to the limits. 0: not known.
+struct ImageCounts {
+  int64_t train = 0;
+  int64_t evaluation = 0;
+};
+ImageCounts ImagesOf(const v1::Dataset& dataset);
+
 }  // namespace qsweep
 
 #endif  // QSWEEP_COMMON_SPEC_DATASETS_H_

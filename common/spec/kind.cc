@@ -1,7 +1,5 @@
 #include "common/spec/kind.h"
 
-#include <algorithm>
-
 #include "absl/strings/str_cat.h"
 #include "common/hash.h"
 #include "common/spec/datasets.h"
@@ -35,10 +33,7 @@ std::string RunKind(const v1::ExperimentSpec& spec) {
 }
 
 int64_t ImagesToTrain(const v1::ExperimentSpec& spec) {
-  const DatasetShape* dataset = FindDataset(spec.dataset().name());
-  int64_t images = dataset == nullptr ? 0 : dataset->train_images;
-  if (spec.dataset().train_limit() > 0) images = std::min(images, spec.dataset().train_limit());
-  return images * spec.training().num_epochs();
+  return ImagesOf(spec.dataset()).train * spec.training().num_epochs();
 }
 
 }  // namespace qsweep

@@ -33,11 +33,8 @@ int64_t ProductBytes(const v1::ExperimentSpec& spec) {
 int64_t DatasetBytes(const v1::Dataset& spec) {
   const DatasetShape* dataset = FindDataset(spec.name());
   if (dataset == nullptr) return 0;
-  const auto limited = [](int64_t images, int64_t limit) {
-    return limit > 0 ? std::min(images, limit) : images;
-  };
-  return dataset->bytes_per_image * (limited(dataset->train_images, spec.train_limit()) +
-                                     limited(dataset->test_images, spec.eval_limit()));
+  const ImageCounts images = ImagesOf(spec);
+  return dataset->bytes_per_image * (images.train + images.evaluation);
 }
 
 // The effective batch, decoded: one in use, two ahead.

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "common/spec/kind.h"
 #include "common/spec/spec.h"
 
 namespace qsweep {
@@ -76,6 +77,21 @@ TEST(EstimatePeakBytes, LoadingMayNeedMoreThanTraining) {
   spec.mutable_model()->set_name("deit_base_patch16_224");
   EXPECT_EQ(EstimatePeakBytes(spec, 1), EstimatePeakBytes(spec, 2));
   EXPECT_LT(EstimatePeakBytes(spec, 1), EstimatePeakBytes(spec, 64));
+}
+
+// Two of the ten classes, in memory and in time.
+TEST(ImagesOf, AreThoseOfTheClassesChosen) {
+  v1::ExperimentSpec spec = Spec(R"(,"training":{"num_epochs":3})");
+  const int64_t all = EstimatePeakBytes(spec, 1);
+  EXPECT_EQ(ImagesToTrain(spec), 3 * 50'000);
+  spec.mutable_dataset()->add_classes(7);
+  spec.mutable_dataset()->add_classes(3);
+  EXPECT_EQ(ImagesToTrain(spec), 3 * 10'000);
+  EXPECT_NEAR(all - EstimatePeakBytes(spec, 1), 3 * 32 * 32 * (40'000 + 8'000), 1 << 20);
+  spec.mutable_dataset()->set_train_limit(12'000);
+  EXPECT_EQ(ImagesToTrain(spec), 3 * 10'000);
+  spec.mutable_dataset()->set_train_limit(100);
+  EXPECT_EQ(ImagesToTrain(spec), 3 * 100);
 }
 
 }  // namespace

@@ -80,12 +80,9 @@ void CheckPath(const v1::Dataset& dataset, ProblemsOut* out) {
   }
 }
 
-void CheckWarmup(const v1::ExperimentSpec& spec, const DatasetShape& known, ProblemsOut* out) {
-  const v1::Dataset& dataset = spec.dataset();
-  int64_t images = known.train_images;
-  if (dataset.classes_size() > 0) images = images / known.classes * dataset.classes_size();
-  if (dataset.train_limit() > 0) images = std::min(images, dataset.train_limit());
-  const int64_t batch = std::max(dataset.batch_size(), 1);
+void CheckWarmup(const v1::ExperimentSpec& spec, ProblemsOut* out) {
+  const int64_t images = ImagesOf(spec.dataset()).train;
+  const int64_t batch = std::max(spec.dataset().batch_size(), 1);
   const int64_t steps = (images + batch - 1) / batch * spec.training().num_epochs();
   if (steps <= 0) return;
   const std::string problem = WarmupProblem(spec.training().warmup_steps(), steps);
@@ -138,10 +135,8 @@ std::vector<SpecProblem> Problems(const v1::ExperimentSpec& spec) {
         {"model.pretrained",
          "must be true with training.method: sensitivity: random weights say nothing"});
   }
-  if (dataset != nullptr) {
-    CheckClasses(spec.dataset(), *dataset, &problems);
-    CheckWarmup(spec, *dataset, &problems);
-  }
+  if (dataset != nullptr) CheckClasses(spec.dataset(), *dataset, &problems);
+  CheckWarmup(spec, &problems);
   return problems;
 }
 
