@@ -74,6 +74,7 @@ Option Command::AddOption(const std::string& name, OptionValue value, const std:
 Option Command::AddBytes(const std::string& name, uint64_t* value, const std::string& help) {
   CLI::Option* const option = app_->add_option(name, *value, help);
   option->transform(CLI::AsSizeValue(/*kb_is_1000=*/false));
+  option->check(CLI::Range(uint64_t{0}, static_cast<uint64_t>(INT64_MAX)));  // of -1, too
   if (*value != 0) option->default_str(absl::StrCat(*value >> 20, "M"));
   return Option(option);
 }

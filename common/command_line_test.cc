@@ -95,7 +95,9 @@ TEST_F(CommandLineTest, SaysWhatIsWrongAndWhereHelpIs) {
   };
   EXPECT_THAT(Complaint({"run", "a", "--slots", "9"}), says("--slots.*9"));
   EXPECT_THAT(Complaint({"run", "a", "--kind", "xml"}), says("--kind.*xml.*csv,jsonl"));
-  EXPECT_THAT(Complaint({"run", "a", "--memory", "much"}), says("--memory"));
+  for (const char* bytes : {"much", "-1", "9E"}) {
+    EXPECT_THAT(Complaint({"run", "a", "--memory", bytes}), says("--memory"));
+  }
   EXPECT_THAT(Complaint({"run", "a", "--unknown"}), says("--unknown"));
   EXPECT_THAT(Complaint({"run"}), says("FILE is required"));
   EXPECT_THAT(Complaint({"db"}), says("one of check is required"));

@@ -12,6 +12,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/spec/pairs.h"
 #include "common/spec/wording.h"
 #include "common/status.h"
 #include "common/utf8.h"
@@ -149,7 +150,7 @@ std::string ValueViolation(const v1::FieldRule& rule, const FieldValue& value) {
   if (IsAuto(rule, value)) return "";
   if (!rule.one_of().empty()) return OneOfViolation(rule, value);
   if (const auto* text = std::get_if<absl::string_view>(&value)) {
-    if (rule.pairs() && text->find('=') == absl::string_view::npos) {
+    if (rule.pairs() && SplitPair(*text).pattern.empty()) {
       return absl::StrCat("must be PATTERN=VALUE, or a mapping {PATTERN: VALUE}; not ",
                           Quoted(*text));
     }

@@ -146,6 +146,8 @@ INSTANTIATE_TEST_SUITE_P(
                 "quantization.bits: must be 0 with training.method: full"},
         BadCase{R"({"lora":{"rank_pattern":["qkv"]}})",
                 "lora.rank_pattern: must be PATTERN=VALUE, or a mapping {PATTERN: VALUE}"},
+        BadCase{R"({"lora":{"rank_pattern":["=4"]}})",
+                "lora.rank_pattern: must be PATTERN=VALUE, or a mapping {PATTERN: VALUE}"},
         BadCase{R"({"lora":{"rank_pattern":["fc1=4"]}})",
                 "lora.rank_pattern: 'fc1' matches no module; there are those of"},
         BadCase{R"({"lora":{"rank_pattern":["qkv=0"]}})",
