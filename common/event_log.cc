@@ -74,7 +74,11 @@ absl::Status EventLogWriter::Append(const v1::Event& event) {
   }
   PutUint32(static_cast<uint32_t>(payload.size()), record.data());
   PutUint32(Crc32(payload), record.data() + 4);
-  return WriteAll(fd_.get(), record, path_);
+  const off_t end = ::lseek(fd_.get(), 0, SEEK_END);
+  const absl::Status written = WriteAll(fd_.get(), record, path_);
+  // Half a record would hide what is said after it: why the run failed, for instance.
+  if (!written.ok() && end >= 0) (void)!::ftruncate(fd_.get(), end);
+  return written;
 }
 
 absl::Status EventLogWriter::Sync() {

@@ -1,6 +1,8 @@
 #include "common/event_log.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "common/status.h"
@@ -108,6 +110,24 @@ TEST_F(EventLogTest, ZerosEndTheLog) {
   EXPECT_EQ(chunk->events.size(), 1u);
   EXPECT_EQ(chunk->end_offset, end);
   EXPECT_EQ(writer->Append(v1::Event()).code(), absl::StatusCode::kInvalidArgument);
+}
+
+// A disk that is full in the middle of it.
+TEST_F(EventLogTest, WhatCouldNotBeWrittenWholeHidesNothingThatFollows) {
+  auto writer = EventLogWriter::Create(path());
+  ASSERT_TRUE(writer->Append(Log("first")).ok());
+  ::signal(SIGXFSZ, SIG_IGN);
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  const rlimit full{Bytes().size() + 10, before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &full), 0);
+  const absl::Status cut = writer->Append(Log("cut"));
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+  EXPECT_FALSE(cut.ok());
+  ASSERT_TRUE(writer->Append(Log("last")).ok());
+  const auto chunk = ReadEventLog(path(), 0, 1000);
+  ASSERT_EQ(chunk->events.size(), 2u);
+  EXPECT_EQ(chunk->events[1].log().text(), "last");
 }
 
 TEST_F(EventLogTest, RefusesOtherFiles) {
