@@ -1,13 +1,15 @@
 #include "common/hash.h"
 
+#include <fcntl.h>
 #include <openssl/evp.h>
+#include <unistd.h>
 #include <zlib.h>
 
 #include <algorithm>
-#include <fstream>
-#include <vector>
+#include <cerrno>
 
 #include "absl/strings/escaping.h"
+#include "common/file.h"
 #include "common/status.h"
 
 namespace qsweep {
@@ -43,15 +45,17 @@ std::string Sha256Hex(absl::string_view bytes) {
 }
 
 absl::StatusOr<std::string> HexOfFile(const std::string& path, HashKind kind) {
-  std::ifstream in(path, std::ios::binary);
-  if (!in) return absl::NotFoundError(absl::StrCat(path, ": cannot be opened"));
+  const FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd.valid()) return absl::NotFoundError(ErrnoStatus(errno, path, "open").message());
   Hash hash(kind);
-  std::vector<char> buffer(1 << 20);
-  while (in.read(buffer.data(), static_cast<std::streamsize>(buffer.size())) || in.gcount() > 0) {
-    hash.Update(absl::string_view(buffer.data(), static_cast<size_t>(in.gcount())));
+  std::string buffer(1 << 20, '\0');
+  while (true) {
+    const ssize_t n = ::read(fd.get(), buffer.data(), buffer.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return absl::DataLossError(ErrnoStatus(errno, path, "read").message());
+    if (n == 0) return hash.Hex();
+    hash.Update(absl::string_view(buffer.data(), static_cast<size_t>(n)));
   }
-  if (in.bad()) return absl::DataLossError(absl::StrCat(path, ": reading failed"));
-  return hash.Hex();
 }
 
 bool IsSha256Hex(absl::string_view text) {

@@ -31,7 +31,10 @@ TEST(Hash, Sha256OfFiles) {
   ASSERT_TRUE(WriteFileAtomic(path, "").ok());
   EXPECT_EQ(Sha256HexOfFile(path).value(), kEmpty);
   ASSERT_TRUE(RemoveTree(path).ok());
-  EXPECT_EQ(Sha256HexOfFile(path).status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(Sha256HexOfFile(path).status(),
+            absl::NotFoundError(path + ": open: No such file or directory"));
+  EXPECT_EQ(Sha256HexOfFile(directory.path()).status(),
+            absl::DataLossError(directory.path() + ": read: Is a directory"));
 }
 
 TEST(Hash, TellsHexFromOtherNames) {

@@ -23,7 +23,7 @@ struct SubprocessOptions {
 };
 
 // Starts it and returns its pid once exec has succeeded; exec's failure is this call's error.
-// Signals are unblocked and at their defaults in the child.
+// Signals are unblocked in the child, and SIGPIPE ends it whatever it does to the parent.
 absl::StatusOr<pid_t> StartSubprocess(const SubprocessOptions& options);
 
 struct ExitStatus {

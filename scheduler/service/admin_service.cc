@@ -56,8 +56,7 @@ absl::Status CheckTokenRequest(const v1::CreateTokenRequest& request, bool secur
   if (security) return absl::OkStatus();
   return absl::FailedPreconditionError(
       "this scheduler has no certificate, so tokens would travel in the clear; run `qscheduler "
-      "init "
-      "--data-dir DIR --host NAME` and start it again");
+      "init --data-dir DIR --host NAME` and start it again");
 }
 
 // A copy on its way to the client; the file goes with it.

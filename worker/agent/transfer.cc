@@ -136,7 +136,7 @@ TransferResult Courier::Upload(const Transfer& transfer, grpc::ClientContext* co
   bool open = writer->Write(chunk);
   absl::Status local;
   std::string buffer(kChunkBytes, '\0');
-  // A false Write means that the scheduler has answered early: it has the artifact, or refuses it.
+  // A false Write means that the scheduler has answered early: it refuses the artifact.
   while (open) {
     const absl::StatusOr<size_t> n = ReadSome(fd.get(), &buffer, transfer.path);
     local = n.status();
