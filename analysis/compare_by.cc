@@ -12,7 +12,7 @@
 #include "analysis/statistics.h"
 #include "common/spec/fields.h"
 #include "common/spec/pairs.h"
-#include "common/spec/wording.h"
+#include "common/wording.h"
 
 namespace qsweep {
 namespace {
@@ -28,8 +28,9 @@ absl::StatusOr<ValueOf> FindValue(const std::string& path) {
   }
   std::vector<std::string> known = {"quantization"};
   for (const SpecField& field : SpecFields()) known.push_back(field.path);
-  return absl::InvalidArgumentError(
-      absl::StrCat("--by ", path, ": no such field of a spec", DidYouMeanOrKnown(path, known)));
+  std::string hint = DidYouMean(path, known);
+  if (hint.empty()) hint = "; `qctl keys` lists them";
+  return absl::InvalidArgumentError(absl::StrCat("--by ", path, ": no such field of a spec", hint));
 }
 
 bool IsQuantization(absl::string_view path) {

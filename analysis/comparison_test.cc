@@ -115,6 +115,15 @@ TEST(CompareByTest, AFieldOfQuantizationFreesNoOther) {
   EXPECT_EQ(by_bits->values(2).against_first().pairs(), 2);  // of two kinds of 4 bits the mean
 }
 
+TEST(CompareByTest, AFieldWithoutItsSectionIsFound) {
+  const auto message = [](const char* path) {
+    return std::string(CompareBy({}, path).status().message());
+  };
+  EXPECT_THAT(message("rank"), HasSubstr("did you mean lora.rank?"));
+  EXPECT_THAT(message("quantisation"), HasSubstr("did you mean quantization?"));
+  EXPECT_THAT(message("colour"), HasSubstr("`qctl keys` lists them"));
+}
+
 TEST(CompareByTest, MeansAreOfPairsAndTestsOverSeeds) {
   std::vector<RunFacts> runs;
   for (const int64_t seed : {1, 2}) {

@@ -4,10 +4,12 @@
 #include <cstdio>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "common/version.h"
+#include "common/wording.h"
 
 namespace qsweep {
 namespace {
@@ -15,6 +17,19 @@ namespace {
 bool IsSet(const std::string& text) { return !text.empty(); }
 bool IsSet(const std::vector<std::string>& texts) { return !texts.empty(); }
 bool IsSet(double number) { return number != 0; }
+
+// What the line names in place of a command; empty if that is not what is wrong with it.
+std::string NoSuchCommand(const CLI::App& program) {
+  const CLI::App* command = &program;
+  while (!command->get_subcommands().empty()) command = command->get_subcommands().front();
+  std::vector<std::string> known;
+  for (const CLI::App* below : command->get_subcommands(nullptr))
+    known.push_back(below->get_name());
+  const std::vector<std::string> strangers = program.remaining(/*recurse=*/true);
+  if (known.empty() || strangers.empty() || absl::StartsWith(strangers.front(), "-")) return "";
+  return absl::StrCat("no command ", Quoted(strangers.front()),
+                      DidYouMean(strangers.front(), known));
+}
 
 }  // namespace
 
@@ -108,8 +123,9 @@ std::optional<int> Program::Parse(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app_->exit(error);  // --help, --version
     const std::string& name = app_->get_name();
-    std::string message = absl::StrCat(name, ": ", absl::StrReplaceAll(error.what(), {{"\n", " "}}),
-                                       "; see ", name, " --help");
+    std::string problem = NoSuchCommand(*app_);
+    if (problem.empty()) problem = absl::StrReplaceAll(error.what(), {{"\n", " "}});
+    std::string message = absl::StrCat(name, ": ", problem, "; see ", name, " --help");
     if (!app_->get_subcommands(nullptr).empty()) {
       absl::StrAppend(&message, " or ", name, " COMMAND --help");
     }

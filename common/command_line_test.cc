@@ -99,6 +99,9 @@ TEST_F(CommandLineTest, SaysWhatIsWrongAndWhereHelpIs) {
     EXPECT_THAT(Complaint({"run", "a", "--memory", bytes}), says("--memory"));
   }
   EXPECT_THAT(Complaint({"run", "a", "--unknown"}), says("--unknown"));
+  EXPECT_THAT(Complaint({"rnu", "a"}), says("no command 'rnu'; did you mean run."));
+  EXPECT_THAT(Complaint({"db", "chekc"}), says("no command 'chekc'; did you mean check."));
+  EXPECT_THAT(Complaint({"--unknown", "rnu"}), says("--unknown"));
   EXPECT_THAT(Complaint({"run"}), says("FILE is required"));
   EXPECT_THAT(Complaint({"db"}), says("one of check is required"));
   EXPECT_THAT(Complaint({}), says("one of run, db, list is required"));

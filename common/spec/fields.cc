@@ -13,9 +13,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/spec/pairs.h"
-#include "common/spec/wording.h"
 #include "common/status.h"
 #include "common/utf8.h"
+#include "common/wording.h"
 
 namespace qsweep {
 namespace {

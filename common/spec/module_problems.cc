@@ -11,7 +11,7 @@
 #include "common/spec/fields.h"
 #include "common/spec/modules.h"
 #include "common/spec/pairs.h"
-#include "common/spec/wording.h"
+#include "common/wording.h"
 
 namespace qsweep {
 namespace {

@@ -5,7 +5,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "common/spec/wording.h"
+#include "common/wording.h"
 
 namespace qsweep {
 namespace {

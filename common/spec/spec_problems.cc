@@ -12,7 +12,7 @@
 #include "common/spec/module_problems.h"
 #include "common/spec/pairs.h"
 #include "common/spec/spec.h"
-#include "common/spec/wording.h"
+#include "common/wording.h"
 
 namespace qsweep {
 namespace {

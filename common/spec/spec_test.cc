@@ -14,7 +14,7 @@
 #include "common/spec/models.h"
 #include "common/spec/modules.h"
 #include "common/spec/pairs.h"
-#include "common/spec/wording.h"
+#include "common/wording.h"
 
 namespace qsweep {
 namespace {
@@ -385,6 +385,7 @@ TEST(Modules, MatchAsPeftDoes) {
 TEST(Wording, SuggestsTheNearest) {
   EXPECT_EQ(DidYouMean("rnak", {"alpha", "rank"}), "; did you mean rank?");
   EXPECT_EQ(DidYouMean("deit", {"vit", "deit_tiny"}), "; did you mean deit_tiny?");
+  EXPECT_EQ(DidYouMean("rank", {"model.name", "lora.rank"}), "; did you mean lora.rank?");
   EXPECT_EQ(DidYouMean("lr", {"rank", "alpha"}), "");
   EXPECT_EQ(DidYouMean(std::string(100'000, 'r'), {"rank"}), "");
   EXPECT_EQ(Quoted(absl::StrCat("a\n", std::string(100, 'x'))),

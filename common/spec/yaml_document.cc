@@ -11,9 +11,9 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "common/spec/wording.h"
 #include "common/status.h"
 #include "common/utf8.h"
+#include "common/wording.h"
 
 namespace qsweep {
 namespace {

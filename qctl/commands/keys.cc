@@ -12,8 +12,8 @@
 #include "common/spec/fields.h"
 #include "common/spec/models.h"
 #include "common/spec/names.h"
-#include "common/spec/wording.h"
 #include "common/status.h"
+#include "common/wording.h"
 #include "qctl/command.h"
 #include "qctl/format.h"
 

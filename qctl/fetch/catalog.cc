@@ -8,8 +8,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "common/spec/models.h"
-#include "common/spec/wording.h"
 #include "common/status.h"
+#include "common/wording.h"
 #include "qctl/fetch/safetensors.h"
 
 namespace qsweep::qctl {

@@ -1,6 +1,6 @@
 // How errors speak of what was read: quoted, cut short, with the nearest word that would have done.
-#ifndef QSWEEP_COMMON_SPEC_WORDING_H_
-#define QSWEEP_COMMON_SPEC_WORDING_H_
+#ifndef QSWEEP_COMMON_WORDING_H_
+#define QSWEEP_COMMON_WORDING_H_
 
 #include <string>
 #include <vector>
@@ -22,4 +22,4 @@ std::string DidYouMeanOrKnown(absl::string_view word, const std::vector<std::str
 
 }  // namespace qsweep
 
-#endif  // QSWEEP_COMMON_SPEC_WORDING_H_
+#endif  // QSWEEP_COMMON_WORDING_H_

@@ -1,4 +1,4 @@
-#include "common/spec/wording.h"
+#include "common/wording.h"
 
 #include <algorithm>
 #include <cstddef>
@@ -53,7 +53,8 @@ std::string DidYouMean(absl::string_view word, const std::vector<std::string>& k
   }
   for (size_t i = 0; best == nullptr && word.size() >= 3 && i < known.size(); ++i) {
     const bool part = absl::StartsWith(known[i], word) ||
-                      absl::EndsWith(known[i], absl::StrCat("_", word));  // epochs, num_epochs
+                      absl::EndsWith(known[i], absl::StrCat("_", word)) ||  // epochs, num_epochs
+                      absl::EndsWith(known[i], absl::StrCat(".", word));    // rank, lora.rank
     if (part) best = &known[i];
   }
   return best == nullptr ? "" : absl::StrCat("; did you mean ", *best, "?");
