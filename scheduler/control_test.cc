@@ -175,6 +175,21 @@ TEST_F(ServiceTest, OfARunOnAGpuTheGpusMemoryIsLearnt) {
   EXPECT_LT(plan.cells(2).memory_bytes(), 1'000'000'000);
 }
 
+// Learnt, it would leave all runs of its kind without a place for ever.
+TEST_F(ServiceTest, MoreMemoryThanAnyMachineHasIsNotLearnt) {
+  Submit(Request("study", 1));
+  ScriptedWorker worker(channel_, "w");
+  const v1::Attempt attempt = NextAssign(worker);
+  ASSERT_TRUE(worker.Upload(attempt, "weights", Sha256Hex("weights")).ok());
+  v1::Event finished = MeasuredOn("cpu");
+  finished.mutable_finished()->mutable_result()->mutable_memory()->set_rss_peak_bytes(INT64_MAX);
+  worker.SendEvents(attempt, 0, 50, {finished});
+  worker.SendEnd(attempt, true);
+  EXPECT_EQ(GetSweep("study").succeeded(), 1);
+  const auto plan = Call(&v1::SweepService::Stub::PlanSweep, Request("larger", 3));
+  EXPECT_FALSE(plan.cells(2).memory_measured());
+}
+
 TEST_F(ServiceTest, APlanSaysWhatIsKnownWhatItNeedsAndWhereItFits) {
   auto request = Request("study", 1);
   Submit(request);

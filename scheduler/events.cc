@@ -9,6 +9,7 @@
 #include "common/status.h"
 #include "common/utf8.h"
 #include "scheduler/core/reactor.h"
+#include "scheduler/requests.h"
 #include "storage/artifacts.h"
 #include "storage/attempts.h"
 #include "storage/logs.h"
@@ -123,7 +124,8 @@ class EventWriter {
     const std::string& device = result.provenance().device();
     const bool on_cpu = device.empty() || device == "cpu";
     const int64_t peak_bytes = on_cpu ? memory.rss_peak_bytes() : memory.held_bytes();
-    if (run_.kind.empty() || peak_bytes <= 0 || memory.micro_batch() <= 0) {
+    if (run_.kind.empty() || peak_bytes <= 0 || peak_bytes > kMaxMachineBytes ||
+        memory.micro_batch() <= 0) {
       return absl::OkStatus();
     }
     ASSIGN_OR_RETURN(const bool known, storage::IsMeasured(turn_.database(), run_.kind, run_.worker,

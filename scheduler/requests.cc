@@ -69,9 +69,9 @@ absl::Status CheckHello(const v1::Hello& hello) {
     return absl::InvalidArgumentError(
         absl::StrCat("slots: ", info.slots(), "; must be 1 to ", kMaxSlots));
   }
-  if (info.memory_bytes() < 0 || info.models_size() > kMaxListed ||
-      info.datasets_size() > kMaxListed || hello.held_size() > kMaxHeld ||
-      info.ByteSizeLong() > kMaxWorkerInfoBytes) {
+  if (info.memory_bytes() < 0 || info.memory_bytes() > kMaxMachineBytes ||
+      info.models_size() > kMaxListed || info.datasets_size() > kMaxListed ||
+      hello.held_size() > kMaxHeld || info.ByteSizeLong() > kMaxWorkerInfoBytes) {
     return absl::InvalidArgumentError("hello: says more than a worker can have");
   }
   return absl::OkStatus();

@@ -12,6 +12,9 @@
 
 namespace qsweep {
 
+// More than any machine has: what speaks of more memory is damaged.
+inline constexpr int64_t kMaxMachineBytes = int64_t{1} << 48;
+
 // By the rules of common/spec/names.h; `what` begins the message.
 absl::Status CheckName(absl::string_view what, const std::string& name);
 absl::Status CheckSweepName(const std::string& name);

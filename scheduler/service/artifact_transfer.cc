@@ -104,6 +104,12 @@ class Upload : public grpc::ServerReadReactor<v1::ArtifactChunk> {
   std::unique_ptr<IncomingArtifact> artifact_;
 };
 
+// An upload may have brought meanwhile what was not there to be sent.
+absl::Status LoseIfGone(Turn& turn, const std::string& sha256) {
+  const bool gone = absl::IsNotFound(turn.artifacts.Open(sha256).status());
+  return gone ? LoseArtifact(turn, sha256) : absl::OkStatus();
+}
+
 class Download : public FileSender {
  public:
   Download(Loop& loop, ArtifactStore& store, const std::string& sha256)
@@ -118,7 +124,7 @@ class Download : public FileSender {
       return absl::InvalidArgumentError("sha256: must be 64 lower-case hexadecimal digits");
     }
     absl::StatusOr<FileDescriptor> fd = store.Open(sha256_);
-    if (absl::IsNotFound(fd.status())) OnDamage();
+    if (absl::IsNotFound(fd.status())) Tell(LoseIfGone);
     RETURN_IF_ERROR(fd.status());
     return Send(*std::move(fd), sha256_);
   }
