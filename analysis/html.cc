@@ -40,7 +40,7 @@ table{border-collapse:collapse;font-size:.875rem;font-variant-numeric:tabular-nu
 th,td{padding:.35rem .6rem;text-align:right;white-space:nowrap;border-bottom:1px solid var(--line)}
 th{font-weight:600;color:var(--soft);vertical-align:bottom}
 th:first-child,td:first-child,.t{text-align:left}
-td.w{white-space:normal;min-width:14rem;text-align:left}
+td.w{white-space:normal;overflow-wrap:anywhere;min-width:14rem;text-align:left}
 tbody tr:nth-child(even){background:var(--band)}
 .met,.succeeded{color:var(--good)}.not-met,.failed{color:var(--bad)}
 figure{margin:0 0 2rem}figure img{display:block;width:100%;height:auto;background:#fff;border:1px solid var(--line);border-radius:6px}
@@ -276,11 +276,14 @@ std::string RunBlock(const RunFacts& run) {
            absl::StrFormat("%d trained of %d (%.2f %%)", r.trainable_parameters(), all,
                            100.0 * static_cast<double>(r.trainable_parameters()) /
                                std::max<double>(1, static_cast<double>(all)))),
-      Fact("base", absl::StrFormat(
-                       "%s MB of %s MB in fp32; %d layers quantized, %.3f bits a weight",
-                       Megabytes(static_cast<double>(r.quantization().bytes_after())),
-                       Megabytes(static_cast<double>(r.quantization().bytes_before())),
-                       r.quantization().layers_quantized(), r.quantization().bits_per_weight())),
+      Fact("base", absl::StrFormat("%s MB of %s MB in fp32; %s",
+                                   Megabytes(static_cast<double>(r.quantization().bytes_after())),
+                                   Megabytes(static_cast<double>(r.quantization().bytes_before())),
+                                   r.quantization().layers_quantized() == 0
+                                       ? "not quantized"
+                                       : absl::StrFormat("%d layers quantized, %.3f bits a weight",
+                                                         r.quantization().layers_quantized(),
+                                                         r.quantization().bits_per_weight()))),
       Fact("memory",
            absl::StrFormat("peak %s MB, process %s MB; micro-batch %d × %d, checkpointing %s",
                            Megabytes(static_cast<double>(r.memory().peak_bytes())),
@@ -293,8 +296,10 @@ std::string RunBlock(const RunFacts& run) {
                            r.gradients().norm_std(), r.gradients().stability(),
                            r.gradients().vanishing_windows() > 0 ? ", vanishing" : "",
                            r.gradients().exploding_windows() > 0 ? ", exploding" : "")),
-      Fact("machine", HtmlText(absl::StrCat(r.provenance().cpu(), ", ", r.provenance().threads(),
-                                            " threads, ", r.provenance().instruction_set()))),
+      Fact("machine",
+           HtmlText(absl::StrCat(r.provenance().cpu(), ", ", r.provenance().threads(),
+                                 r.provenance().threads() == 1 ? " thread, " : " threads, ",
+                                 r.provenance().instruction_set()))),
       Fact("spec", absl::StrCat("SHA-256 ", HtmlText(r.provenance().spec_sha256()))),
       "</dl></details>\n");
   return out;
@@ -317,7 +322,7 @@ void Section(const char* id, const char* title, const std::string& html, std::st
 std::string Links(const Analysis& analysis) {
   std::string links;
   const auto add = [&links](bool there, const char* id, const char* title) {
-    if (there) absl::StrAppend(&links, "<a href=\"#", id, "\">", title, "</a>");
+    if (there) absl::StrAppend(&links, "<a href=\"#", id, "\">", title, "</a>\n");
   };
   add(true, "setting", "Setting");
   add(!analysis.groups.empty(), "results", "Results");

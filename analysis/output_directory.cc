@@ -77,8 +77,13 @@ std::string PathName(absl::string_view text) {
 }
 
 absl::StatusOr<OutputDirectory> OutputDirectory::Create(const std::string& path, const char* kind) {
-  const std::string target(absl::StripSuffix(path, "/"));
-  if (target.empty()) return absl::InvalidArgumentError("the output directory has no name");
+  const std::string normal = fs::path(path).lexically_normal().string();
+  const std::string target(absl::StripSuffix(normal, "/"));
+  if (const fs::path name = fs::path(target).filename();
+      name.empty() || name == "." || name == "..") {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "'", path, "': the output directory needs a name: it is made beside its place"));
+  }
   RETURN_IF_ERROR(RefuseOthersContent(target, kind));
   const std::string parent = fs::path(target).parent_path().string();
   if (!parent.empty()) RETURN_IF_ERROR(MakeDirectories(parent));

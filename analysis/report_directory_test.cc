@@ -47,6 +47,27 @@ TEST_F(ReportTest, OthersContentIsNeverTouched) {
   EXPECT_FALSE(Write(testing::MakeSweep({8}, 1, 5)).ok());
 }
 
+TEST_F(ReportTest, ADirectoryMayBeWrittenInMoreWaysThanOneButNeedsAName) {
+  const auto write = [](const std::string& directory) {
+    const testing::TestSweep test = testing::MakeSweep({8}, 1, 5);
+    return WriteReport(test.sweep, test.Runs(), test.Reader(),
+                       {.directory = directory, .figures = false});
+  };
+  EXPECT_TRUE(write(Out("//")).ok());
+  EXPECT_TRUE(write(root_ + "/none/../out/.").ok());
+  EXPECT_TRUE(PathExists(Out("report.html")));
+  // It would be built within itself.
+  const std::string here = fs::current_path();
+  ASSERT_TRUE(MakeDirectories(root_ + "/empty").ok());
+  fs::current_path(root_ + "/empty");
+  for (const char* nameless : {"", ".", "./", "..", "/"}) {
+    EXPECT_EQ(write(nameless).code(), absl::StatusCode::kInvalidArgument) << nameless;
+  }
+  fs::current_path(here);
+  EXPECT_THAT(ListDirectory(root_).value_or(std::vector<std::string>()),
+              UnorderedElementsAre("empty", "out"));
+}
+
 TEST_F(ReportTest, AnErrorLeavesNothingBehind) {
   testing::TestSweep test = testing::MakeSweep({8}, 1, 5);
   const absl::Status failed =

@@ -147,6 +147,7 @@ TEST_F(ReportTest, ARunsFilesSayWhatWasMeasured) {
       Json("deit_tiny_patch16_224-cifar10-r8-none-s1/quantization_analysis.json").contains("twin"));
   EXPECT_EQ(Json("quantization_detailed_analysis.json")["effects"][0]["requantized_difference"], 0);
   EXPECT_THAT(Text("report.html"), HasSubstr("<dt>merged</dt><dd>top-1 "));
+  EXPECT_THAT(Text("report.html"), HasSubstr(" MB in fp32; not quantized"));
 }
 
 TEST_F(ReportTest, ATwinComputedInAnotherWayGivesNoRatioOfPeaks) {

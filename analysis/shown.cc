@@ -3,12 +3,15 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/hash.h"
 #include "common/spec/datasets.h"
 #include "common/spec/fields.h"
+#include "common/spec/spec.h"
 
 namespace qsweep {
 namespace {
@@ -18,6 +21,14 @@ std::string FieldText(const RunFacts& run, absl::string_view path) {
   const bool adapters = run.spec.training().method() == "lora";
   if (!IsSet(run.spec, field) || (absl::StartsWith(path, "lora.") && !adapters)) return "";
   return ValueText(run.spec, field);
+}
+
+// Of another run's result as much of its key as tells it from all others.
+std::string InitialWeights(const RunFacts& run, absl::string_view) {
+  constexpr size_t kKeyShown = 12;
+  const std::optional<std::string> producer = ProducerOf(run.spec.model());
+  if (!producer.has_value() || !IsSha256Hex(*producer)) return FieldText(run, "model.weights");
+  return absl::StrCat("of the run with key ", producer->substr(0, kKeyShown));
 }
 
 // Of an imagefolder without a limit nobody knows it but the machine.
@@ -45,7 +56,7 @@ struct Row {
 };
 constexpr Row kRows[] = {
     {"Model", FieldText, "model.name"},
-    {"Initial weights", FieldText, "model.weights"},
+    {"Initial weights", InitialWeights, ""},
     {"Dataset", FieldText, "dataset.name"},
     {"Directory", FieldText, "dataset.path"},
     {"Classes", FieldText, "dataset.classes"},

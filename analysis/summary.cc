@@ -42,6 +42,7 @@ std::string ColumnsText(const v1::ExperimentSpec& spec, const Columns& columns) 
 bool HasEffect(absl::string_view path, const v1::ExperimentSpec& spec) {
   const std::string& method = spec.training().method();
   if (absl::StartsWith(path, "lora.")) return method.empty() || method == "lora";
+  if (path == "quantization.blocksize") return MayUseFourBits(spec);
   return !absl::StartsWith(path, "quantization.") || path == "quantization.compute_dtype" ||
          Quantizes(spec.quantization());
 }

@@ -224,6 +224,19 @@ TEST(GroupBySeedTest, MixturesTellWhatTheyAreMixedOf) {
   EXPECT_THAT(groups[2].differs(), testing::Not(testing::HasSubstr("int8_compute")));
 }
 
+TEST(GroupBySeedTest, WhatMeansNothingToAGroupIsNotSaidOfIt) {
+  const auto groups = Summaries(
+      {Finished(kNone, 1, 0.9, 500, 800),
+       Finished(R"({"bits": 8, "blocksize": 64})", 1, 0.9, 500, 800),
+       Finished(R"({"bits": 4, "quant_type": "nf4", "blocksize": 64})", 1, 0.9, 500, 800),
+       Finished(R"({"bits": 4, "quant_type": "nf4", "blocksize": 128})", 1, 0.9, 500, 800)});
+  ASSERT_EQ(groups.size(), 4u);
+  EXPECT_EQ(groups[0].label(), "none");
+  EXPECT_EQ(groups[1].label(), "int8");
+  EXPECT_EQ(groups[2].label(), "nf4 quantization.blocksize=64");
+  EXPECT_EQ(groups[3].label(), "nf4 quantization.blocksize=128");
+}
+
 TEST(QuantizationNamesTest, TellApartWhatIsCalledTheSame) {
   const auto scope = [](const char* quantization) {
     return PairScope(Finished(quantization, 1, 0.9, 500, 800).spec, Pooling::kOverAdapters);

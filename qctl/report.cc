@@ -57,7 +57,7 @@ std::string GroupTable(const v1::SweepSummary& summary, const Style& style, size
     std::vector<Cell> row;
     for (const GroupTrait* trait : varying) row.emplace_back(trait->text(group));
     row.emplace_back(group.quantization());
-    row.emplace_back(group.differs());
+    row.emplace_back(WithoutSections(group.differs()));
     row.emplace_back(absl::StrCat(group.top1().n()));
     row.emplace_back(MeanAndDeviation(group.top1(), style), Ink::kBold);
     row.emplace_back(FormatBytes(group.weights_bytes()));

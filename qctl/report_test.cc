@@ -55,7 +55,7 @@ TEST(RenderSummaryTest, WhatVariesHasAColumn) {
   const std::string text = RenderSummary(summary, Style(), 200);
   EXPECT_THAT(text, HasSubstr("  rank  quantization  differs in  "));
   EXPECT_THAT(text, HasSubstr("  top-1 +- sd  "));
-  EXPECT_THAT(text, HasSubstr("  r16   none          training.learning_rate=0.5  "));
+  EXPECT_THAT(text, HasSubstr("  r16   none          learning_rate=0.5  "));
   EXPECT_THAT(text, HasSubstr("90.00 +- 0.21 %"));
 }
 

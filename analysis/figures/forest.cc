@@ -186,8 +186,8 @@ Figure DifferenceFigure(const Analysis& analysis) {
   AddForest("difference in best top-1 (points)", shown, x, names, plots, &figure);
   figure.caption = absl::StrCat(
       "Best top-1 of quantized minus unquantized runs, paired by everything else. Bars: 95 % "
-      "t-intervals over the pairs (none where there is one pair). Dotted: the loss that the study "
-      "allows, 2 points at 8 bits, 5 at 4.",
+      "t-intervals over seeds, none where there is one. Dotted: the loss that the study allows, 2 "
+      "points at 8 bits, 5 at 4.",
       shown < rows.size()
           ? absl::StrCat(" The last ", shown, " of ", rows.size(), " rows are shown.")
           : "");
