@@ -11,6 +11,7 @@
 namespace qsweep::qctl {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -141,7 +142,19 @@ TEST_F(AdminCliTest, DoctorSaysHowItIs) {
   EXPECT_THAT(Admin({"-o", "json", "doctor"}).out, HasSubstr("\"subject\": \"clock\""));
   const Outcome nowhere = Qctl({"--scheduler", "localhost:1", "doctor"}, config_);
   EXPECT_EQ(nowhere.exit_code, 1);
-  EXPECT_THAT(nowhere.out, HasSubstr("problem"));
+  EXPECT_THAT(nowhere.out, HasSubstr("is the address right"));
+  ASSERT_EQ(Admin({"tokens", "revoke", "1"}).exit_code, 0);
+  EXPECT_THAT(Admin({"doctor"}).out,
+              AllOf(HasSubstr("no longer, good here"), Not(HasSubstr("is the address right"))));
+}
+
+TEST_F(AdminCliTest, ASchedulerThatListensElsewhereIsNotWaitedForInItsDirectory) {
+  const absl::Duration begin = SystemClock().Monotonic();
+  const Outcome status = Qctl({"--data-dir", "data", "status"}, config_);
+  EXPECT_EQ(status.exit_code, 1);
+  EXPECT_THAT(status.err, HasSubstr(absl::StrCat("listens on localhost:", port_, " alone")));
+  // Before the two minutes in which one that answers late is waited for.
+  EXPECT_LT(SystemClock().Monotonic() - begin, absl::Minutes(1));
 }
 
 TEST_F(AdminCliTest, TellsWhatIsMissing) {

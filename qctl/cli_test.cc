@@ -218,7 +218,9 @@ TEST_F(CliTest, TheEmbeddedSchedulerComesAndGoes) {
   v1::SweepUpdate update;
   ASSERT_TRUE(FromJson(watch.out.substr(0, watch.out.find('\n')), &update).ok()) << watch.out;
   EXPECT_EQ(update.sweep().cancelled(), 2);
-  EXPECT_EQ(Qctl({"retry", "little"}).out, "2 runs to be tried again\n");
+  const Outcome retried = Qctl({"retry", "little"});
+  EXPECT_EQ(retried.out, "2 runs to be tried again\n");
+  EXPECT_EQ(retried.err, "`qctl run`, with or without the sweep's file, trains here.\n");
   EXPECT_FALSE(SchedulerRuns());
 }
 
@@ -241,6 +243,9 @@ TEST_F(CliTest, ASweepThatHasNotBegunCanBeReportedComparedAndExported) {
               HasSubstr("0 of 2 runs have a result; 2 still waiting."));
   EXPECT_TRUE(PathExists(Path("report/report.html")));
 
+  EXPECT_THAT(Qctl({"doctor"}).out,
+              AllOf(HasSubstr("is its owner's alone"), HasSubstr("none yet; `qctl run` brings")));
+
   const Outcome compare = Qctl({"compare", "little", "--by", "seed"});
   EXPECT_EQ(compare.exit_code, 0) << compare.err;
   EXPECT_THAT(compare.out, HasSubstr("0 of 1"));
@@ -261,7 +266,7 @@ TEST_F(CliTest, ASweepThatHasNotBegunCanBeReportedComparedAndExported) {
   EXPECT_THAT(report_there.err, HasSubstr("which is of no export of ours"));
   EXPECT_EQ(Qctl({"export", "little", "--format", "xls", "--out", "x"}).exit_code, 2);
   // What is not a report is not replaced.
-  const Outcome refused = Qctl({"report", "little", "--out", ".", "--no-figures"});
+  const Outcome refused = Qctl({"report", "little", "--out", "qsweep-data", "--no-figures"});
   EXPECT_EQ(refused.exit_code, 1);
   EXPECT_THAT(refused.err, HasSubstr("is of no report of ours"));
 }

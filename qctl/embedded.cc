@@ -11,6 +11,7 @@
 #include <iterator>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/attempt_dir.h"
 #include "common/clock.h"
@@ -31,6 +32,8 @@ constexpr size_t kMaxSocketPath = 107;
 // A large database is recovered before the scheduler answers.
 constexpr absl::Duration kAnswerTimeout = absl::Minutes(2);
 constexpr absl::Duration kPingTimeout = absl::Seconds(2);
+// By then one that another command starts just now has said where it listens.
+constexpr absl::Duration kElsewhere = absl::Seconds(2);
 
 std::string WorkerDirectory(const std::string& data_dir) { return JoinPath(data_dir, "worker"); }
 
@@ -88,7 +91,10 @@ absl::StatusOr<std::unique_ptr<Embedded>> Embedded::Open(const std::string& data
         ": no such data directory; `qctl run FILE` makes one, --data-dir names another, "
         "--scheduler a scheduler elsewhere"));
   }
+  const bool made = !PathExists(data_dir);
   RETURN_IF_ERROR(MakeDirectories(JoinPath(data_dir, ".qctl")));
+  // As a scheduler makes its own.
+  if (made && ::chmod(data_dir.c_str(), 0700) != 0) return ErrnoStatus(errno, data_dir, "chmod");
   std::error_code error;
   const std::string absolute = fs::canonical(data_dir, error).string();
   if (error) return ErrnoStatus(error.value(), data_dir, "resolve");
@@ -106,15 +112,26 @@ Embedded::~Embedded() {
   (void)Close([] { return Interrupts() > 1; });
 }
 
+absl::Status Embedded::CheckAddress() const {
+  const std::string listens = ReadFile(JoinPath(data_dir_, kAddressFile), 1 << 16).value_or("");
+  if (scheduler_->started_here() || listens.empty() || absl::StrContains(listens, address_)) {
+    return absl::OkStatus();
+  }
+  return absl::FailedPreconditionError(
+      absl::StrCat(data_dir_, ": its scheduler was not started by qctl and listens on ",
+                   listens.substr(0, listens.find('\n')), " alone; name it with --scheduler"));
+}
+
 absl::Status Embedded::Restore() {
-  const absl::Duration deadline = SystemClock().Monotonic() + kAnswerTimeout;
+  const absl::Duration begin = SystemClock().Monotonic();
   while (true) {
     // A channel of its own each time: it would wait seconds before it tries a socket again.
     const absl::Status status = Client(MakeChannel(address_)).Ping(kPingTimeout);
     if (!IsUnreachable(status)) return status;
-    if (SystemClock().Monotonic() > deadline)
-      return Annotate(status, "the scheduler does not answer");
+    const absl::Duration waited = SystemClock().Monotonic() - begin;
+    if (waited > kAnswerTimeout) return Annotate(status, "the scheduler does not answer");
     RETURN_IF_ERROR(KeepRunning());
+    if (waited > kElsewhere) RETURN_IF_ERROR(CheckAddress());
     SleepUnlessInterrupted(absl::Milliseconds(20));
     if (Interrupts() > 0) return InterruptedError();
   }

@@ -42,6 +42,9 @@ class Embedded {
       : data_dir_(std::move(data_dir)),
         address_(std::move(address)),
         scheduler_(std::move(scheduler)) {}
+  // FailedPrecondition if the scheduler is one that was started by hand to listen elsewhere only:
+  // it would never answer here.
+  absl::Status CheckAddress() const;
 
   const std::string data_dir_;
   const std::string address_;

@@ -18,10 +18,10 @@ namespace qsweep::qctl {
 namespace {
 
 constexpr char kFooter[] =
-    "Without --scheduler every command works on the scheduler of --data-dir, which is started and\n"
-    "stopped as needed. Exit codes: 0 good, 1 error, 2 usage or bad file, 3 scheduler "
-    "unreachable,\n"
-    "4 some runs did not succeed, 130 interrupted.";
+    "Without --scheduler every command works on the scheduler of --data-dir, which\n"
+    "is started and stopped as needed. The options that qctl --help shows may stand\n"
+    "after a command, too. Exit codes: 0 good, 1 error, 2 usage or bad file, 3\n"
+    "scheduler unreachable, 4 some runs did not succeed, 130 interrupted.";
 
 int ExitCode(const absl::Status& status) {
   switch (status.code()) {

@@ -35,7 +35,8 @@ std::vector<std::string> Pace(const SweepProgress& progress, absl::Duration now)
   const std::string rate = FormatRate(progress.ImagesPerSecond());
   if (!rate.empty()) parts.push_back(rate);
   const auto left = progress.TimeLeft(now);
-  if (left && *left > absl::ZeroDuration()) {
+  // Nobody knows how long what is paused, or finds no worker, will wait.
+  if (progress.sweep().running() > 0 && left && *left > absl::ZeroDuration()) {
     parts.push_back(absl::StrCat(FormatElapsed(*left), " left"));
   }
   return parts;
@@ -167,6 +168,11 @@ std::vector<std::string> RenderProgress(const SweepProgress& progress, const std
   return lines;
 }
 
+std::string WaitingReason(const SweepProgress& progress) {
+  const auto& waiting = progress.waiting();
+  return waiting.empty() ? progress.sweep().waiting() : waiting.begin()->first;
+}
+
 std::string ProgressLine(const SweepProgress& progress, absl::Duration now) {
   const v1::Sweep& sweep = progress.sweep();
   std::vector<std::string> parts = {
@@ -174,9 +180,7 @@ std::string ProgressLine(const SweepProgress& progress, absl::Duration now) {
   for (std::string& part : Counts(sweep)) parts.push_back(std::move(part));
   for (std::string& part : Pace(progress, now)) parts.push_back(std::move(part));
   const std::string line = absl::StrJoin(parts, ", ");
-  // What a terminal would show a line each of. Until it was asked for, what the sweep itself says.
-  const auto& waiting = progress.waiting();
-  const std::string& reason = waiting.empty() ? sweep.waiting() : waiting.begin()->first;
+  const std::string reason = WaitingReason(progress);
   return reason.empty() ? line : absl::StrCat(line, "; waiting: ", reason);
 }
 

@@ -45,7 +45,8 @@ absl::StatusOr<std::vector<v1::LogRecord>> ReadLog(Client& client, const std::st
 
 absl::Status ReadSeries(Client& client, const std::vector<std::string>& names,
                         const MetricFilter& wanted, RunRecord* record) {
-  if (!record->detail.has_result()) return absl::OkStatus();
+  const bool began = record->detail.has_result() || record->detail.run().attempt() > 0;
+  if (!began) return absl::OkStatus();
   ASSIGN_OR_RETURN(const v1::GetMetricsReply metrics,
                    client.GetMetrics(absl::StrCat(record->detail.run().id()), names));
   record->curves = Curves(metrics, wanted);

@@ -15,8 +15,8 @@ namespace qsweep::qctl {
 using MetricFilter = std::function<bool(const std::string& name)>;
 
 // Gives each of `runs`, when asked for them in that order: the run, its log and those of its series
-// that `wanted` accepts (without a result there are none). The next one is fetched meanwhile, on a
-// thread of its own. `client` must outlive it.
+// that `wanted` accepts. The next one is fetched meanwhile, on a thread of its own. `client` must
+// outlive it.
 RunReader ReadInOrder(Client& client, std::vector<v1::Run> runs, MetricFilter wanted);
 
 // All runs of a sweep, as the analysis keeps them, with these series.

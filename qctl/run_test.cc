@@ -109,6 +109,9 @@ TEST_F(CliTest, CtrlCInRunStopsAndTheSameCommandGoesOn) {
   const Started first = Begin({"run", "long.yaml"});
   Await([&] { return reaches(1, 3); });
   interrupt(first);
+  // What it measured so far can be taken elsewhere, as that of a run that failed.
+  ASSERT_EQ(Qctl({"export", "long", "--format", "csv", "--out", "csv"}).exit_code, 0);
+  EXPECT_THAT(ReadFile(Path("csv/metrics.csv"), 1 << 24).value_or(""), HasSubstr(",loss,3,"));
 
   const Started second = Begin({"run", "long.yaml"});
   Await([&] { return reaches(2, 3); });

@@ -59,12 +59,19 @@ class LineView : public SweepView {
   void SetPending(const v1::ListRunsReply& pending) override { progress_.SetPending(pending); }
   void Tick(const std::string& trouble, absl::Duration now) override {
     if (std::exchange(trouble_, trouble) != trouble && !trouble.empty()) Say(trouble);
-    if (progress_.sweep().id() != 0 && now - summarized_at_ >= kSummaryInterval) Summarize(now);
+    if (progress_.sweep().id() == 0) return;
+    // Where nothing runs, what it waits for is news: once, for some reasons count seconds down.
+    const bool stands = progress_.running().empty();
+    const std::string reason = WaitingReason(progress_);
+    const bool news = stands && !told_ && !reason.empty() && reason != reason_;
+    told_ = stands && (told_ || news);
+    if (news || now - summarized_at_ >= kSummaryInterval) Summarize(now);
   }
 
  private:
   void Summarize(absl::Duration now) {
     summarized_at_ = now;
+    reason_ = WaitingReason(progress_);
     Say(absl::StrCat(progress_.sweep().name(), ": ", ProgressLine(progress_, now)));
   }
   void Say(absl::string_view text) {
@@ -77,6 +84,8 @@ class LineView : public SweepView {
   SweepProgress progress_;
   std::map<int64_t, std::pair<v1::RunState, int32_t>> seen_;
   std::string trouble_;
+  std::string reason_;  // as last told
+  bool told_ = false;   // that it changed since something ran
   absl::Duration summarized_at_;
 };
 

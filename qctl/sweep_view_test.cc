@@ -64,6 +64,19 @@ TEST(SweepProgressTest, CountsStepsOfRunningRuns) {
   EXPECT_NEAR(absl::ToDoubleSeconds(*progress.TimeLeft(absl::Seconds(30))), 90, 1e-6);
 }
 
+TEST(SweepProgressTest, NobodyKnowsHowLongWhatDoesNotRunWillTake) {
+  SweepProgress progress;
+  progress.Apply(MakeUpdate(2, {Running(1, 250, 60)}), absl::Seconds(0));
+  v1::SweepUpdate update = MakeUpdate(2, {Running(1, 750, 60)});
+  update.mutable_sweep()->set_running(1);
+  progress.Apply(update, absl::Seconds(30));
+  EXPECT_THAT(ProgressLine(progress, absl::Seconds(30)), HasSubstr("left"));
+  update.mutable_sweep()->set_running(0);
+  update.mutable_sweep()->set_succeeded(1);
+  progress.Apply(update, absl::Seconds(60));  // the others are paused
+  EXPECT_THAT(ProgressLine(progress, absl::Seconds(60)), Not(HasSubstr("left")));
+}
+
 TEST(SweepProgressTest, ARunThatLeavesIsNotRunningAnyMore) {
   SweepProgress progress;
   progress.Apply(MakeUpdate(0, {Running(1, 250, 60)}), absl::Seconds(0));
@@ -208,6 +221,28 @@ TEST(MakeSweepViewTest, LinesForAFile) {
   EXPECT_THAT(lines,
               ElementsAre(name + " running on host1\n", "study: 0/1 run, 1 running, 60.0 img/s\n",
                           "the scheduler is away\n", name + " failed: out of memory\n"));
+}
+
+TEST(MakeSweepViewTest, WhyNothingRunsIsSaidAtOnceAndOnce) {
+  std::FILE* file = std::tmpfile();
+  ASSERT_NE(file, nullptr);
+  const auto view = MakeSweepView(file);
+  v1::SweepUpdate update = MakeUpdate(1, {});
+  update.mutable_sweep()->set_waiting("no worker is connected");
+  view->Update(update, absl::Seconds(0));
+  for (int second = 1; second < 8; ++second) {
+    v1::ListRunsReply pending;
+    pending.add_runs()->set_waiting(second < 3 ? "no connected worker has the dataset"
+                                               : absl::StrCat("retried in ", 8 - second, " s"));
+    view->SetPending(pending);
+    view->Tick("", absl::Seconds(second));
+  }
+  std::rewind(file);
+  std::vector<std::string> lines;
+  for (char line[256]; std::fgets(line, sizeof line, file) != nullptr;) lines.emplace_back(line);
+  std::fclose(file);
+  EXPECT_THAT(lines,
+              ElementsAre(HasSubstr("no worker is connected"), HasSubstr("has the dataset")));
 }
 
 }  // namespace

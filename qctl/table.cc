@@ -11,7 +11,7 @@ namespace qsweep::qctl {
 namespace {
 
 constexpr size_t kGap = 2;
-constexpr size_t kLeastLastColumn = 12;
+constexpr size_t kLeastName = 20, kLeastLastColumn = 12;
 
 }  // namespace
 
@@ -29,15 +29,28 @@ std::string Table::Render(const Style& style, size_t width, size_t indent) const
     widths[c] = std::max(widths[c], DisplayWidth(columns_[c].title));
     shown.push_back(c);
   }
+  if (shown.empty()) return "";
+  const size_t last = shown.back();
+  size_t names = last, all = indent + std::min(widths[last], kLeastLastColumn);
+  for (const size_t c : shown) {
+    if (c == last) break;
+    all += widths[c] + kGap;
+    if (names == last && columns_[c].align == Align::kLeft) names = c;
+  }
+  if (names != last && all > width && widths[names] > kLeastName) {
+    widths[names] -= std::min(all - width, widths[names] - kLeastName);
+  }
   std::string out;
   const auto add_line = [&](const auto& cell_of) {
     std::string line(indent, ' '), spaces;
     size_t used = indent;
     for (const size_t c : shown) {
       Cell cell = cell_of(c);
-      if (c == shown.back()) {
+      if (c == last) {
         const size_t room = width > used ? width - used : 0;
         cell.text = Cut(cell.text, std::max(room, kLeastLastColumn), style.Ellipsis());
+      } else if (c == names) {
+        cell.text = Fit(cell.text, widths[c], style.Ellipsis());
       }
       const size_t text_width = DisplayWidth(cell.text);
       const std::string padding(widths[c] - std::min(widths[c], text_width), ' ');
@@ -50,8 +63,9 @@ std::string Table::Render(const Style& style, size_t width, size_t indent) const
     }
     absl::StrAppend(&out, line, "\n");
   };
-  if (shown.empty()) return out;
-  add_line([&](size_t c) { return Cell(columns_[c].title, Ink::kDim); });
+  const bool titled = std::any_of(shown.begin(), shown.end(),
+                                  [this](size_t c) { return !columns_[c].title.empty(); });
+  if (titled) add_line([&](size_t c) { return Cell(columns_[c].title, Ink::kDim); });
   for (const auto& row : rows_) add_line([&](size_t c) { return row[c]; });
   return out;
 }

@@ -28,8 +28,9 @@ class Table {
   explicit Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
   // As many cells as columns. Cells are made printable here.
   void AddRow(std::vector<Cell> cells);
-  // Titles, then the rows, each line ended and indented. Columns without any text are left out, no
-  // line ends in spaces. The last column is cut to fit `width`.
+  // Titles, if there are any, then the rows, each line ended and indented. Columns without any text
+  // are left out, no line ends in spaces. To fit `width` the first column, of names, loses its
+  // middle, and the last one its end.
   std::string Render(const Style& style, size_t width, size_t indent = 0) const;
   bool empty() const { return rows_.empty(); }
 

@@ -1,5 +1,6 @@
 #include "qctl/table.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 namespace qsweep::qctl {
@@ -29,6 +30,22 @@ TEST(TableTest, LastColumnIsCutToTheWidth) {
   Table table({{"run"}, {"error"}});
   table.AddRow({"a", "a very long explanation of what went wrong"});
   EXPECT_EQ(table.Render(Style{.utf8 = true}, 24), "run  error\na    a very long explan…\n");
+}
+
+TEST(TableTest, NamesLoseTheirMiddleBeforeALineBreaks) {
+  Table table({{"id", Align::kRight}, {"run"}, {"state"}, {"remark"}});
+  table.AddRow({"7", "vit_mini_patch4_28-fashion_mnist-r8-nf4-s1", "running", "on host"});
+  EXPECT_EQ(table.Render(Style{.utf8 = true}, 46),
+            "id  run                       state    remark\n"
+            " 7  vit_mini_pat…t-r8-nf4-s1  running  on host\n");
+  EXPECT_THAT(table.Render(Style{.utf8 = true}, 10),  // readable, however little room there is
+              ::testing::HasSubstr(" 7  vit_mini_p…r8-nf4-s1  running  on host\n"));
+}
+
+TEST(TableTest, WithoutTitlesThereIsNoLineOfThem) {
+  Table table({{""}, {""}});
+  table.AddRow({"good", "disk"});
+  EXPECT_EQ(table.Render(Style(), kWide), "good  disk\n");
 }
 
 TEST(TableTest, ColourDoesNotChangeTheLayout) {

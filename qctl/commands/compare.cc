@@ -38,8 +38,9 @@ std::string DifferenceText(const v1::Statistic& difference, const Style& style) 
                       absl::StrFormat("%.2f", 50 * (difference.ci_high() - difference.ci_low())));
 }
 
-void PrintComparison(const v1::FieldComparison& comparison) {
-  using Align = Table::Align;
+using Align = Table::Align;
+
+void PrintResults(const v1::FieldComparison& comparison) {
   const Style& style = OutStyle();
   Table table({{comparison.path()},
                {"runs", Align::kRight},
@@ -47,28 +48,43 @@ void PrintComparison(const v1::FieldComparison& comparison) {
                {"weights", Align::kRight},
                {"peak", Align::kRight},
                {"img/s", Align::kRight},
-               {"top-1 by epoch"},
+               {"top-1 by epoch"}});
+  for (const v1::FieldValueResult& value : comparison.values()) {
+    const bool any = value.top1().n() > 0;
+    table.AddRow({value.value(), absl::StrCat(value.runs(), " of ", value.planned()),
+                  Cell(MeanText(value.top1(), style), Ink::kBold),
+                  any ? FormatBytes(value.weights_bytes().mean()) : "",
+                  any ? FormatBytes(value.peak_bytes().mean()) : "",
+                  any ? absl::StrFormat("%.1f", value.images_per_s().mean()) : "",
+                  style.Sparkline({value.curve().begin(), value.curve().end()}, kCurveWidth)});
+  }
+  PrintTable(table);
+}
+
+// Of every value but the first, against it.
+void PrintTests(const v1::FieldComparison& comparison) {
+  const Style& style = OutStyle();
+  Table table({{absl::StrCat("against ", comparison.values(0).value())},
                {"seeds", Align::kRight},
                {"pairs", Align::kRight},
                {absl::StrCat("difference", style.PlusMinus(), "CI95"), Align::kRight},
                {"p (Holm)", Align::kRight},
                {"remark"}});
   for (const v1::FieldValueResult& value : comparison.values()) {
-    const bool any = value.top1().n() > 0;
+    if (!value.has_against_first()) continue;
     const v1::PairedResult& paired = value.against_first();
-    table.AddRow({value.value(), absl::StrCat(value.runs(), " of ", value.planned()),
-                  Cell(MeanText(value.top1(), style), Ink::kBold),
-                  any ? FormatBytes(value.weights_bytes().mean()) : "",
-                  any ? FormatBytes(value.peak_bytes().mean()) : "",
-                  any ? absl::StrFormat("%.1f", value.images_per_s().mean()) : "",
-                  style.Sparkline({value.curve().begin(), value.curve().end()}, kCurveWidth),
-                  value.has_against_first() ? absl::StrCat(paired.difference().n()) : "",
-                  value.has_against_first() ? absl::StrCat(paired.pairs()) : "",
-                  DifferenceText(paired.difference(), style),
+    table.AddRow({value.value(), absl::StrCat(paired.difference().n()),
+                  absl::StrCat(paired.pairs()), DifferenceText(paired.difference(), style),
                   value.has_p_holm() ? PNumber(value.p_holm()) : "", paired.note()});
   }
   PrintTable(table);
+}
+
+void PrintComparison(const v1::FieldComparison& comparison) {
+  PrintResults(comparison);
   if (comparison.values_size() > 1) {
+    PrintLine("");
+    PrintTests(comparison);
     Note(absl::StrCat(
         "Of runs that have a partner. Differences in points of top-1 against ", comparison.path(),
         " ", comparison.values(0).value(), ", everything else equal",

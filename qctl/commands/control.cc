@@ -110,6 +110,7 @@ absl::StatusOr<int> Undrain(const GlobalOptions& options, const v1::UndrainReque
   return PrintWorker(options, worker);
 }
 
+constexpr char kTrainsNow[] = "`qctl run`, with or without the sweep's file, trains here.";
 constexpr char kWorkerHelp[] = "name or id, as `qctl workers` shows";
 
 void AddDrain(CommandLine& line) {
@@ -138,7 +139,6 @@ void AddUndrain(CommandLine& line) {
 }  // namespace
 
 void AddControl(CommandLine& line) {
-  constexpr char kTrainsNow[] = "`qctl run`, with or without the sweep's file, trains here.";
   Add(line, "cancel", "cancel what has not ended of a sweep, or one run",
       {&Client::Cancel, "cancelled", "cancelled"});
   Add(line, "retry",

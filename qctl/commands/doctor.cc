@@ -72,16 +72,21 @@ class Doctor {
     }
   }
 
-  void LookAtWorkers(const v1::ListWorkersReply& workers) {
-    if (workers.workers().empty()) {
+  // `embedded`: the worker comes and goes with `qctl run`.
+  void LookAtWorkers(const v1::ListWorkersReply& workers, bool embedded) {
+    if (workers.workers().empty() && embedded) {
+      Say(kGood, "workers", "none yet; `qctl run` brings one");
+    } else if (workers.workers().empty()) {
       Say(kWarning, "workers", "none has ever connected",
-          "`qctl workers invite NAME` lets a machine in; `qctl run` brings its own");
+          "`qctl workers invite NAME` lets a machine in");
     }
     for (const v1::WorkerStatus& worker : workers.workers()) {
       const std::string subject = absl::StrCat("worker ", worker.info().name());
       const std::string seen =
           FormatSpan(worker.last_seen_unix_us(), 0, SystemClock().UnixMicros());
-      if (worker.state() != "connected") {
+      if (worker.state() != "connected" && embedded) {
+        Say(kGood, subject, "not there now; `qctl run` brings it");
+      } else if (worker.state() != "connected") {
         Say(kWarning, subject, absl::StrCat(worker.state(), ", last heard of ", seen, " ago"),
             "look at its log; `qworker` there connects it again");
       } else if (worker.info().version() != kVersion) {
@@ -161,7 +166,7 @@ absl::Status LookAtSetup(const GlobalOptions& options, Doctor& doctor) {
   ASSIGN_OR_RETURN(const v1::Health health, connection->client().GetHealth());
   doctor.LookAtScheduler(health, asked, SystemClock().UnixMicros());
   ASSIGN_OR_RETURN(const v1::ListWorkersReply workers, connection->client().ListWorkers());
-  doctor.LookAtWorkers(workers);
+  doctor.LookAtWorkers(workers, connection->embedded() != nullptr);
   return absl::OkStatus();
 }
 
@@ -182,10 +187,12 @@ absl::StatusOr<int> Run(const GlobalOptions& options) {
   doctor.LookAtPrograms();
   if (const absl::Status status = LookAtSetup(options, doctor); !status.ok()) {
     if (absl::IsCancelled(status)) return status;
+    // One that answers says itself what is wrong: a token, for instance.
     doctor.Say(kProblem, "scheduler", std::string(status.message()),
-               options.scheduler.empty()
-                   ? "see scheduler.log in the data directory"
-                   : "is it running, is the address right, is a firewall between?");
+               options.scheduler.empty() ? "see scheduler.log in the data directory"
+               : IsUnreachable(status)
+                   ? "is it running, is the address right, is a firewall between?"
+                   : "");
   }
   if (options.json) {
     PrintJson(doctor.diagnosis());

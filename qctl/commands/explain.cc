@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "common/clock.h"
@@ -19,7 +20,8 @@ namespace {
 std::string Now(const v1::Run& run) {
   switch (run.state()) {
     case v1::RUN_STATE_PENDING:
-      return absl::StrCat("waits: ", run.waiting());
+      return absl::StrCat(absl::StartsWith(run.waiting(), "waits ") ? "" : "waits: ",
+                          run.waiting());
     case v1::RUN_STATE_RUNNING:
       return absl::StrCat("runs on ", run.worker(), ", step ", FormatCount(run.step()), " of ",
                           FormatCount(run.total_steps()),
@@ -33,7 +35,7 @@ std::string Now(const v1::Run& run) {
       return absl::StrCat("failed, and the ", BlameName(run.blame()),
                           " is to blame: ", run.error());
     default:
-      return StateName(run.state());
+      return absl::StrCat("was ", StateName(run.state()));
   }
 }
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/status.h"
 #include "qctl/command.h"
 #include "qctl/format.h"
@@ -58,7 +59,10 @@ absl::StatusOr<int> Metrics(const GlobalOptions& global, const Options& options)
   if (global.json) {
     PrintJson(metrics);
   } else if (metrics.points().empty()) {
-    Note("No such points (yet).");
+    Note(options.names.empty()
+             ? "No points yet."
+             : absl::StrCat("No points of ", absl::StrJoin(options.names, ", "), "; `qctl metrics ",
+                            options.run, "` lists what there is."));
   } else if (options.names.empty()) {
     PrintSeries(metrics);
   } else {

@@ -159,7 +159,11 @@ absl::StatusOr<int> Run(const GlobalOptions& global, const Options& options) {
   }
   Runner runner(global, *connection);
   const absl::Status status = RunAll(runner, std::move(requests));
-  if (embedded != nullptr) RETURN_IF_ERROR(StopEmbedded(*embedded));
+  if (embedded != nullptr) {
+    const absl::Status stopped = StopEmbedded(*embedded);
+    // What went wrong before says more.
+    if (status.ok() || absl::IsCancelled(status)) RETURN_IF_ERROR(stopped);
+  }
   if (embedded == nullptr && absl::IsCancelled(status)) {
     Note("The sweep goes on there. The same command follows it again; `qctl cancel` ends it.");
   }

@@ -217,9 +217,7 @@ absl::StatusOr<int> Run(const GlobalOptions& global, const Options& options) {
 void AddSelftest(CommandLine& line) {
   auto options = std::make_shared<Options>();
   Command command =
-      line.Add("selftest",
-               absl::StrCat("train a small sweep on ", kDataset, " with this installation, in a ",
-                            "temporary directory: a minute or two; with --chaos some more"),
+      line.Add("selftest", absl::StrCat("train a small sweep on ", kDataset, ": a minute or two"),
                [&global = line.options, options] { return Run(global, *options); });
   command.AddFlag("--chaos", &options->chaos,
                   "and once more while its processes are killed and stopped; compare the results");

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
+#include "analysis/run_facts.h"
 #include "common/clock.h"
 #include "common/spec/fields.h"
 #include "common/spec/pairs.h"
@@ -137,11 +138,11 @@ void PrintSensitivity(const v1::RunResult& result) {
   PrintTable(table, 2);
 }
 
-void PrintResult(const v1::RunResult& result) {
+void PrintResult(const v1::ExperimentSpec& spec, const v1::RunResult& result) {
   Heading("result");
   const v1::MemoryAccount& memory = result.memory();
   const auto bytes = [](int64_t n) { return FormatBytes(static_cast<double>(n)); };
-  PrintFacts({
+  std::vector<std::pair<std::string, std::string>> facts = {
       {"best", Evaluated(result.best())},
       {"final", Evaluated(result.final())},
       {"merged",
@@ -155,7 +156,7 @@ void PrintResult(const v1::RunResult& result) {
                     FormatElapsed(absl::Seconds(result.train_seconds())), ", ",
                     FormatRate(result.images_per_s()))},
       {"parameters", absl::StrCat(FormatCount(result.trainable_parameters()), " trainable of ",
-                                  FormatCount(result.total_parameters()))},
+                                  FormatCount(AllParameters(spec, result)))},
       {"memory",
        absl::StrCat("peak ", bytes(memory.peak_bytes()), ": weights ",
                     bytes(memory.weights_bytes() + memory.scales_bytes()), ", adapter ",
@@ -168,11 +169,12 @@ void PrintResult(const v1::RunResult& result) {
       {"micro-batch", absl::StrCat(memory.micro_batch(), " x ", memory.accumulation_steps(),
                                    ", checkpointing ", memory.gradient_checkpointing())},
       {"machine", Machine(result.provenance())},
-  });
+  };
   for (const v1::FileFact& file : result.files()) {
-    PrintFacts({{"file", absl::StrCat(file.name(), ", ", bytes(file.bytes()), ", sha256 ",
-                                      file.sha256().substr(0, 12))}});
+    facts.emplace_back("file", absl::StrCat(file.name(), ", ", bytes(file.bytes()), ", sha256 ",
+                                            file.sha256().substr(0, 12)));
   }
+  PrintFacts(facts);
 }
 
 // First value, curve, last value, one line a series. Points come by name.
@@ -245,7 +247,7 @@ absl::StatusOr<int> Show(const GlobalOptions& options, const std::string& run) {
   if (measured) {
     PrintSensitivity(detail.result());
   } else if (detail.has_result()) {
-    PrintResult(detail.result());
+    PrintResult(detail.spec(), detail.result());
   }
   ASSIGN_OR_RETURN(const v1::GetMetricsReply metrics,
                    connection->client().GetMetrics(
