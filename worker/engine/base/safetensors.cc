@@ -172,7 +172,8 @@ absl::StatusOr<at::Tensor> ReadTensor(int fd, uint64_t data_begin, const Entry& 
 
 }  // namespace
 
-absl::StatusOr<TensorFile> ReadTensorFile(const std::string& path) {
+absl::Status ReadTensors(const std::string& path, const TakeTensor& take,
+                         std::map<std::string, std::string>* metadata) {
   // Not to wait for whoever writes a pipe.
   const FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!fd.valid()) return ErrnoStatus(errno, path, "open");
@@ -208,12 +209,11 @@ absl::StatusOr<TensorFile> ReadTensorFile(const std::string& path) {
     return absl::DataLossError(absl::StrCat(path, ": the header is no JSON object"));
   }
 
-  TensorFile file;
   std::vector<Entry> entries;
   for (const auto& [name, value] : header.items()) {
     const std::string where = absl::StrCat(path, ": ", name);
     if (name == "__metadata__") {
-      RETURN_IF_ERROR(Annotate(ParseMetadata(value, &file.metadata), where));
+      RETURN_IF_ERROR(Annotate(ParseMetadata(value, metadata), where));
       continue;
     }
     absl::StatusOr<Entry> entry = ParseEntry(name, value);
@@ -223,8 +223,19 @@ absl::StatusOr<TensorFile> ReadTensorFile(const std::string& path) {
   const uint64_t data_begin = sizeof header_bytes + header_bytes;
   RETURN_IF_ERROR(Annotate(CheckLayout(entries, file_bytes - data_begin), path));
   for (const Entry& entry : entries) {
-    ASSIGN_OR_RETURN(file.tensors[entry.name], ReadTensor(fd.get(), data_begin, entry, path));
+    ASSIGN_OR_RETURN(const at::Tensor tensor, ReadTensor(fd.get(), data_begin, entry, path));
+    RETURN_IF_ERROR(take(entry.name, tensor));
   }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<TensorFile> ReadTensorFile(const std::string& path) {
+  TensorFile file;
+  const auto keep = [&file](const std::string& name, const at::Tensor& tensor) {
+    file.tensors[name] = tensor;
+    return absl::OkStatus();
+  };
+  RETURN_IF_ERROR(ReadTensors(path, keep, &file.metadata));
   return file;
 }
 

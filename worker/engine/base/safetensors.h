@@ -5,6 +5,7 @@
 
 #include <ATen/ATen.h>
 
+#include <functional>
 #include <map>
 #include <string>
 
@@ -23,6 +24,12 @@ struct TensorFile {
 // BOOL); DataLoss says what is wrong. The tensors own their memory, charged to the caller's
 // AccountScope; OutOfMemory is thrown.
 absl::StatusOr<TensorFile> ReadTensorFile(const std::string& path);
+
+// The same for one tensor after the other, as they lie in the file: `take` is given each and may
+// keep it; its error ends the reading. `metadata` is filled before.
+using TakeTensor = std::function<absl::Status(const std::string& name, const at::Tensor& tensor)>;
+absl::Status ReadTensors(const std::string& path, const TakeTensor& take,
+                         std::map<std::string, std::string>* metadata);
 
 // Atomic (temp, fsync, rename). Tensors lie sorted by element size (widest first, so all are
 // aligned), then name: equal content gives equal bytes.

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "common/file.h"
+#include "common/testing/temporary_directory.h"
 #include "worker/engine/base/random.h"
 
 namespace qsweep::engine {
@@ -15,7 +16,8 @@ using testing::HasSubstr;
 
 class SafetensorsTest : public testing::Test {
  protected:
-  const std::string path_ = testing::TempDir() + "/safetensors_test.safetensors";
+  const TemporaryDirectory directory_;
+  const std::string path_ = directory_.Path("model.safetensors");
 
   void Put(const std::string& header, const std::string& data) {
     const uint64_t bytes = header.size();

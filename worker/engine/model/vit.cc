@@ -192,7 +192,7 @@ TensorFile Vit::Product() const {
   TensorFile file;
   file.metadata["format"] = "pt";
   for (const TrainableParameter& parameter : trainable()) {
-    at::Tensor value = ToFile(parameter.value);
+    at::Tensor value = parameter.value.cpu();
     if (parameter.name == "patch_embed.proj.weight") {
       value = value.view({value.size(0), 3, impl_->patch_size, impl_->patch_size});
     }

@@ -53,12 +53,11 @@ class Vit {
   };
 
   // `spec` is complete. `weights` (timm names) may be null: random initialisation from spec.seed.
-  // The head is taken from the weights when its shape fits `classes` and training.method is not
-  // changing the labels' meaning (it never fits 1000 -> 10); else it is initialised anew (weights ~
-  // N(0, 0.02²) from the seed, bias 0). pos_embed is interpolated (bicubic) to the image size.
-  // InvalidArgument lists every name or shape that does not fit; and when no layer was quantized
-  // though bits > 0, or no module matched lora.target_modules, or one of the patterns matched
-  // nothing.
+  // The head is taken from the weights when its shape fits `classes`; else it is initialised anew
+  // (weights ~ N(0, 0.02²) from the seed, bias 0). pos_embed is interpolated (bicubic) to the image
+  // size. InvalidArgument lists every name or shape that does not fit; and when no layer was
+  // quantized though bits > 0, or a pattern of lora.target_modules or quantization.skip_modules
+  // matched nothing.
   static absl::StatusOr<std::unique_ptr<Vit>> Create(const v1::ExperimentSpec& spec,
                                                      const ModelShape& shape,
                                                      const Options& options,
@@ -100,7 +99,8 @@ class Vit {
   TensorFile Merged() const;
 
   // What the method's product file holds: PEFT's names for lora (adapters and head), timm's for
-  // full (every weight) and for linear_probe (head.weight, head.bias). fp32.
+  // full (every weight) and for linear_probe (head.weight, head.bias). fp32; shares the memory of a
+  // model on the CPU, for at a run's end there may be no more.
   TensorFile Product() const;
   // adapter_config.json as PEFT writes it. An adapter that began as pissa's is written as one of
   // the original weights, W + s (B A − B0 A0), which has twice the rank (PEFT does the same when it

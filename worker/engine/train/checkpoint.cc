@@ -1,11 +1,15 @@
 #include "worker/engine/train/checkpoint.h"
 
+#include <map>
+#include <optional>
+
 #include "absl/strings/str_cat.h"
 #include "common/file.h"
 #include "common/hash.h"
 #include "common/proto_json.h"
 #include "common/status.h"
 #include "worker/engine/base/allocator.h"
+#include "worker/engine/base/safetensors.h"
 
 namespace qsweep::engine {
 namespace {
@@ -15,26 +19,16 @@ constexpr char kFormatKey[] = "format", kStateKey[] = "state", kChecksumKey[] = 
 constexpr char kValue[] = "value/", kFirst[] = "first_moment/", kSecond[] = "second_moment/",
                kBest[] = "best/";
 
-// Of the state and of every tensor's name and bytes: safetensors has no checksum of its own.
-std::string Checksum(const TensorFile& file) {
-  uint32_t crc = Crc32(file.metadata.at(kStateKey));
-  for (const auto& [name, tensor] : file.tensors) {
-    crc = Crc32(name, crc);
-    crc = Crc32({static_cast<const char*>(tensor.data_ptr()), tensor.nbytes()}, crc);
-  }
-  return absl::StrCat(crc);
+// Of the state and then of every tensor, all fp32 and so by name in the file too: safetensors has
+// no checksum of its own.
+uint32_t AddToChecksum(const std::string& name, const at::Tensor& tensor, uint32_t crc) {
+  return Crc32({static_cast<const char*>(tensor.data_ptr()), tensor.nbytes()}, Crc32(name, crc));
 }
 
-absl::Status CopyTensor(const TensorFile& file, const std::string& name, const at::Tensor& to) {
-  const auto it = file.tensors.find(name);
-  if (it == file.tensors.end()) {
-    return absl::DataLossError(absl::StrCat("checkpoint lacks ", name));
-  }
-  if (it->second.sizes() != to.sizes() || it->second.scalar_type() != to.scalar_type()) {
-    return absl::DataLossError(absl::StrCat("checkpoint: ", name, " has another shape or type"));
-  }
-  to.copy_(it->second);
-  return absl::OkStatus();
+std::string Checksum(const TensorFile& file) {
+  uint32_t crc = Crc32(file.metadata.at(kStateKey));
+  for (const auto& [name, tensor] : file.tensors) crc = AddToChecksum(name, tensor, crc);
+  return absl::StrCat(crc);
 }
 
 }  // namespace
@@ -74,13 +68,18 @@ absl::StatusOr<v1::FileFact> WriteCheckpoint(const std::string& directory,
 }
 
 absl::StatusOr<Checkpoint> ReadCheckpoint(const std::string& path, const std::string& run_key) {
-  Checkpoint checkpoint;
-  ASSIGN_OR_RETURN(checkpoint.file, ReadTensorFile(path));
-  auto& metadata = checkpoint.file.metadata;
-  if (metadata[kFormatKey] != kFormat || metadata.count(kStateKey) == 0) {
+  std::map<std::string, std::string> metadata;
+  std::optional<uint32_t> crc;
+  const auto add = [&](const std::string& name, const at::Tensor& tensor) {
+    crc = AddToChecksum(name, tensor, crc ? *crc : Crc32(metadata[kStateKey]));
+    return absl::OkStatus();
+  };
+  RETURN_IF_ERROR(ReadTensors(path, add, &metadata));
+  if (metadata[kFormatKey] != kFormat || !crc) {
     return absl::DataLossError(absl::StrCat(path, ": not a checkpoint (", kFormat, ")"));
   }
-  if (metadata[kChecksumKey] != Checksum(checkpoint.file)) {
+  Checkpoint checkpoint{.path = path};
+  if (metadata[kChecksumKey] != absl::StrCat(*crc)) {
     return absl::DataLossError(
         absl::StrCat(path, ": damaged: its checksum does not match; continue from an older one"));
   }
@@ -97,16 +96,29 @@ absl::StatusOr<Checkpoint> ReadCheckpoint(const std::string& path, const std::st
 
 absl::Status RestoreTensors(const Checkpoint& checkpoint, const std::vector<AdamW::Slot>& slots,
                             const BestValues& best) {
+  std::map<std::string, at::Tensor> places;  // of what is not read yet
   for (size_t i = 0; i < slots.size(); ++i) {
-    const AdamW::Slot& slot = slots[i];
-    const std::string& name = slot.parameter.name;
-    RETURN_IF_ERROR(CopyTensor(checkpoint.file, kValue + name, slot.parameter.value));
-    RETURN_IF_ERROR(CopyTensor(checkpoint.file, kFirst + name, slot.first_moment));
-    RETURN_IF_ERROR(CopyTensor(checkpoint.file, kSecond + name, slot.second_moment));
-    if (!checkpoint.state.has_best()) continue;
-    RETURN_IF_ERROR(CopyTensor(checkpoint.file, kBest + name, best[i]));
+    const std::string& name = slots[i].parameter.name;
+    places[kValue + name] = slots[i].parameter.value;
+    places[kFirst + name] = slots[i].first_moment;
+    places[kSecond + name] = slots[i].second_moment;
+    if (checkpoint.state.has_best()) places[kBest + name] = best[i];
   }
-  return absl::OkStatus();
+  const auto place = [&](const std::string& name, const at::Tensor& tensor) {
+    const auto it = places.find(name);
+    if (it == places.end()) return absl::OkStatus();
+    if (tensor.sizes() != it->second.sizes() || tensor.scalar_type() != it->second.scalar_type()) {
+      return absl::DataLossError(
+          absl::StrCat(checkpoint.path, ": ", name, " has another shape or type"));
+    }
+    it->second.copy_(tensor);
+    places.erase(it);
+    return absl::OkStatus();
+  };
+  std::map<std::string, std::string> metadata;
+  RETURN_IF_ERROR(ReadTensors(checkpoint.path, place, &metadata));
+  if (places.empty()) return absl::OkStatus();
+  return absl::DataLossError(absl::StrCat(checkpoint.path, ": lacks ", places.begin()->first));
 }
 
 }  // namespace qsweep::engine

@@ -12,7 +12,6 @@
 #include "absl/status/statusor.h"
 #include "qsweep/v1/result.pb.h"
 #include "qsweep/v1/trainer.pb.h"
-#include "worker/engine/base/safetensors.h"
 #include "worker/engine/train/optimizer.h"
 
 namespace qsweep::engine {
@@ -23,9 +22,10 @@ using BestValues = std::vector<at::Tensor>;
 // Made before a step is planned, so that the plan counts them though they are filled later.
 BestValues MakeBestValues(const std::vector<AdamW::Slot>& slots);
 
+// Its tensors stay in the file: beside those that they are for there may be no memory for them.
 struct Checkpoint {
+  std::string path;
   v1::TrainerState state;
-  TensorFile file;
 };
 
 // The file's facts: name checkpoint-STEP.safetensors, SHA-256 and size.
@@ -37,7 +37,7 @@ absl::StatusOr<v1::FileFact> WriteCheckpoint(const std::string& directory,
 // InvalidArgument if it belongs to another spec; DataLoss if it is damaged or no checkpoint.
 absl::StatusOr<Checkpoint> ReadCheckpoint(const std::string& path, const std::string& run_key);
 
-// Copies the tensors in place, the best values if the state has any. DataLoss if one is missing or
+// Reads the tensors into place, the best values if the state has any. DataLoss if one is missing or
 // has another shape.
 absl::Status RestoreTensors(const Checkpoint& checkpoint, const std::vector<AdamW::Slot>& slots,
                             const BestValues& best);

@@ -7,6 +7,8 @@
 
 #include "common/file.h"
 #include "common/hash.h"
+#include "common/testing/temporary_directory.h"
+#include "worker/engine/base/safetensors.h"
 
 namespace qsweep::engine {
 namespace {
@@ -17,8 +19,6 @@ class CheckpointTest : public testing::Test {
  protected:
   CheckpointTest() {
     at::manual_seed(1);
-    std::string directory = JoinPath(testing::TempDir(), "checkpoint-XXXXXX");
-    directory_ = ::mkdtemp(directory.data());
     state_.set_run_key("key");
     state_.set_step(17);
     state_.set_train_seconds(0.1 + 0.2);
@@ -30,23 +30,22 @@ class CheckpointTest : public testing::Test {
       best_.push_back(at::randn(slot.gradient.sizes()));
     }
   }
-  ~CheckpointTest() override { (void)RemoveTree(directory_); }
 
   static std::vector<TrainableParameter> Parameters() {
     return {{.name = "a", .value = at::randn({3, 5})}, {.name = "b", .value = at::randn({4})}};
   }
 
   std::string Write() {
-    const auto fact = WriteCheckpoint(directory_, state_, optimizer_.slots(), best_);
+    const auto fact = WriteCheckpoint(directory_.path(), state_, optimizer_.slots(), best_);
     EXPECT_TRUE(fact.ok()) << fact.status();
     EXPECT_EQ(fact->name(), "checkpoint-17.safetensors");
-    const std::string path = JoinPath(directory_, fact->name());
+    const std::string path = directory_.Path(fact->name());
     EXPECT_EQ(fact->sha256(), *Sha256HexOfFile(path));
     EXPECT_EQ(fact->bytes(), *FileSize(path));
     return path;
   }
 
-  std::string directory_;
+  const TemporaryDirectory directory_;
   v1::TrainerState state_;
   AdamW optimizer_{Parameters(), 0};
   BestValues best_;
@@ -70,9 +69,10 @@ TEST_F(CheckpointTest, GivesBackEveryBit) {
 
 TEST_F(CheckpointTest, HasNoBestValuesBeforeTheFirstEvaluation) {
   state_.clear_best();
-  const auto checkpoint = ReadCheckpoint(Write(), "key");
+  const std::string path = Write();
+  const auto checkpoint = ReadCheckpoint(path, "key");
   ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
-  EXPECT_EQ(checkpoint->file.tensors.count("best/a"), 0u);
+  EXPECT_EQ(ReadTensorFile(path)->tensors.count("best/a"), 0u);
   EXPECT_TRUE(RestoreTensors(*checkpoint, optimizer_.slots(), best_).ok());
 }
 
@@ -110,7 +110,7 @@ TEST_F(CheckpointTest, RefusesTensorsOfAnotherModel) {
   const absl::Status status =
       RestoreTensors(*checkpoint, other.slots(), MakeBestValues(other.slots()));
   EXPECT_TRUE(absl::IsDataLoss(status));
-  EXPECT_THAT(std::string(status.message()), HasSubstr("value/b"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("/b has another shape"));
 }
 
 }  // namespace

@@ -134,18 +134,18 @@ absl::Status Preparation::Resume() {
     RETURN_IF_ERROR(CheckInputs(run_->state.inputs(), inputs));
     RETURN_IF_ERROR(RestoreTensors(*checkpoint_, run_->trainee.optimizer->slots(), run_->best));
     run_->trainee.model->Requantize();
-    checkpoint_.reset();
   }
   *run_->state.mutable_inputs() = inputs;
   return absl::OkStatus();
 }
 
-// A run goes on with the plan it had, for the same rounding, unless there is less memory now; the
-// loss scale is its own in any case.
+// A run goes on with the plan it had, for the same rounding, unless there is less memory now or
+// another number of threads, which rounds otherwise anyway; the loss scale is its own in any case.
 absl::Status Preparation::Plan() {
   const auto bytes = [](int64_t limit) { return limit == 0 ? INT64_MAX : limit; };
   v1::StepPlan& plan = *run_->state.mutable_plan();
-  if (plan.micro_batch() > 0 && bytes(limit_bytes_) >= bytes(plan.limit_bytes())) {
+  if (plan.micro_batch() > 0 && plan.threads() == threads_ &&
+      bytes(limit_bytes_) >= bytes(plan.limit_bytes())) {
     BeginLossScale(*run_->trainee.model, &plan);
     return absl::OkStatus();
   }
@@ -154,6 +154,7 @@ absl::Status Preparation::Plan() {
   spec.mutable_dataset()->set_batch_size(static_cast<int32_t>(run_->batch_size));
   ASSIGN_OR_RETURN(plan,
                    MakePlan(spec, run_->trainee, run_->compute.type, limit_bytes_, data_bytes_));
+  plan.set_threads(threads_);
   if (plan.loss_scale() > 0 && had.loss_scale() > 0) {
     plan.set_loss_scale(had.loss_scale());
     plan.set_steps_at_loss_scale(had.steps_at_loss_scale());

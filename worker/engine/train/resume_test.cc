@@ -56,6 +56,21 @@ TEST_F(ResumeTest, ARunKeepsItsMicroBatchWhereThereIsMoreMemory) {
   options_.memory_limit_bytes = 0;
   const std::vector<v1::Event> rest = Finish(spec, "rest", LastCheckpoint(options_.directory));
   EXPECT_EQ(rest[0].started().micro_batch(), micro_batch);
+  // Not for that of other threads, whose rounding is another: they may need more images.
+  const std::string checkpoint = LastCheckpoint(directory_.Path("begun"));
+  options_.threads = 1;
+  EXPECT_GT(Finish(spec, "elsewhere", checkpoint)[0].started().micro_batch(), micro_batch);
+}
+
+// Where all weights train, a checkpoint is four times their size, and the product once.
+TEST_F(ResumeTest, ARunIsContinuedInTheMemoryItTook) {
+  const v1::ExperimentSpec spec = MiniSpec(
+      R"({"training": {"method": "full"}, "quantization": {"bits": 0, "double_quant": false},
+          "dataset": {"batch_size": 1, "train_limit": 4, "eval_limit": 4}})");
+  const v1::MemoryAccount took = Finish(spec, "free").back().finished().result().memory();
+  options_.memory_limit_bytes = kProgramBytes + 8 * 28 * 28 + took.peak_bytes() + (1 << 19);
+  ASSERT_TRUE(Run(spec, "begun", "", 3).ok());
+  Finish(spec, "rest", LastCheckpoint(options_.directory));
 }
 
 TEST_F(ResumeTest, ACheckpointOfAnotherSpecIsRefused) {
