@@ -22,7 +22,8 @@ class OptimizerTest : public testing::Test {
   void SetUp() override { at::manual_seed(1); }
 };
 
-// 50 steps with a rate that changes, beside torch's own; each rounds a value twice a step.
+// 50 steps beside torch's own, with a rate that changes and makes steps as large as the values: a
+// step that is off shows. Each rounds moments, step and value some ten times a step.
 TEST_F(OptimizerTest, StepsAsTorchDoes) {
   const at::Tensor decayed = at::randn({33, 7}), plain = at::randn({5});
   AdamW ours({Parameter("decayed", decayed, true), Parameter("plain", plain, false)}, 0.1);
@@ -30,11 +31,11 @@ TEST_F(OptimizerTest, StepsAsTorchDoes) {
                                     plain.clone().set_requires_grad(true)};
   const auto options = [](double decay) {
     return std::make_unique<torch::optim::AdamWOptions>(
-        torch::optim::AdamWOptions(1e-2).weight_decay(decay));
+        torch::optim::AdamWOptions().weight_decay(decay));
   };
   torch::optim::AdamW reference({{{theirs[0]}, options(0.1)}, {{theirs[1]}, options(0)}});
   for (int step = 1; step <= 50; ++step) {
-    const double learning_rate = 1e-2 / step;
+    const double learning_rate = 1.0 / step;
     for (size_t i = 0; i < theirs.size(); ++i) {
       const at::Tensor gradient = at::randn(theirs[i].sizes());
       ours.slots()[i].gradient.copy_(gradient);
@@ -48,7 +49,7 @@ TEST_F(OptimizerTest, StepsAsTorchDoes) {
   }
   for (size_t i = 0; i < theirs.size(); ++i) {
     EXPECT_LT(Distance(ours.slots()[i].parameter.value, theirs[i].detach()),
-              Roundings(kUnitFp32, 2 * 2 * 50));
+              Roundings(kUnitFp32, 2 * 10 * 50));
     EXPECT_GT((theirs[i] - (i == 0 ? decayed : plain)).abs().max().item<float>(), 1e-2);
   }
 }
