@@ -176,7 +176,10 @@ void EraseRandomly(const v1::Dataset& spec, RandomStream& random, int64_t side, 
   Box box;
   for (int i = 0; i < kTries; ++i) {
     const float part = area * Between(random, 0.02f, 1.0f / 3);
-    if (!PlaceBox(random, side, side, part, LogBetween(random, 0.3f, 1 / 0.3f), &box)) continue;
+    if (!PlaceBox(random, side, side, part, LogBetween(random, 0.3f, 1 / 0.3f), &box) ||
+        box.height == side || box.width == side) {
+      continue;  // timm erases no whole lines
+    }
     for (int64_t c = 0; c < 3; ++c) {
       for (int64_t y = box.top; y < box.top + box.height; ++y) {
         float* const line = normalised + (c * side + y) * side;

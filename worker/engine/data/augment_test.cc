@@ -147,6 +147,7 @@ TEST(Augment, ErasingFillsABoxWithNoise) {
       left = std::min(left, k % 32), right = std::max(right, k % 32);
     }
     EXPECT_EQ(count, (bottom - top + 1) * (right - left + 1));  // a box
+    EXPECT_LT(std::max(bottom - top, right - left), 31);        // of no whole line
     erased += static_cast<double>(count) / 1024;
   }
   // Uniform: three standard errors.

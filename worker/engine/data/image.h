@@ -20,8 +20,8 @@ inline constexpr int64_t kMaxPixels = 50'000'000;
 
 // Three channels, as Pillow's Image.open(...).convert("RGB"): grey is repeated, alpha dropped, 16
 // bits cut to the high 8 (of grey, too, which Pillow saturates), a JPEG's CMYK converted, no gamma,
-// no rotation by EXIF. libjpeg-turbo and libpng decode. DataLoss for bytes
-// that are no whole JPEG or PNG, or of more than kMaxPixels (found before memory is asked for).
+// no rotation by EXIF. libjpeg-turbo and libpng decode. DataLoss for bytes that are no whole JPEG
+// or PNG, or of more than kMaxPixels (found before memory is asked for).
 absl::StatusOr<Image> DecodeImage(absl::string_view bytes);
 
 }  // namespace qsweep::engine

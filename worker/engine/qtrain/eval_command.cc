@@ -82,11 +82,11 @@ absl::Status Load(const PeftAdapter& adapter, const std::string& directory, Vit*
   for (const TrainableParameter& parameter : model->trainable()) {
     const auto it = values.find(parameter.name);
     if (it == values.end()) continue;  // a head that the adapter does not have
-    if (it->second.numel() != parameter.value.numel()) {
+    if (it->second.sizes() != parameter.value.sizes()) {
       return absl::InvalidArgumentError(
           absl::StrCat(directory, ": ", parameter.name, ": has another shape than the model's"));
     }
-    parameter.value.copy_(it->second.view(parameter.value.sizes()));
+    parameter.value.copy_(it->second);
     values.erase(it);
   }
   model->Requantize();
@@ -161,6 +161,7 @@ absl::Status SettleHead(const Options& options, const PeftAdapter* adapter, Tens
 }
 
 absl::StatusOr<v1::Evaluation> EvaluateSpec(const Options& options, v1::ExperimentSpec spec) {
+  RETURN_IF_ERROR(CheckBitsChosen(spec));
   RETURN_IF_ERROR(UseDevice(options.spec.device));
   ConfigureThreads(options.spec.threads);
   ASSIGN_OR_RETURN(Dataset data, LoadDataset(spec.dataset(), options.spec.data_root, Split::kTest));
@@ -179,7 +180,6 @@ absl::StatusOr<v1::Evaluation> EvaluateSpec(const Options& options, v1::Experime
     spec.mutable_training()->set_method("linear_probe");
     spec.mutable_training()->set_quantization_aware(false);
   }
-  RETURN_IF_ERROR(CheckBitsChosen(spec));
   RETURN_IF_ERROR(SettleHead(options, adapted ? &adapter : nullptr, &weights, &data));
   const ModelShape& shape = *FindModel(spec.model().name());
   const Vit::Options made = {.compute = ChooseComputeType(spec).type, .classes = data.classes};

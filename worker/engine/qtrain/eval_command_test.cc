@@ -66,6 +66,14 @@ class EvalTest : public QtrainTest {
     return EventsIn(directory).back().finished().result();
   }
 
+  // A directory with these tensors in place of the adapter's.
+  std::string AdaptedWith(const std::string& name, const TensorFile& tensors) const {
+    const std::string to = directory_.Sub(name);
+    EXPECT_TRUE(WriteTensorFile(JoinPath(to, kAdapterFile), tensors).ok());
+    const auto config = ReadFile(JoinPath(Adapted(), kAdapterConfigFile), 1 << 20);
+    EXPECT_TRUE(WriteFileAtomic(JoinPath(to, kAdapterConfigFile), config.value_or("")).ok());
+    return to;
+  }
   // The adapter with the patch embedding of the weights saved beside it, as PEFT can; and these as
   // no_embedding, without it.
   std::string WithEmbedding() const {
@@ -75,12 +83,8 @@ class EvalTest : public QtrainTest {
       adapter.tensors[absl::StrCat("base_model.model.", tensor)] = base.tensors.at(tensor).clone();
       base.tensors.at(tensor).zero_();
     }
-    const std::string to = directory_.Sub("with_embedding");
-    EXPECT_TRUE(WriteTensorFile(JoinPath(to, kAdapterFile), adapter).ok());
     EXPECT_TRUE(WriteTensorFile(Directory("no_embedding"), base).ok());
-    const auto config = ReadFile(JoinPath(Adapted(), kAdapterConfigFile), 1 << 20);
-    EXPECT_TRUE(WriteFileAtomic(JoinPath(to, kAdapterConfigFile), config.value_or("")).ok());
-    return to;
+    return AdaptedWith("with_embedding", adapter);
   }
 
  private:
@@ -115,6 +119,15 @@ TEST_F(EvalTest, AnAdapterIsWorthWhatItsRunSaid) {
   // The weights are what counts, not whether the spec's run began from any.
   SetSpec(MiniSpec(R"({"dataset": {"eval_limit": 50}})"));
   EXPECT_EQ(Evaluate({"--weights", Weights()}).loss(), plain.loss());
+}
+
+TEST_F(EvalTest, ATensorOfAnotherShapeIsNamedThoughItHasAsManyNumbers) {
+  TensorFile adapter = *ReadTensorFile(JoinPath(Adapted(), kAdapterFile));
+  at::Tensor& head = adapter.tensors.at("base_model.model.head.weight");
+  head = head.t().contiguous();
+  const auto evaluated = Command("eval", {"--adapter", AdaptedWith("transposed", adapter)});
+  EXPECT_THAT(std::string(evaluated.status().message()),
+              HasSubstr("head.weight: has another shape"));
 }
 
 TEST_F(EvalTest, AnAdapterThatWasTrainedForQuantizationToo) {

@@ -104,8 +104,10 @@ absl::StatusOr<v1::Sensitivity> Measurement::Run() {
   v1::Sensitivity result;
   result.set_labels(own_labels_ ? "model" : "dataset");
   double none = 0;
-  ASSIGN_OR_RETURN(const std::unique_ptr<Vit> model, QuantizeOnly({}, task_, classes_));
-  ASSIGN_OR_RETURN(unquantized_, Evaluate(*model, &none));
+  {  // in memory only until its logits are known
+    ASSIGN_OR_RETURN(const std::unique_ptr<Vit> model, QuantizeOnly({}, task_, classes_));
+    ASSIGN_OR_RETURN(unquantized_, Evaluate(*model, &none));
+  }
   *result.mutable_unquantized() = unquantized_;
   const auto total = static_cast<int64_t>(layers.size() * task_.types.size());
   for (const ModuleShape& layer : layers) {
