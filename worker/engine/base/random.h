@@ -10,8 +10,8 @@
 
 namespace qsweep::engine {
 
-// What a draw is for. A module's number (its index among the adapted modules, say) goes in
-// `module`.
+// What a draw is for. The number of a module or tensor (its place among all there are, whichever
+// are adapted) goes in `module`.
 enum class Purpose : uint32_t {
   kInitialization = 1,
   kDataOrder = 2,

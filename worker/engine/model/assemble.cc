@@ -100,8 +100,7 @@ absl::Status Assembler::CheckSpec() const {
     if (method() == "full") {
       return absl::InvalidArgumentError(
           "quantization.bits: training.method full trains every weight, so none is frozen to "
-          "quantize; "
-          "set bits to 0");
+          "quantize; set bits to 0");
     }
     RETURN_IF_ERROR(
         CheckPatterns("quantization.skip_modules", spec_.quantization().skip_modules(), all));

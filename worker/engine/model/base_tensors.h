@@ -24,8 +24,8 @@ std::map<std::string, std::vector<int64_t>> TensorShapes(const ModelShape& shape
 // All of them, fp32; those that the file holds so are the file's own. The position embedding may be
 // for another image size: it is resampled as timm does (resample_abs_pos_embed: the cls entry kept,
 // the grid bicubic with antialiasing). A head for another number of classes, or none, is drawn anew
-// from `seed`. Whatever else differs is listed in
-// one InvalidArgument: missing and unexpected names, shapes, types, values that are not finite.
+// from `seed`. Whatever else differs is listed in one InvalidArgument: missing and unexpected
+// names, shapes, types, values that are not finite.
 absl::StatusOr<NamedTensors> LoadBase(const TensorFile& file, const ModelShape& shape,
                                       int64_t image_size, int64_t classes, uint64_t seed);
 

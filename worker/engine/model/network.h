@@ -37,8 +37,8 @@ struct Network {
   // The backward pass ends here: the first block with something to train, or blocks.size().
   size_t FirstBlock() const;
 
-  // images fp32 [B, 3, S, S] -> logits fp32 [B, classes]. `saved` is null when no backward pass
-  // will come.
+  // images fp32 or of the compute type, [B, 3, S, S] -> logits fp32 [B, classes]. `saved` is null
+  // when no backward pass will come.
   at::Tensor Forward(const at::Tensor& images, const ForwardContext& context, NetworkSaved* saved,
                      Workspace& workspace) const;
   void Backward(const at::Tensor& d_logits, NetworkSaved saved, Gradients& gradients,

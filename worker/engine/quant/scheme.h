@@ -29,7 +29,7 @@ struct Scheme {
 // The largest magnitude: what bitsandbytes takes.
 float AbsMax(const float* weights, const float* importance, int64_t count);
 
-// 1 / scale, or 0 where that is not finite: a block of nothing but zeros and numbers below 1e-36
+// 1 / scale, or 0 where that is not finite: a block of nothing but zeros and numbers below 2.9e-39
 // becomes zeros.
 float InverseScale(float scale);
 

@@ -12,8 +12,8 @@
 namespace qsweep::engine {
 
 // Live bytes of what lasts, peaks of activations and of the total since ResetPeak, the highest
-// resident size of the process, and the plan for steps of `batch_size` images. rss_before_bytes is
-// the caller's.
+// resident size of the process, and the plan for steps of `batch_size` images. rss_before_bytes and
+// held_before_bytes are the caller's.
 v1::MemoryAccount CurrentMemoryAccount(int64_t batch_size, const v1::StepPlan& plan);
 
 // The same now, as points: memory/weights_bytes and so on, with memory/rss_bytes.

@@ -26,7 +26,7 @@ struct TrainOptions {
 
 enum class TrainOutcome {
   kFinished,  // `finished` is the last event
-  kStopped,   // a checkpoint is the last event, or nothing is if there was no step yet
+  kStopped,   // a checkpoint is the last event, or nothing is if the run was still being prepared
 };
 
 // `spec` is complete. `stop` is asked after every step and evaluation batch. The allocator is

@@ -51,7 +51,8 @@ TEST_F(TrainTest, FullTrainingLearns) {
   EXPECT_NEAR(losses.front(), std::log(10), 0.05);  // four steps of 0.001 from knowing nothing
   EXPECT_LT(losses.back(), 1.95);
   const v1::RunResult& result = events.back().finished().result();
-  EXPECT_GT(result.best().top1(), 0.3);  // guessing reaches 0.1
+  // Guessing reaches 0.1, of 200 images within three standard deviations 0.164.
+  EXPECT_GT(result.best().top1(), 0.2);
   EXPECT_EQ(result.trainable_parameters(), result.total_parameters());
   EXPECT_EQ(result.files(0).name(), kModelFile);
 }

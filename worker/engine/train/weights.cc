@@ -28,8 +28,8 @@ std::string HuggingFaceHub() {
   return JoinPath(home, "hub");
 }
 
-// Empty if the repository holds no snapshot with the file.
-std::string NewestSnapshot(const std::string& repository) {
+// Of the snapshot that refs/main names, or else the first that holds the file; empty if none does.
+std::string FileOfSnapshot(const std::string& repository) {
   const std::string snapshots = JoinPath(repository, "snapshots");
   std::vector<std::string> revisions =
       ListDirectory(snapshots).value_or(std::vector<std::string>());
@@ -50,7 +50,7 @@ std::string FindInHub(const std::string& hub, const std::string& model) {
   if (!entries.ok()) return "";
   for (const std::string& entry : *entries) {
     if (entry != repository && !absl::StartsWith(entry, repository + ".")) continue;
-    const std::string file = NewestSnapshot(JoinPath(hub, entry));
+    const std::string file = FileOfSnapshot(JoinPath(hub, entry));
     if (!file.empty()) return file;
   }
   return "";
