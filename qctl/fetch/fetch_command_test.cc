@@ -193,7 +193,7 @@ TEST_F(UnpackTest, ReplacesWhatWasThere) {
   EXPECT_EQ(*ReadFile(Path("set/train.bin"), 100), "old");
   ASSERT_TRUE(UnpackMembers(archive, {"train.bin"}, Path("set"), 1000).ok());
   EXPECT_EQ(*ReadFile(Path("set/train.bin"), 100), "new");
-  EXPECT_THAT(*ListDirectory(directory_), testing::UnorderedElementsAre("a.tar.gz", "set"));
+  EXPECT_THAT(*ListDirectory(directory_.path()), testing::UnorderedElementsAre("a.tar.gz", "set"));
 }
 
 TEST_F(UnpackTest, DamageLeavesNothing) {
