@@ -109,9 +109,10 @@ absl::StatusOr<std::unique_ptr<Scheduler>> Scheduler::Start(const SchedulerOptio
   }
   RETURN_IF_ERROR(MakeDirectories(directory));
   absl::StatusOr<FileLock> lock = FileLock::Acquire(JoinPath(directory, kDaemonLockFile));
-  if (!lock.ok()) {
+  if (absl::IsUnavailable(lock.status())) {
     return Annotate(lock.status(), absl::StrCat("another scheduler works in ", directory));
   }
+  RETURN_IF_ERROR(lock.status());
   std::unique_ptr<Scheduler> scheduler(new Scheduler(*std::move(lock)));
   scheduler->address_file_ = JoinPath(directory, kAddressFile);
   ASSIGN_OR_RETURN(scheduler->database_,
@@ -120,6 +121,10 @@ absl::StatusOr<std::unique_ptr<Scheduler>> Scheduler::Start(const SchedulerOptio
                    ArtifactStore::Create(JoinPath(directory, kArtifactsDirectory)));
   ASSIGN_OR_RETURN(core::State state, Recover(*scheduler->database_, *scheduler->artifacts_, clock,
                                               options.policy, options.forget_lost_artifacts));
+  ASSIGN_OR_RETURN(std::vector<storage::TokenRow> tokens,
+                   storage::ListTokens(*scheduler->database_));
+  scheduler->door_ = std::make_unique<Door>(std::move(tokens));
+  // From here on the database is the loop's thread's.
   scheduler->loop_ = std::make_unique<Loop>(*scheduler->database_, *scheduler->artifacts_, clock,
                                             std::move(state), options.heartbeat_ms);
   scheduler->disk_ = std::make_unique<DiskWatch>(
@@ -140,8 +145,6 @@ absl::StatusOr<std::unique_ptr<Scheduler>> Scheduler::Start(const SchedulerOptio
 absl::Status Scheduler::Serve(const SchedulerOptions& options,
                               const std::optional<Security>& security, const Clock& clock) {
   for (const std::string& listen : options.listen) RETURN_IF_ERROR(CheckSocket(listen));
-  ASSIGN_OR_RETURN(std::vector<storage::TokenRow> tokens, storage::ListTokens(*database_));
-  door_ = std::make_unique<Door>(std::move(tokens));
   sweep_service_ = std::make_unique<SweepService>(*loop_, *disk_, *door_);
   worker_service_ = std::make_unique<WorkerService>(*loop_, *artifacts_, *disk_, *door_);
   admin_service_ = std::make_unique<AdminService>(
