@@ -34,6 +34,7 @@ struct Deleter {
 using Key = std::unique_ptr<EVP_PKEY, Deleter<EVP_PKEY_free>>;
 using Certificate = std::unique_ptr<X509, Deleter<X509_free>>;
 using Bio = std::unique_ptr<BIO, Deleter<BIO_free_all>>;
+using Names = std::unique_ptr<GENERAL_NAMES, Deleter<GENERAL_NAMES_free>>;
 using Extension = std::unique_ptr<X509_EXTENSION, Deleter<X509_EXTENSION_free>>;
 
 absl::Status OpenSslError(absl::string_view what) {
@@ -146,6 +147,12 @@ absl::StatusOr<KeyPair> MakeServerCertificate(const KeyPair& authority,
   X509* const x = certificate.get();
   std::vector<std::string> names;
   for (const std::string& host : hosts) names.push_back(AlternativeName(host));
+  const ASN1_TIME* const authority_end = X509_get0_notAfter(issuer.get());
+  // One that outlived its authority would look good and be refused.
+  if (x != nullptr && ASN1_TIME_compare(authority_end, X509_get0_notAfter(x)) < 0 &&
+      X509_set1_notAfter(x, authority_end) != 1) {
+    return OpenSslError("make a server's certificate");
+  }
   if (x == nullptr || X509_set_issuer_name(x, X509_get_subject_name(issuer.get())) != 1 ||
       !AddExtension(x, issuer.get(), NID_basic_constraints, "critical,CA:FALSE") ||
       !AddExtension(x, issuer.get(), NID_key_usage, "critical,digitalSignature") ||
@@ -156,6 +163,29 @@ absl::StatusOr<KeyPair> MakeServerCertificate(const KeyPair& authority,
     return OpenSslError("make a server's certificate");
   }
   return ToPem(key.get(), x);
+}
+
+std::vector<std::string> HostsOf(const std::string& certificate) {
+  std::vector<std::string> hosts;
+  const Certificate x = ParseCertificate(certificate);
+  if (x == nullptr) return hosts;
+  const Names names(static_cast<GENERAL_NAMES*>(
+      X509_get_ext_d2i(x.get(), NID_subject_alt_name, nullptr, nullptr)));
+  for (int i = 0; i < sk_GENERAL_NAME_num(names.get()); ++i) {
+    int type = 0;
+    const auto* name = static_cast<const ASN1_STRING*>(
+        GENERAL_NAME_get0_value(sk_GENERAL_NAME_value(names.get(), i), &type));
+    const unsigned char* data = ASN1_STRING_get0_data(name);
+    const int size = ASN1_STRING_length(name);
+    char text[INET6_ADDRSTRLEN];
+    if (type == GEN_DNS) {
+      hosts.emplace_back(reinterpret_cast<const char*>(data), static_cast<size_t>(size));
+    } else if (type == GEN_IPADD && (size == 4 || size == 16) &&
+               ::inet_ntop(size == 4 ? AF_INET : AF_INET6, data, text, sizeof text) != nullptr) {
+      hosts.emplace_back(text);
+    }
+  }
+  return hosts;
 }
 
 bool IsPair(const KeyPair& pair) {

@@ -21,9 +21,12 @@ struct KeyPair {
 absl::StatusOr<KeyPair> MakeAuthority();
 // InvalidArgument unless a certificate can name it: a host name or an IP address.
 absl::Status CheckHost(const std::string& host);
-// Good for ten years, too, for a server reached under these names, each a good one.
+// Good for ten years, too, or to its authority's end; for a server reached under these names, each
+// a good one.
 absl::StatusOr<KeyPair> MakeServerCertificate(const KeyPair& authority,
                                               const std::vector<std::string>& hosts);
+// Those it was made for; none if it cannot be read.
+std::vector<std::string> HostsOf(const std::string& certificate);
 
 // Whether the certificate is of this key.
 bool IsPair(const KeyPair& pair);

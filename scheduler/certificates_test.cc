@@ -9,9 +9,22 @@
 #include "common/subprocess.h"
 #include "common/testing/file_tree.h"
 #include "scheduler/init.h"
+#include "scheduler/security.h"
 
 namespace qsweep {
 namespace {
+
+// An authority's, made by the openssl program.
+constexpr char kEndedIn2021[] =
+    "-----BEGIN CERTIFICATE-----\n"
+    "MIIBQTCB56ADAgECAgECMAoGCCqGSM49BAMCMBAxDjAMBgNVBAMMBWVuZGVkMB4X\n"
+    "DTIwMDEwMTAwMDAwMFoXDTIxMDEwMTAwMDAwMFowEDEOMAwGA1UEAwwFZW5kZWQw\n"
+    "WTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAASQafJUVs5uYxe1nfQMetzki0ebnEQQ\n"
+    "76bBFf9vFDGjdNkHhH+P3LV3JFyUY0TWnuebueQx+YhigeBW1vznbqh4ozIwMDAP\n"
+    "BgNVHRMBAf8EBTADAQH/MB0GA1UdDgQWBBQI88jhCUsx4u0bXMPzwr1TwxxIkTAK\n"
+    "BggqhkjOPQQDAgNJADBGAiEA2LRBRVJAM3ZAKR3F50+5FmoPzLmh+Q0ZxERCbrLf\n"
+    "OtgCIQCpmTtzJxPP3h7SX2mT1mLfP92xiqJiBXC0PM2w8jXwPw==\n"
+    "-----END CERTIFICATE-----\n";
 
 // Judged by the openssl program, not by the library calls that made them.
 class CertificatesTest : public FileTreeTest {
@@ -65,6 +78,34 @@ TEST_F(CertificatesTest, LastsForYears) {
       (365 * 24 * 60 * 60);
   EXPECT_GE(years, 9);
   EXPECT_EQ(CertificateEnd("rubbish"), 0);
+}
+
+TEST_F(CertificatesTest, MadeAnewWithoutNamesItKeepsThose) {
+  const auto hosts = [this](const std::vector<std::string>& given) {
+    EXPECT_TRUE(InitDataDirectory({root_, given, 7411}, SystemClock()).ok());
+    return FormerHosts(root_);
+  };
+  const std::vector<std::string> first = hosts({"lab.example.org", "10.1.2.3", "fe80::1"});
+  EXPECT_EQ(first.front(), "lab.example.org");
+  EXPECT_THAT(first, testing::IsSupersetOf({"10.1.2.3", "fe80::1", "localhost", "::1"}));
+  EXPECT_EQ(hosts({}), first);
+  EXPECT_THAT(hosts({"other.example.org"}), testing::Not(testing::Contains("lab.example.org")));
+}
+
+TEST_F(CertificatesTest, AServersEndsNoLaterThanItsAuthoritys) {
+  const absl::StatusOr<KeyPair> server =
+      MakeServerCertificate({MakeAuthority().value().key, kEndedIn2021}, {"localhost"});
+  ASSERT_TRUE(server.ok()) << server.status();
+  EXPECT_EQ(CertificateEnd(server->certificate), CertificateEnd(kEndedIn2021));
+}
+
+TEST_F(CertificatesTest, AnAuthorityThatHasEndedIsToBeReplaced) {
+  ASSERT_TRUE(InitSecurity(root_, {"localhost"}, 1).ok());
+  constexpr int64_t kYearUs = int64_t{366} * 24 * 60 * 60 * 1'000'000;
+  const int64_t now_us = SystemClock().UnixMicros();
+  EXPECT_TRUE(LoadSecurity(root_, now_us + 9 * kYearUs).ok());
+  EXPECT_THAT(std::string(LoadSecurity(root_, now_us + 11 * kYearUs).status().message()),
+              testing::HasSubstr("ca.pem: the authority is no more valid; remove security/"));
 }
 
 TEST_F(CertificatesTest, AHostNameThatIsNoneIsAnError) {

@@ -1,5 +1,6 @@
 #include "scheduler/init.h"
 
+#include <algorithm>
 #include <optional>
 
 #include "common/credentials.h"
@@ -30,14 +31,17 @@ absl::StatusOr<FileLock> Lock(const std::string& data_directory) {
 absl::StatusOr<std::vector<std::string>> CertificateHosts(const std::vector<std::string>& given,
                                                           const std::string& own) {
   std::vector<std::string> hosts = given;
+  const auto add = [&hosts](const std::string& host) {
+    if (std::find(hosts.begin(), hosts.end(), host) == hosts.end()) hosts.push_back(host);
+  };
   if (const absl::Status usable = CheckHost(own); usable.ok()) {
-    hosts.push_back(own);
+    add(own);
   } else if (given.empty()) {
     return Annotate(usable, "this machine's own name; give another with --host");
   } else {
     LogWarning(absl::StrCat("this machine's own name is left out: ", usable.message()));
   }
-  for (const char* local : {"localhost", "127.0.0.1", "::1"}) hosts.push_back(local);
+  for (const char* local : {"localhost", "127.0.0.1", "::1"}) add(local);
   return hosts;
 }
 
@@ -45,8 +49,10 @@ absl::StatusOr<std::string> InitDataDirectory(const InitOptions& options, const 
   const std::string& directory = options.data_directory;
   RETURN_IF_ERROR(MakeDirectories(directory));
   ASSIGN_OR_RETURN(const FileLock lock, Lock(directory));
-  ASSIGN_OR_RETURN(const std::vector<std::string> hosts,
-                   CertificateHosts(options.hosts, HostName()));
+  // Whoever was let in before knows it by those names.
+  ASSIGN_OR_RETURN(
+      const std::vector<std::string> hosts,
+      CertificateHosts(options.hosts.empty() ? FormerHosts(directory) : options.hosts, HostName()));
   RETURN_IF_ERROR(InitSecurity(directory, hosts, options.port));
   ASSIGN_OR_RETURN(const auto security, LoadSecurity(directory, clock.UnixMicros()));
   QSWEEP_CHECK(security.has_value());

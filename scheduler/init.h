@@ -13,7 +13,8 @@ namespace qsweep {
 
 struct InitOptions {
   std::string data_directory;
-  std::vector<std::string> hosts;  // that this machine is reached by; empty: its host name
+  // That this machine is reached by; empty: those of before, or else its host name.
+  std::vector<std::string> hosts;
   int port = 0;
 };
 

@@ -141,8 +141,8 @@ int Init(const Flags& flags) {
   const absl::StatusOr<std::string> invitation = InitDataDirectory(options, SystemClock());
   if (!invitation.ok()) return Fail(invitation.status());
   std::printf(
-      "%s is ready for a network: its certificate is good for ten years; ca.key in its security/\n"
-      "must never leave this machine. Start it with\n\n"
+      "%s is ready for a network; ca.key in its security/ must never leave this machine. Start it "
+      "with\n\n"
       "  qscheduler --data-dir %s --listen 0.0.0.0:%d --listen unix:%s/%s\n\n"
       "and become its administrator, on any machine, with this line (it is a secret):\n\n"
       "  qctl login %s\n\n"
@@ -190,7 +190,7 @@ void AddCommands(Command program, Flags& flags, Action& action) {
       [&action] { action = Init; });
   init.AddOption("--host", &flags.init.hosts,
                  "name or address that others reach this machine by, the first for invitations; "
-                 "may be given again (default: its host name)");
+                 "may be given again (default: as before, or its host name)");
   init.AddOption("--port", &flags.init.port, "for invitations").Between(1, 65535);
   program
       .AddCommand("check", "check the database of a data directory no scheduler works in",

@@ -47,6 +47,11 @@ void Turn::AddSession(core::SessionNumber number, std::shared_ptr<Outbox> outbox
 
 void Turn::RemoveSession(core::SessionNumber number) { rounds_.sessions_.erase(number); }
 
+const Outbox* Turn::FindSession(core::SessionNumber number) const {
+  const auto it = rounds_.sessions_.find(number);
+  return it == rounds_.sessions_.end() ? nullptr : it->second.get();
+}
+
 void Turn::AddWatch(SweepId sweep, std::shared_ptr<WatchStream> stream) {
   if (!rounds_.closed_.ok()) stream->Close(rounds_.closed_);
   Rounds::Watch& watch = rounds_.watches_.emplace_back();
@@ -91,10 +96,7 @@ void Rounds::Send(core::Effects& effects) {
     const auto session = sessions_.find(closing.session);
     if (session == sessions_.end()) continue;
     // A worker that has lost the stream does not hear it; two of one id do.
-    session->second->Close(closing.replaced ? absl::FailedPreconditionError(
-                                                  "another qworker with this worker's id has "
-                                                  "connected; if its state directory was copied, "
-                                                  "remove worker-id from the copy")
+    session->second->Close(closing.replaced ? absl::FailedPreconditionError(kSameId)
                                             : absl::OkStatus());
     sessions_.erase(session);
   }

@@ -31,7 +31,13 @@ class Outbox {
   virtual ~Outbox() = default;
   virtual void Send(v1::ToWorker message) = 0;
   virtual void Close(const absl::Status& reason) = 0;
+  // Streams of one process have one connection; "" where none is known.
+  virtual std::string connection() const { return ""; }
 };
+// What two workers of one id are told.
+inline constexpr char kSameId[] =
+    "another qworker with this worker's id is connected; if its state directory was copied, give "
+    "the copy an empty one";
 
 // A watcher's stream, seen from a round. Never blocks.
 class WatchStream {
@@ -64,6 +70,7 @@ class Turn {
   void RemoveArtifacts(const std::vector<std::string>& sha256s);
   void AddSession(core::SessionNumber number, std::shared_ptr<Outbox> outbox);
   void RemoveSession(core::SessionNumber number);
+  const Outbox* FindSession(core::SessionNumber number) const;  // null: there is none
   // Sends the state of the sweep now and after every change.
   void AddWatch(SweepId sweep, std::shared_ptr<WatchStream> stream);
   // Ends all sessions and watches, and those that come later.

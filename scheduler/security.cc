@@ -58,6 +58,10 @@ absl::Status InitSecurity(const std::string& data_directory, const std::vector<s
       absl::StrCat(ipv6 ? "[" : "", hosts.front(), ipv6 ? "]:" : ":", port, "\n"));
 }
 
+std::vector<std::string> FormerHosts(const std::string& data_directory) {
+  return HostsOf(ReadFile(SecurityPath(data_directory, "server.pem"), kMaxFileBytes).value_or(""));
+}
+
 absl::StatusOr<std::optional<Security>> LoadSecurity(const std::string& data_directory,
                                                      int64_t unix_us) {
   if (!PathExists(SecurityPath(data_directory, "address"))) return std::nullopt;
@@ -74,6 +78,12 @@ absl::StatusOr<std::optional<Security>> LoadSecurity(const std::string& data_dir
     return absl::FailedPreconditionError(
         absl::StrCat(SecurityPath(data_directory, "server.key"),
                      " is not the key of server.pem; `qscheduler init` makes both anew"));
+  }
+  if (CertificateEnd(security.authority_certificate) <= unix_us / 1'000'000) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        SecurityPath(data_directory, "ca.pem"),
+        ": the authority is no more valid; remove security/, run `qscheduler init` and invite "
+        "everyone again"));
   }
   if (CertificateEnd(security.server.certificate) <= unix_us / 1'000'000) {
     return absl::FailedPreconditionError(

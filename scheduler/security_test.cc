@@ -151,7 +151,8 @@ TEST_F(SecurityTest, AWorkersTokenIsOneMachines) {
   InitAndStart();
   int64_t id = 0;
   const v1::Credentials invitation = Invite("box", v1::ROLE_WORKER, &id);
-  ScriptedWorker first(MakeSecureChannel(invitation), "worker-1");
+  const auto channel = MakeSecureChannel(invitation);
+  ScriptedWorker first(channel, "worker-1");
   first.Await(v1::ToWorker::kWelcome);
   EXPECT_EQ(ScriptedWorker(MakeSecureChannel(invitation), "worker-2").AwaitEnd().error_code(),
             StatusCode::PERMISSION_DENIED);
@@ -160,8 +161,7 @@ TEST_F(SecurityTest, AWorkersTokenIsOneMachines) {
   const grpc::Status stolen = ScriptedWorker(MakeSecureChannel(other), "worker-1").AwaitEnd();
   EXPECT_EQ(stolen.error_code(), StatusCode::PERMISSION_DENIED);
   EXPECT_THAT(stolen.error_message(), HasSubstr(absl::StrCat("qctl tokens revoke ", id)));
-  ScriptedWorker(MakeSecureChannel(invitation), "worker-1")
-      .Await(v1::ToWorker::kWelcome);  // back again
+  ScriptedWorker(channel, "worker-1").Await(v1::ToWorker::kWelcome);  // back again
 }
 
 TEST_F(SecurityTest, RevocationEndsAWorkersSession) {

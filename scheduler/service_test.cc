@@ -96,6 +96,10 @@ TEST_F(ServiceTest, OneSchedulerADirectoryAndAnAddress) {
   options.listen = {absl::StrCat("unix:", JoinPath(root_, "other"))};
   absl::Status status = Scheduler::Start(options, SystemClock()).status();
   EXPECT_THAT(std::string(status.message()), HasSubstr("another scheduler works in"));
+  Write("locked/lock/file", "");  // cannot be opened
+  options.data_directory = JoinPath(root_, "locked");
+  status = Scheduler::Start(options, SystemClock()).status();
+  EXPECT_EQ(status.message(), root_ + "/locked/lock: open: Is a directory");
   options.data_directory = JoinPath(root_, "data2");
   options.listen = {absl::StrCat("unix:", JoinPath(root_, "nowhere/socket"))};
   status = Scheduler::Start(options, SystemClock()).status();

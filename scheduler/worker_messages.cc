@@ -19,6 +19,7 @@ namespace {
 constexpr size_t kMaxErrorBytes = 4 << 10;
 constexpr size_t kMaxRefusalBytes = 500;
 constexpr size_t kMaxTailBytes = 16 << 10;
+constexpr double kHeardLately = 1.5;  // heartbeats; a lease has three
 
 absl::Status TakeEnd(Turn& turn, core::SessionNumber session, v1::AttemptEnded ended) {
   ended.set_error(std::string(Beginning(ended.error(), kMaxErrorBytes)));
@@ -32,11 +33,26 @@ absl::Status TakeEnd(Turn& turn, core::SessionNumber session, v1::AttemptEnded e
   return absl::OkStatus();
 }
 
+// A copied state directory makes two workers of one id, which would take each other's runs for
+// ever. One whose line has died in silence dials anew, too, but is not heard meanwhile.
+absl::Status CheckAlone(const Turn& turn, const WorkerId& id, const Outbox& outbox) {
+  const auto it = turn.state.workers.find(id);
+  if (it == turn.state.workers.end()) return absl::OkStatus();
+  const core::Worker& worker = it->second;
+  const Outbox* const other = turn.FindSession(worker.session);
+  if (other == nullptr || other->connection() == outbox.connection() ||
+      turn.now - worker.last_seen > kHeardLately * absl::Milliseconds(turn.heartbeat_ms)) {
+    return absl::OkStatus();
+  }
+  return absl::AlreadyExistsError(kSameId);
+}
+
 }  // namespace
 
 absl::Status TakeHello(Turn& turn, core::SessionNumber session, const v1::Hello& hello,
                        std::shared_ptr<Outbox> outbox) {
   RETURN_IF_ERROR(CheckHello(hello));
+  RETURN_IF_ERROR(CheckAlone(turn, WorkerId(hello.info().id()), *outbox));
   RETURN_IF_ERROR(storage::PutWorker(turn.transaction, {hello.info(), turn.unix_us}));
   LogInfo(absl::StrCat("worker ", hello.info().name(), " (", hello.info().id(), ") connected with ",
                        hello.held_size(), " attempts"));

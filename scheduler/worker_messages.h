@@ -13,8 +13,8 @@
 
 namespace qsweep {
 
-// The first message of a stream. InvalidArgument or FailedPrecondition says what is wrong with it;
-// the stream must end then.
+// The first message of a stream. InvalidArgument or FailedPrecondition says what is wrong with it,
+// AlreadyExists that a living worker has its id; the stream must end then.
 absl::Status TakeHello(Turn& turn, core::SessionNumber session, const v1::Hello& hello,
                        std::shared_ptr<Outbox> outbox);
 // What of a message's events takes long to prepare; on any thread, so that the loop need not do it.

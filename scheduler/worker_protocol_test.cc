@@ -193,7 +193,26 @@ TEST_F(ServiceTest, TwoWorkersOfOneIdAreTold) {
   second.Await(v1::ToWorker::kWelcome);
   const grpc::Status told = first.AwaitEnd();
   EXPECT_EQ(told.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
-  EXPECT_THAT(told.error_message(), HasSubstr("remove worker-id from the copy"));
+  EXPECT_THAT(told.error_message(), HasSubstr("state directory was copied"));
+}
+
+TEST_F(ServiceTest, ACopyOfALivingWorkerTakesNothingFromIt) {
+  scheduler_.reset();
+  options_.listen = {"127.0.0.1:0"};  // where connections can be told apart
+  options_.heartbeat_ms = 5'000;
+  Open();
+  Submit(Request("study", 1));
+  ScriptedWorker first(channel_, "w");
+  const v1::Attempt attempt = NextAssign(first);
+  ScriptedWorker copy(MakeChannel(scheduler_->address()), "w");
+  const grpc::Status told = copy.AwaitEnd();
+  EXPECT_EQ(told.error_code(), grpc::StatusCode::ALREADY_EXISTS);
+  EXPECT_THAT(told.error_message(), HasSubstr("state directory was copied"));
+  Finish(first, attempt);
+  EXPECT_EQ(GetSweep("study").succeeded(), 1);
+  Step();  // not heard of so long, its line may have died in silence
+  ScriptedWorker again(MakeChannel(scheduler_->address()), "w");
+  again.Await(v1::ToWorker::kWelcome);
 }
 
 TEST_F(ServiceTest, ALongGoodbyeIsCutShort) {

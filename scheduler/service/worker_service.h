@@ -19,7 +19,8 @@ class WorkerService : public v1::WorkerService::CallbackService {
 
   using Context = grpc::CallbackServerContext;
   grpc::ServerBidiReactor<v1::FromWorker, v1::ToWorker>* Session(Context* context) override {
-    return WorkerSession::Start(loop_, door_, CallerOf(door_, *context), ++last_session_);
+    return WorkerSession::Start(loop_, door_, CallerOf(door_, *context), context->peer(),
+                                ++last_session_);
   }
   grpc::ServerReadReactor<v1::ArtifactChunk>* UploadArtifact(Context* context,
                                                              v1::UploadReply* reply) override {

@@ -17,8 +17,8 @@ constexpr size_t kMaxOutbox = 10'000;
 }  // namespace
 
 WorkerSession* WorkerSession::Start(Loop& loop, Door& door, const Caller& caller,
-                                    core::SessionNumber number) {
-  std::shared_ptr<WorkerSession> session(new WorkerSession(loop, door, caller, number));
+                                    const std::string& connection, core::SessionNumber number) {
+  std::shared_ptr<WorkerSession> session(new WorkerSession(loop, door, caller, connection, number));
   session->self_ = session;
   session->StartRead(&session->received_);
   return session.get();
@@ -45,7 +45,7 @@ void WorkerSession::OnReadDone(bool ok) {
   results_ = StoredResults(received_);
   loop_.PostMessage([self = shared_from_this()](Turn& turn) {
     if (const absl::Status status = self->Take(turn); !status.ok()) {
-      LogWarning(absl::StrCat("session ", self->number_, ": ", status.message()));
+      LogWarning(absl::StrCat(self->name_, ": ", status.message()));
       turn.AfterCommit([self, status] { self->Close(status); });
       return;
     }
@@ -58,7 +58,9 @@ absl::Status WorkerSession::Take(Turn& turn) {
   if (greeted_) return TakeMessage(turn, number_, received_, results_);
   if (!received_.has_hello()) return absl::InvalidArgumentError("a session begins with hello");
   RETURN_IF_ERROR(CheckHello(received_.hello()));
-  RETURN_IF_ERROR(door_.Admit(turn, caller_, WorkerId(received_.hello().info().id())));
+  const v1::WorkerInfo& info = received_.hello().info();
+  name_ = absl::StrCat("worker ", info.name(), " (", info.id(), ") at ", connection_);
+  RETURN_IF_ERROR(door_.Admit(turn, caller_, WorkerId(info.id())));
   RETURN_IF_ERROR(TakeHello(turn, number_, received_.hello(), shared_from_this()));
   greeted_ = true;
   return absl::OkStatus();

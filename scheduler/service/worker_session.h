@@ -6,8 +6,10 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "qsweep/v1/worker.pb.h"
 #include "scheduler/loop.h"
 #include "scheduler/service/door.h"
@@ -22,11 +24,13 @@ class WorkerSession : public grpc::ServerBidiReactor<v1::FromWorker, v1::ToWorke
                       public std::enable_shared_from_this<WorkerSession> {
  public:
   // Lives as long as the call and the loop's interest in it.
+  // `connection`: gRPC's name of the peer.
   static WorkerSession* Start(Loop& loop, Door& door, const Caller& caller,
-                              core::SessionNumber number);
+                              const std::string& connection, core::SessionNumber number);
 
   void Send(v1::ToWorker message) override;
   void Close(const absl::Status& reason) override;
+  std::string connection() const override { return connection_; }
 
   void OnReadDone(bool ok) override;
   void OnWriteDone(bool ok) override;
@@ -34,8 +38,14 @@ class WorkerSession : public grpc::ServerBidiReactor<v1::FromWorker, v1::ToWorke
   void OnDone() override;
 
  private:
-  WorkerSession(Loop& loop, Door& door, const Caller& caller, core::SessionNumber number)
-      : loop_(loop), door_(door), caller_(caller), number_(number) {}
+  WorkerSession(Loop& loop, Door& door, const Caller& caller, const std::string& connection,
+                core::SessionNumber number)
+      : loop_(loop),
+        door_(door),
+        caller_(caller),
+        connection_(connection),
+        number_(number),
+        name_(absl::StrCat("a worker at ", connection)) {}
   absl::Status Take(Turn& turn);  // on the loop's thread
   void ReadNext();
   void WriteNext();                      // holding mutex_
@@ -44,12 +54,15 @@ class WorkerSession : public grpc::ServerBidiReactor<v1::FromWorker, v1::ToWorke
   Loop& loop_;
   Door& door_;
   const Caller caller_;
+  const std::string connection_;
   const core::SessionNumber number_;
   std::shared_ptr<WorkerSession> self_;  // until OnDone
   // Belong to gRPC, then to the loop, in turns.
   v1::FromWorker received_;
   std::vector<storage::StoredResult> results_;  // of received_
-  bool greeted_ = false;                        // the loop's thread
+  // The loop's thread's.
+  bool greeted_ = false;
+  std::string name_;  // for the log
 
   std::mutex mutex_;
   // Guarded by mutex_.

@@ -131,6 +131,17 @@ TEST_F(UnreadableFileTest, AProductIsSentLater) {
   ExpectSuccessOnceItIsBack(5);
 }
 
+TEST_F(AgentInterruptionTest, ACheckpointThatIsGoneBeforeItIsSentIsNoLoss) {
+  StartConnectedWorker();
+  HoldUploads(true);
+  Assign(MakeAssign(kId, "finish", 12, 1, /*checkpoint_interval=*/5));
+  EXPECT_TRUE(WaitForEndedFile());
+  std::filesystem::remove(JoinPath(AttemptPath(), "checkpoint-10.safetensors"));
+  HoldUploads(false);
+  EXPECT_TRUE(WaitForWords("checkpoint-10.safetensors: gone before it was sent"));
+  EXPECT_TRUE(WaitForEnd().succeeded());
+}
+
 TEST_F(AgentInterruptionTest, StopWithCheckpointUploadsItAndReports) {
   StartConnectedWorker();
   Assign(MakeAssign(kId, "finish", 100'000, 10));

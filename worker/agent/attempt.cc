@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -107,9 +108,13 @@ void Attempt::OnTransfer(const Transfer& transfer, const TransferResult& result)
   TransferState& state = it->second;
   const bool again = result.code == TransferResult::kTryAgain;
   const bool told = again && std::exchange(state.told, result.cause) == result.cause;
-  if (result.code != TransferResult::kDone && !told) {
-    LogWarning(absl::StrCat(LogTag(id_), transfer.path, ": ", result.message,
-                            again ? "; trying again" : ""));
+  const std::string name = std::filesystem::path(transfer.path).filename();
+  if (transfer.direction == Direction::kUpload && result.code == TransferResult::kLocalError) {
+    LogInfo(absl::StrCat(LogTag(id_), name,
+                         ": gone before it was sent; of checkpoints the trainer keeps the newest"));
+  } else if (result.code != TransferResult::kDone && !told) {
+    LogWarning(
+        absl::StrCat(LogTag(id_), name, ": ", result.message, again ? "; trying again" : ""));
   }
   state.message = result.message;
   switch (result.code) {

@@ -49,7 +49,10 @@ absl::StatusOr<StateDirectory> StateDirectory::Open(const std::string& path) {
   const std::string attempts = JoinPath(path, kAttempts);
   RETURN_IF_ERROR(MakeDirectories(attempts));
   absl::StatusOr<FileLock> lock = FileLock::Acquire(JoinPath(path, kDaemonLockFile));
-  if (!lock.ok()) return Annotate(lock.status(), "another qworker uses this state directory");
+  if (absl::IsUnavailable(lock.status())) {
+    return Annotate(lock.status(), "another qworker uses this state directory");
+  }
+  RETURN_IF_ERROR(lock.status());
   StateDirectory state(*std::move(lock), path);
   ASSIGN_OR_RETURN(state.worker_id_, ReadOrMakeWorkerId(JoinPath(path, "worker-id")));
   ASSIGN_OR_RETURN(const std::vector<std::string> names, ListDirectory(attempts));

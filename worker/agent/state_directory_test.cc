@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "common/attempt_dir.h"
+#include "common/data_dir.h"
 #include "common/testing/file_tree.h"
 
 namespace qsweep {
@@ -36,6 +37,12 @@ TEST_F(StateDirectoryTest, WorkerIdIsMadeOnce) {
 TEST_F(StateDirectoryTest, OneAgentADirectory) {
   const auto first = StateDirectory::Open(root_);
   EXPECT_TRUE(absl::IsUnavailable(StateDirectory::Open(root_).status()));
+}
+
+TEST_F(StateDirectoryTest, ALockThatCannotBeOpenedIsNotAnotherAgents) {
+  ASSERT_TRUE(MakeDirectories(JoinPath(root_, kDaemonLockFile)).ok());
+  const absl::Status status = StateDirectory::Open(root_).status();
+  EXPECT_EQ(status.message(), JoinPath(root_, kDaemonLockFile) + ": open: Is a directory");
 }
 
 TEST_F(StateDirectoryTest, AttemptExistsFromItsCommitToItsRemoval) {
