@@ -10,6 +10,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "worker/engine/base/torch_compat.h"
 
 namespace qsweep::engine {
 namespace {
@@ -30,6 +31,7 @@ class CudaMemory final : public DeviceMemory {
     return absl::StrCat("cuda:", static_cast<int>(index_), " ", properties.name);
   }
 
+  int64_t Total() const override { return static_cast<int64_t>(OfDevice().total); }
   int64_t Free() const override { return static_cast<int64_t>(OfDevice().free); }
   int64_t Live() const override { return cuda::getDeviceStats(index_).allocated_bytes[0].current; }
   int64_t LivePeak() const override { return cuda::getDeviceStats(index_).allocated_bytes[0].peak; }
@@ -39,7 +41,7 @@ class CudaMemory final : public DeviceMemory {
   void ReleaseCached() override { cuda::emptyCache(); }
 
   void SetLimit(int64_t bytes) override {
-    const auto total = static_cast<double>(OfDevice().total);
+    const auto total = static_cast<double>(Total());
     const double share = bytes == 0 ? 1 : std::min(1.0, static_cast<double>(bytes) / total);
     cuda::setMemoryFraction(share, index_);
   }
@@ -64,6 +66,7 @@ absl::StatusOr<std::unique_ptr<DeviceMemory>> MakeCudaMemory(c10::DeviceIndex in
   }
   // cuBLAS repeats its sums in one order only with a workspace of a fixed size.
   ::setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);
+  SumProductsInFloat();
   try {
     c10::cuda::set_device(index);
     at::empty({1}, at::device({c10::kCUDA, index}));  // makes libtorch ready for it

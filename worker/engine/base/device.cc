@@ -1,9 +1,8 @@
 #include "worker/engine/base/device.h"
 
-#include <c10/util/Exception.h>
-
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/status.h"
 #include "worker/engine/base/allocator.h"
@@ -35,7 +34,8 @@ absl::StatusOr<std::unique_ptr<DeviceMemory>> MakeCudaMemory(c10::DeviceIndex) {
 absl::StatusOr<c10::Device> ParseDevice(const std::string& name) {
   try {
     const c10::Device device(name);
-    if (device.is_cpu() || device.is_cuda()) return device;
+    // Of an index beyond a byte libtorch takes the low one.
+    if ((device.is_cpu() || device.is_cuda()) && device.str() == name) return device;
   } catch (const c10::Error&) {
   }
   return absl::InvalidArgumentError(
@@ -62,5 +62,13 @@ void UseDevice(c10::Device device, std::unique_ptr<DeviceMemory> memory) {
 c10::Device ComputeDevice() { return TheDevice().device; }
 
 std::string ComputeDeviceName() { return TheDevice().name; }
+
+bool IsOutOfMemory(const c10::Error& error) {
+  if (dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr) return true;
+  // CUDA's own needs: kernels, which it loads when they are first called, and cuBLAS.
+  const std::string text = error.what_without_backtrace();
+  return absl::StrContains(text, "CUDA error: out of memory") ||
+         absl::StrContains(text, "CUBLAS_STATUS_ALLOC_FAILED");
+}
 
 }  // namespace qsweep::engine

@@ -5,6 +5,7 @@
 #define QSWEEP_WORKER_ENGINE_BASE_DEVICE_H_
 
 #include <c10/core/Device.h>
+#include <c10/util/Exception.h>
 
 #include <cstdint>
 #include <memory>
@@ -21,11 +22,15 @@ c10::Device ComputeDevice();
 // As the device's driver names it; "cpu" on the CPU.
 std::string ComputeDeviceName();
 
+// Whether this is a device's want of memory: of its allocator, or beside the tensors.
+bool IsOutOfMemory(const c10::Error& error);
+
 // A device's allocator. Bytes.
 class DeviceMemory {
  public:
   virtual ~DeviceMemory() = default;
   virtual std::string DeviceName() const = 0;
+  virtual int64_t Total() const = 0;     // of the device
   virtual int64_t Free() const = 0;      // of the device, not taken by this or another process
   virtual int64_t Live() const = 0;      // of tensors
   virtual int64_t LivePeak() const = 0;  // since ResetPeaks

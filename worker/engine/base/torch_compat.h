@@ -2,6 +2,7 @@
 #ifndef QSWEEP_WORKER_ENGINE_BASE_TORCH_COMPAT_H_
 #define QSWEEP_WORKER_ENGINE_BASE_TORCH_COMPAT_H_
 
+#include <ATen/Context.h>
 #include <c10/core/Allocator.h>
 #include <torch/version.h>
 
@@ -25,6 +26,17 @@ class TorchAllocator : public c10::Allocator {
  protected:
   virtual c10::DataPtr Allocate(size_t bytes) const = 0;
 };
+
+// libtorch lets cuBLAS add partial sums of fp16 and bf16 products in those types, and an
+// environment variable that some containers set lets it take fp32 as TF32. 1.13 has no such switch
+// for bf16.
+inline void SumProductsInFloat() {
+  at::globalContext().setAllowTF32CuBLAS(false);
+  at::globalContext().setAllowFP16ReductionCuBLAS(false);
+#if TORCH_VERSION_MAJOR >= 2
+  at::globalContext().setAllowBF16ReductionCuBLAS(false);
+#endif
+}
 
 }  // namespace qsweep::engine
 

@@ -8,6 +8,13 @@
 
 namespace qsweep::engine {
 
+// A device's accounts know no tensors (device_accounts.h): one is freed in the scope it was made
+// in, or the account would grow with every pass.
+Workspace::~Workspace() {
+  const AccountScope scope(Account::kWorkspace);
+  bytes_.reset();
+}
+
 at::Tensor Workspace::Panel(int64_t rows, int64_t columns, at::ScalarType type) {
   const int64_t bytes = rows * columns * static_cast<int64_t>(c10::elementSize(type));
   if (!bytes_.defined() || bytes_.numel() < bytes) {

@@ -23,6 +23,9 @@ namespace qsweep::engine {
 class Workspace {
  public:
   explicit Workspace(at::Device device) : device_(device) {}
+  ~Workspace();
+  Workspace(const Workspace&) = delete;
+  Workspace& operator=(const Workspace&) = delete;
   at::Tensor Panel(int64_t rows, int64_t columns, at::ScalarType type);
 
  private:

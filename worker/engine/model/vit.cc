@@ -8,6 +8,7 @@
 #include "common/spec/pairs.h"
 #include "common/status.h"
 #include "worker/engine/base/allocator.h"
+#include "worker/engine/base/device.h"
 #include "worker/engine/model/assemble.h"
 #include "worker/engine/model/base_tensors.h"
 #include "worker/engine/model/peft.h"
@@ -15,12 +16,13 @@
 namespace qsweep::engine {
 namespace {
 
-// A device's allocator has an exception of its own.
+// A device's want of memory has exceptions of its own.
 template <typename Work>
 auto WithOwnOutOfMemory(const Work& work) {
   try {
     return work();
-  } catch (const c10::OutOfMemoryError& error) {
+  } catch (const c10::Error& error) {
+    if (!IsOutOfMemory(error)) throw;
     throw OutOfMemory(error.what_without_backtrace());
   }
 }
@@ -65,7 +67,7 @@ absl::StatusOr<std::unique_ptr<Vit>> Vit::Create(const v1::ExperimentSpec& spec,
                      return AssembleVit(spec, shape, image_size, options, base);
                    }));
   std::unique_ptr<Vit> vit(new Vit(std::move(impl)));
-  vit->Requantize();
+  WithOwnOutOfMemory([&] { vit->Requantize(); });
   return vit;
 } catch (const c10::Error& error) {
   return absl::InternalError(absl::StrCat("libtorch: ", error.what_without_backtrace()));

@@ -33,7 +33,8 @@ absl::Status Probe(const Options& options) {
   }
   v1::WorkerInfo info;
   info.set_device(ComputeDeviceName());
-  if (const DeviceMemory* memory = CountedDevice()) info.set_memory_bytes(memory->Free());
+  // Not what is free: trainers of the agent before may be at work there.
+  if (const DeviceMemory* memory = CountedDevice()) info.set_memory_bytes(memory->Total());
   info.set_version(kVersion);
   info.set_cores(AvailableCores());
   Fill(Gpus(), info.mutable_gpus());

@@ -10,6 +10,7 @@
 #include "absl/strings/cord.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "worker/engine/base/device.h"
 #include "worker/engine/data/dataset.h"
 
 namespace qsweep::engine {
@@ -38,13 +39,13 @@ absl::Status CatchExceptions(const std::function<absl::Status()>& body) {
     return body();
   } catch (const std::bad_alloc& error) {  // OutOfMemory too
     return Blamed(absl::ResourceExhaustedError(error.what()), v1::BLAME_RESOURCES);
-  } catch (const c10::OutOfMemoryError& error) {  // a device's
-    return Blamed(absl::ResourceExhaustedError(error.what_without_backtrace()),
-                  v1::BLAME_RESOURCES);
   } catch (const ImageError& error) {
     return absl::DataLossError(error.what());
   } catch (const c10::Error& error) {
     const std::string text = error.what_without_backtrace();
+    if (IsOutOfMemory(error)) {
+      return Blamed(absl::ResourceExhaustedError(text), v1::BLAME_RESOURCES);
+    }
     // A driver that gave up or a device that fell off its bus, not a wrong operation.
     const v1::Blame blame =
         absl::StrContains(text, "CUDA error") ? v1::BLAME_MACHINE : v1::BLAME_CONFIG;

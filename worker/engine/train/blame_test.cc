@@ -31,6 +31,12 @@ TEST(BlameTest, ExceptionsEndHere) {
   });
   EXPECT_EQ(BlameOf(torch_error), v1::BLAME_CONFIG);
   EXPECT_THAT(std::string(torch_error.message()), HasSubstr("shapes cannot be multiplied"));
+  const auto cuda = [](const char* text) {
+    return BlameOf(CatchExceptions([text]() -> absl::Status { TORCH_CHECK(false, text); }));
+  };
+  EXPECT_EQ(cuda("CUDA error: an illegal memory access was encountered"), v1::BLAME_MACHINE);
+  EXPECT_EQ(cuda("CUDA error: out of memory\nCUDA kernel errors"), v1::BLAME_RESOURCES);
+  EXPECT_EQ(cuda("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"), v1::BLAME_RESOURCES);
 }
 
 }  // namespace

@@ -32,6 +32,7 @@ constexpr int64_t kFarBytes = int64_t{1} << 30;
 class FarMemory final : public DeviceMemory {
  public:
   std::string DeviceName() const override { return "far"; }
+  int64_t Total() const override { return kFarBytes; }
   int64_t Free() const override { return kFarBytes - FarLiveBytes(); }
   int64_t Live() const override { return FarLiveBytes(); }
   int64_t LivePeak() const override { return FarPeakBytes(); }
@@ -213,6 +214,8 @@ TEST_F(FarRun, LearnsWhatTheCpuLearns) {
   // And a device's tables: 24 matrices, 256 pairs of values and 256 scales each.
   EXPECT_EQ(there.scales_bytes(), here.scales_bytes() + 24 * 3 * 256 * 4);
   EXPECT_GT(there.activation_bytes(), 0);
+  // A panel of qkv's weights in fp32, and fc1's, which takes its place: of one pass, not of all.
+  EXPECT_EQ(there.workspace_bytes(), (3 + 4) * 64 * 64 * 4);
   EXPECT_GE(there.peak_bytes(), there.weights_bytes() + there.scales_bytes() +
                                     there.adapter_bytes() + there.gradient_bytes() +
                                     there.optimizer_bytes() + there.activation_bytes());
@@ -324,7 +327,7 @@ TEST_F(FarRun, ALossScaleOutlivesThePlan) {
 TEST(Device, IsNamedOrRefused) {
   EXPECT_TRUE(UseDevice("cpu").ok());
   EXPECT_EQ(ComputeDeviceName(), "cpu");
-  for (const char* name : {"gpu", "cuda:x", "", "meta"}) {
+  for (const char* name : {"gpu", "cuda:x", "", "meta", "cuda:256"}) {
     EXPECT_TRUE(absl::IsInvalidArgument(UseDevice(name))) << name;
   }
   const absl::Status cuda = UseDevice("cuda:99");  // more than there can be here

@@ -317,14 +317,11 @@ absl::Status Trainer::MergeAndEvaluate(v1::RunResult* result) {
   if (spec_.training().method() != "lora" || run_->quantization.layers_quantized() == 0) {
     return absl::OkStatus();
   }
-  absl::Status status;
-  try {
-    status = EvaluateMerged(run_->model_spec, run_->compute, *run_->trainee.model,
-                            *run_->evaluation_transform, run_->evaluation_data,
-                            state().plan().evaluation_batch(), stop_, result);
-  } catch (const OutOfMemory& error) {
-    status = absl::ResourceExhaustedError(error.what());
-  }
+  const absl::Status status = CatchExceptions([&] {
+    return EvaluateMerged(run_->model_spec, run_->compute, *run_->trainee.model,
+                          *run_->evaluation_transform, run_->evaluation_data,
+                          state().plan().evaluation_batch(), stop_, result);
+  });
   if (!absl::IsResourceExhausted(status)) return status;
   ReleaseCached();
   result->clear_merged();
