@@ -7,7 +7,7 @@
 
 #include <array>
 #include <cmath>
-#include <vector>
+#include <type_traits>
 
 #include "worker/engine/base/random.h"
 #include "worker/engine/model/kernel_call.h"
@@ -17,26 +17,30 @@
 namespace qsweep::engine {
 namespace {
 
-template <typename T>
-struct TypeFacts;
-template <>
-struct TypeFacts<float> {
-  static constexpr at::ScalarType kType = at::kFloat;
-};
-template <>
-struct TypeFacts<Bf16> {
-  static constexpr at::ScalarType kType = at::kBFloat16;
-};
+at::Tensor Product(const at::Tensor& x, const at::Tensor& y) {
+  return at::mm(x.to(at::kDouble), y.to(at::kDouble));
+}
 
 template <typename T>
 class KernelTest : public ::testing::Test {
  protected:
-  static constexpr at::ScalarType kType = TypeFacts<T>::kType;
+  static constexpr at::ScalarType kType = std::is_same_v<T, float> ? at::kFloat : at::kBFloat16;
   KernelTest() { at::manual_seed(5); }
 
   // What a result of type T may be off by, in fp32 or with so many roundings to bf16.
   static double Tolerance(double in_fp32, double bf16_roundings) {
     return kType == at::kFloat ? in_fp32 : Roundings(kUnitBf16, bf16_roundings);
+  }
+
+  // Of one head: qkv [tokens, 3, d] -> o [tokens, d].
+  static at::Tensor Attention(const Kernels<T>& kernels, const at::Tensor& qkv) {
+    const int64_t tokens = qkv.size(0), d = qkv.size(2);
+    const HeadShape shape{tokens, tokens, d, 3 * d, d};
+    const at::Tensor o = at::empty({tokens, d}, kType);
+    const at::Tensor scratch = at::empty({kernels.attention_scratch(shape)});
+    const T* q = Data<T>(qkv);
+    kernels.attention(shape, q, q + d, q + 2 * d, Data<T>(o), nullptr, Data<float>(scratch));
+    return o;
   }
 
   template <typename Check>
@@ -64,11 +68,8 @@ TYPED_TEST(KernelTest, Matmul) {
   const at::Tensor hidden = at::randn({m, r}).to(this->kType),
                    up = at::randn({n, r}).to(this->kType);
   const at::Tensor multiply = at::randn({m, n}), add = at::randn({m, n + 8});
-  const auto product = [](const at::Tensor& x, const at::Tensor& y) {
-    return at::mm(x.to(at::kDouble), y.to(at::kDouble));
-  };
-  const at::Tensor sum = product(a.slice(1, 0, k), b) + bias.to(at::kDouble);
-  const at::Tensor expected = (sum + product(hidden, up.t()) + add.slice(1, 0, n)) * multiply;
+  const at::Tensor sum = Product(a.slice(1, 0, k), b) + bias.to(at::kDouble);
+  const at::Tensor expected = (sum + Product(hidden, up.t()) + add.slice(1, 0, n)) * multiply;
   this->ForEachSet([&](const Kernels<T>& kernels) {
     MatmulShape<T> shape{m, n, {k, Data<T>(a), stride, Data<T>(b), n, false}, {}};
     shape.second = {r, Data<T>(hidden), r, Data<T>(up), r, true};
@@ -103,10 +104,7 @@ TYPED_TEST(KernelTest, Int8Matmul) {
   const at::Tensor bt = b.t().contiguous(), rows = at::rand({m}) / 1000, columns = at::rand({n});
   const at::Tensor hidden = at::randn({m, r}).to(this->kType),
                    up = at::randn({n, r}).to(this->kType), add = at::randn({m, n + 8});
-  const auto product = [](const at::Tensor& x, const at::Tensor& y) {
-    return at::mm(x.to(at::kDouble), y.to(at::kDouble));
-  };
-  const at::Tensor sum = product(a, b);
+  const at::Tensor sum = Product(a, b);
   const at::Tensor scaled = sum * rows.unsqueeze(1) * columns;
   this->ForEachSet([&](const Kernels<T>& kernels) {
     MatmulShape<T, int8_t> shape{m,
@@ -121,7 +119,7 @@ TYPED_TEST(KernelTest, Int8Matmul) {
     const MatmulResult<float> in_place{Data<float>(c), n + 8, nullptr, Data<float>(c), n + 8};
     kernels.int8_matmul_to_float(shape, in_place, 0, 208, Data<float>(scratch));
     kernels.int8_matmul_to_float(shape, in_place, 208, n, Data<float>(scratch));
-    EXPECT_LT(Distance(c.slice(1, 0, n), scaled + product(hidden, up.t()) + add.slice(1, 0, n)),
+    EXPECT_LT(Distance(c.slice(1, 0, n), scaled + Product(hidden, up.t()) + add.slice(1, 0, n)),
               Fp32Sums(r + 3));  // the sums of codes are exact
     EXPECT_TRUE(c.slice(1, n).equal(add.slice(1, n)));
 
@@ -287,10 +285,24 @@ TYPED_TEST(KernelTest, AttentionIsRightWhereAllScoresAreLow) {
   });
 }
 
+// What stands for a padded key's score lies below any score that a key can have.
+TYPED_TEST(KernelTest, AttentionIsRightWhereScoresAreTheLowestThatThereAre) {
+  for (const double size : {1e18, 1e20}) {  // of products: -16e36 is a float, -16e40 is not
+    at::Tensor qkv = at::randn({5, 3, 16});
+    qkv.select(1, 0).fill_(-size);
+    qkv.select(1, 1).fill_(size);
+    qkv[3][1].fill_(size / 2);  // of all keys the least unlike: has all the weight
+    qkv = qkv.to(this->kType);
+    this->ForEachSet([&](const Kernels<TypeParam>& kernels) {
+      const at::Tensor o = this->Attention(kernels, qkv);
+      EXPECT_TRUE(size < 1e19 ? o.equal(qkv[3][2].expand({5, 16}))
+                              : !at::isfinite(o).any().template item<bool>());
+    });
+  }
+}
+
 TYPED_TEST(KernelTest, AttentionHidesNothingThatIsNotFinite) {
-  using T = TypeParam;
   const int64_t tokens = 53, d = 32;
-  const HeadShape shape{tokens, tokens, d, 3 * d, d};
   struct Case {
     int64_t part;      // q, k or v
     int64_t token;     // of which the value is
@@ -302,14 +314,8 @@ TYPED_TEST(KernelTest, AttentionHidesNothingThatIsNotFinite) {
     const at::Tensor qkv = at::randn({tokens, 3, d});
     qkv.select(1, c.part).select(0, c.token).fill_(c.value);
     const at::Tensor packed = qkv.to(this->kType);
-    this->ForEachSet([&](const Kernels<T>& kernels) {
-      const at::Tensor o = at::empty({tokens, d}, this->kType);
-      const at::Tensor saved = at::empty({kernels.attention_saved(shape)});
-      const at::Tensor scratch = at::empty({kernels.attention_scratch(shape)});
-      const T* q = Data<T>(packed);
-      kernels.attention(shape, q, q + d, q + 2 * d, Data<T>(o), Data<float>(saved),
-                        Data<float>(scratch));
-      const at::Tensor bad = at::isfinite(o).all(1).logical_not();
+    this->ForEachSet([&](const Kernels<TypeParam>& kernels) {
+      const at::Tensor bad = at::isfinite(this->Attention(kernels, packed)).all(1).logical_not();
       EXPECT_EQ(bad.sum().template item<int64_t>(), c.affected) << c.part << " " << c.value;
     });
   }
@@ -347,12 +353,12 @@ TYPED_TEST(KernelTest, Int8RowsAndTheirNumbersFollowTheFormula) {
   const int64_t rows = 5, dim = 112;
   at::Tensor x = at::randn({rows, dim}).to(this->kType);
   x[1].fill_(0);
-  x[2][17] = 40;  // above the threshold: zero, and no part of the row's scale
+  x[2][17] = 40;     // above the threshold: zero, and no part of the row's scale
+  x[3].mul_(1e-38);  // 127 / its largest is more than a float holds
   const at::Tensor columns = at::rand({dim}) + 0.5;
   const at::Tensor kept = x.to(at::kFloat).masked_fill(x.to(at::kFloat).abs() >= 9, 0) * columns;
   const at::Tensor absmax = kept.abs().amax(1);
-  const at::Tensor factor =
-      at::where(absmax > 0, at::full({rows}, 127.f) / absmax, at::zeros({rows}));
+  const at::Tensor factor = (127 / absmax).masked_fill(absmax < 127 * 0x1p-128, 0);
   const at::Tensor expected = at::round(kept * factor.unsqueeze(1)).to(at::kChar);
   const at::Tensor bias = at::randn({dim}), add = at::randn({rows, dim});
   const at::Tensor multiply = at::randn({rows, dim}).to(this->kType);

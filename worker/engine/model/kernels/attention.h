@@ -8,6 +8,7 @@
 #define QSWEEP_WORKER_ENGINE_MODEL_KERNELS_ATTENTION_H_
 
 #include <algorithm>
+#include <cmath>
 
 #include "worker/engine/model/kernels/tile.h"
 
@@ -43,7 +44,7 @@ struct HeadPlan {
 };
 
 constexpr float kLog2E = 1.44269504f;
-constexpr float kNoScore = -1e30f;
+constexpr float kNoScore = -INFINITY;  // of a padded key: below any other
 
 // Hands out pieces of the scratch memory, each a whole number of cache lines.
 struct Arena {

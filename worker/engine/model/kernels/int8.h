@@ -47,7 +47,8 @@ void QuantizeRowsLimited(int64_t rows, int64_t dim, const T* x, const float* col
   for (int64_t row = 0; row < rows; ++row, x += dim, codes += dim) {
     const float absmax = AbsMax<kLimited>(dim, x, columns, limit);
     scales[row] = absmax / 127.0f;
-    const F factor = Splat(absmax > 0 ? 127.0f / absmax : 0.0f);
+    const float ratio = 127.0f / absmax;
+    const F factor = Splat(std::isfinite(ratio) ? ratio : 0.0f);
     for (int64_t i = 0; i < dim; i += kWidth) {
       const F value = Moderate<kLimited>(x + i, columns ? columns + i : nullptr, limit);
       const C code = Narrowed(Nearest(value * factor));

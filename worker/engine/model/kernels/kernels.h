@@ -69,9 +69,9 @@ struct MatmulShape {
   int64_t m = 0, n = 0;
   MatmulOperands<A> first;
   MatmulOperands<T> second;  // its k may be 0
-  // Of int8 codes: the first product is times row_scales[m] and column_scales[n] (null: 1).
-  const float* row_scales = nullptr;
-  const float* column_scales = nullptr;
+  // Of int8 codes alone: the first product is times both.
+  const float* row_scales = nullptr;     // [m]
+  const float* column_scales = nullptr;  // [n]; null: 1
 };
 
 // How a product is best divided, and the scratch memory for a part.
@@ -129,7 +129,7 @@ struct Kernels {
 
   // int8.h. Codes of x · columns (null: 1), and scales: a row's largest magnitude / 127. Elements
   // of at least `threshold` (0: none) in magnitude count as zero. A row with one that is not finite
-  // has NaN for its scale.
+  // has NaN for its scale; one with nothing above 127 / 2^128 has zeros for codes.
   void (*quantize_rows)(int64_t rows, int64_t dim, const T* x, const float* columns,
                         float threshold, int8_t* codes, float* scales);
   void (*finish_int8)(int64_t rows, int64_t dim, const int32_t* sums, const float* row_scales,
