@@ -86,8 +86,9 @@ class Slurm:
         self.daemons.append(subprocess.Popen([program, *command[1:]], stdout=log, stderr=log, env=self.environment))
 
     def ask(self, *command):
+        """What it prints; None when it fails."""
         done = subprocess.run(command, capture_output=True, text=True, env=self.environment)
-        return done.stdout.strip() if done.returncode == 0 else ""
+        return done.stdout.strip() if done.returncode == 0 else None
 
     def __enter__(self):
         os.chmod(self.directory, 0o755)
@@ -111,6 +112,7 @@ class Slurm:
             time.sleep(1)
         for name in SLURM_DAEMONS:
             sys.stderr.write(f"--- {name}\n" + open(self.path(name + ".log")).read()[-2000:])
+        self.__exit__()  # Python does so only after an __enter__ that has succeeded
         sys.exit("Slurm did not come up")
 
     def __exit__(self, *_):

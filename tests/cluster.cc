@@ -28,6 +28,7 @@ constexpr absl::Duration kPatience = absl::Minutes(3);
 const std::string kBin = QSWEEP_BIN_DIR;
 
 void KillAndReap(pid_t pid) {
+  if (pid == 0) return;  // one that could not be started: 0 would be all of this test's own
   ::kill(pid, SIGKILL);
   ::waitpid(pid, nullptr, 0);
 }
@@ -72,6 +73,18 @@ std::vector<pid_t> ProcessesUnder(const std::string& directory, absl::string_vie
 
 }  // namespace
 
+absl::Duration Await(const std::function<bool()>& condition) {
+  const absl::Duration begin = SystemClock().Monotonic();
+  while (!condition()) {
+    if (SystemClock().Monotonic() - begin > absl::Minutes(1)) {
+      ADD_FAILURE() << "waited in vain";
+      break;
+    }
+    absl::SleepFor(absl::Milliseconds(20));
+  }
+  return SystemClock().Monotonic() - begin;
+}
+
 std::vector<pid_t> TrainersUnder(const std::string& directory) {
   return ProcessesUnder(directory, "qtrain");
 }
@@ -86,7 +99,7 @@ Cluster::Cluster(std::string trainer) : trainer_(std::move(trainer)) {
 
 Cluster::~Cluster() {
   while (!workers_.empty()) KillWorker(workers_.begin()->first);
-  if (scheduler_ != 0) KillScheduler();
+  KillScheduler();
   KillTrainers();
   if (::testing::Test::HasFailure()) {
     GTEST_LOG_(INFO) << "kept for a look: " << directory_;

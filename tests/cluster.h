@@ -5,6 +5,7 @@
 
 #include <sys/types.h>
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -83,6 +84,9 @@ class Cluster {
   std::map<std::string, pid_t> workers_;
   std::unique_ptr<v1::SweepService::Stub> stub_;
 };
+
+// Until it holds; how long that took. Fails the test after a minute.
+absl::Duration Await(const std::function<bool()>& condition);
 
 // The trainers (qtrain) whose command line names something under `directory`.
 std::vector<pid_t> TrainersUnder(const std::string& directory);

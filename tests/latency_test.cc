@@ -158,7 +158,7 @@ TEST_F(LatencyTest, AVanishedMachinesRunGoesOnElsewhereTwoSecondsAfterItsLease) 
   Figures figures("a vanished machine's run is started elsewhere after");
   cluster_.StartWorker("b");
   std::string here = "a", there = "b";
-  for (int i = 0; i < 2; ++i) {
+  for (int i = 0; i < kTimes; ++i) {
     Await([&] { return Connected(there); });
     AwaitProgress();
     cluster_.Signal(here, SIGSTOP);  // not a word more, not even that a connection has ended

@@ -2,13 +2,11 @@
 // plugged in again; over TLS, as in a lab. The trainer is a stand-in.
 #include <gtest/gtest.h>
 
-#include <functional>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "common/clock.h"
 #include "tests/cluster.h"
 #include "tests/network.h"
 
@@ -58,18 +56,6 @@ class PartitionTest : public ::testing::Test {
   }
   std::string State(const std::string& worker) { return cluster_->Worker(worker).state(); }
   std::vector<v1::Run> Runs() { return cluster_->Runs("sweep"); }
-  // Fails the test after a minute; how long it took.
-  absl::Duration Await(const std::function<bool()>& condition) {
-    const absl::Duration begin = SystemClock().Monotonic();
-    while (!condition()) {
-      if (SystemClock().Monotonic() - begin > absl::Minutes(1)) {
-        ADD_FAILURE() << "waited in vain";
-        break;
-      }
-      absl::SleepFor(absl::Milliseconds(20));
-    }
-    return SystemClock().Monotonic() - begin;
-  }
   bool AllRunsReach(int64_t step) {
     for (const v1::Run& run : Runs()) {
       if (run.state() != v1::RUN_STATE_RUNNING || run.step() < step) return false;

@@ -13,7 +13,6 @@
 #include <string>
 
 #include "absl/strings/match.h"
-#include "absl/time/clock.h"
 #include "common/clock.h"
 #include "qctl/chaos.h"
 #include "tests/cluster.h"
@@ -143,14 +142,7 @@ int Disturb(uint32_t seed, int strikes, std::map<std::string, int>* acts) {
   cluster.StartWhatDied();
   ExpectSame(Outcomes(cluster, "recovery"), want);
   // What was given up while its machine stood is told so when that is heard of again.
-  const absl::Duration deadline = SystemClock().Monotonic() + absl::Seconds(30);
-  while (!TrainersUnder(cluster.directory()).empty()) {
-    if (SystemClock().Monotonic() > deadline) {
-      ADD_FAILURE() << "an orphan trains on";
-      break;
-    }
-    absl::SleepFor(absl::Milliseconds(50));
-  }
+  Await([&cluster] { return TrainersUnder(cluster.directory()).empty(); });
   for (const auto& [act, times] : chaos.acts()) (*acts)[act] += times;
   return chaos.strikes();
 }
@@ -179,9 +171,8 @@ TEST(Recovery, ASecondWorkerJoinsAndTheFirstLeavesForGood) {
   cluster.Submit(kSweep, "two-workers");
   cluster.StartWorker("b");
   // Both train, and worker a's run has a checkpoint to be continued from.
-  const absl::Duration deadline = SystemClock().Monotonic() + absl::Minutes(1);
   int64_t orphaned = 0;
-  while (orphaned == 0 && SystemClock().Monotonic() < deadline) {
+  Await([&] {
     bool b_works = false;
     int64_t on_a = 0;
     for (const v1::Run& run : cluster.Runs("recovery")) {
@@ -190,8 +181,8 @@ TEST(Recovery, ASecondWorkerJoinsAndTheFirstLeavesForGood) {
         on_a = run.id();
     }
     if (b_works) orphaned = on_a;
-    absl::SleepFor(absl::Milliseconds(20));
-  }
+    return orphaned != 0;
+  });
   ASSERT_NE(orphaned, 0) << "never saw both workers train";
   cluster.KillWorker("a");
   cluster.KillTrainersOf("a");
@@ -211,11 +202,10 @@ TEST(Recovery, AWorkerToldToStopHandsItsRunBack) {
   cluster.StartScheduler();
   cluster.StartWorker("a");
   cluster.Submit(kSweep, "stopped-worker");
-  const auto trains = [&cluster] {
+  Await([&cluster] {
     const std::vector<v1::Run> runs = cluster.Runs("recovery");
     return std::any_of(runs.begin(), runs.end(), [](const v1::Run& run) { return run.step() > 7; });
-  };
-  while (!trains()) absl::SleepFor(absl::Milliseconds(50));
+  });
   cluster.StopWorker("a");
   EXPECT_TRUE(TrainersUnder(cluster.directory()).empty());
   EXPECT_EQ(cluster.GetSweep("recovery").running(), 0) << "its lease was not ended by its goodbye";

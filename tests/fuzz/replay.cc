@@ -2,6 +2,7 @@
 // them, always the same. A failure ends the process.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
@@ -52,9 +53,10 @@ TEST(Fuzz, SurvivesTheCorpusAndChangesOfIt) {
   for (const auto& entry : std::filesystem::directory_iterator(QSWEEP_FUZZ_CORPUS)) {
     std::ifstream in(entry.path(), std::ios::binary);
     corpus.emplace_back(std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>());
-    Feed(corpus.back());
   }
   ASSERT_FALSE(corpus.empty());
+  std::sort(corpus.begin(), corpus.end());  // a directory's order is its file system's
+  for (const std::string& input : corpus) Feed(input);
   for (int i = 0; i < QSWEEP_FUZZ_CHANGES; ++i) Feed(Change(corpus[Below(corpus.size())], corpus));
 }
 
