@@ -162,7 +162,7 @@ QuantizedRows QuantizeRows(const at::Tensor& x, const at::Tensor& columns, doubl
   if (threshold > 0) kept = kept.masked_fill(kept.abs() >= threshold, 0);
   if (columns.defined()) kept = kept * columns;
   const at::Tensor absmax = kept.abs().amax(1, true);
-  const at::Tensor factor = (kCodes / absmax).masked_fill(absmax == 0, 0);
+  const at::Tensor factor = (kCodes / absmax).nan_to_num(0, 0, 0);  // as the kernels do
   const at::Tensor codes = at::round(kept * factor).nan_to_num(0).to(at::kChar);
   // An infinite one would make zeros of its row.
   return {codes, (absmax / kCodes).masked_fill(~at::isfinite(absmax), NAN).view({-1})};
