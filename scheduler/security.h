@@ -26,7 +26,7 @@ struct Security {
 // first is where invitations send people, at `port`.
 absl::Status InitSecurity(const std::string& data_directory, const std::vector<std::string>& hosts,
                           int port);
-// What the server's certificate is for now; none if there is none.
+// The names of the server's certificate as it is; empty before the first.
 std::vector<std::string> FormerHosts(const std::string& data_directory);
 // nullopt: the directory was never initialized. FailedPrecondition for a certificate that is over.
 absl::StatusOr<std::optional<Security>> LoadSecurity(const std::string& data_directory,
