@@ -92,6 +92,14 @@ TEST_F(CertificatesTest, MadeAnewWithoutNamesItKeepsThose) {
   EXPECT_THAT(hosts({"other.example.org"}), testing::Not(testing::Contains("lab.example.org")));
 }
 
+TEST_F(CertificatesTest, ItsPortIsThatOfTheInvitations) {
+  EXPECT_EQ(FormerPort(root_), 7411);
+  for (const char* host : {"lab.example.org", "fe80::1"}) {
+    ASSERT_TRUE(InitSecurity(root_, {host}, 7500).ok());
+    EXPECT_EQ(FormerPort(root_), 7500);
+  }
+}
+
 TEST_F(CertificatesTest, AServersEndsNoLaterThanItsAuthoritys) {
   const absl::StatusOr<KeyPair> server =
       MakeServerCertificate({MakeAuthority().value().key, kEndedIn2021}, {"localhost"});

@@ -27,6 +27,7 @@
 #include "common/version.h"
 #include "scheduler/init.h"
 #include "scheduler/scheduler.h"
+#include "scheduler/security.h"
 
 namespace qsweep {
 namespace {
@@ -138,6 +139,7 @@ int Init(const Flags& flags) {
   if (options.data_directory.empty()) {
     return Fail(absl::InvalidArgumentError("--data-dir is required"));
   }
+  if (options.port == 0) options.port = FormerPort(options.data_directory);
   const absl::StatusOr<std::string> invitation = InitDataDirectory(options, SystemClock());
   if (!invitation.ok()) return Fail(invitation.status());
   std::printf(
@@ -191,7 +193,9 @@ void AddCommands(Command program, Flags& flags, Action& action) {
   init.AddOption("--host", &flags.init.hosts,
                  "name or address that others reach this machine by, the first for invitations; "
                  "may be given again (default: as before, or its host name)");
-  init.AddOption("--port", &flags.init.port, "for invitations").Between(1, 65535);
+  init.AddOption("--port", &flags.init.port,
+                 absl::StrCat("for invitations (default: as before, or ", kDefaultPort, ")"))
+      .Between(1, 65535);
   program
       .AddCommand("check", "check the database of a data directory no scheduler works in",
                   [&action] { action = Check; })
@@ -209,7 +213,6 @@ int main(int argc, char** argv) {
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   qsweep::SetLogName("scheduler");
   qsweep::Flags flags;
-  flags.init.port = qsweep::kDefaultPort;
   qsweep::Action action = [argv](const qsweep::Flags& given) { return qsweep::Serve(given, argv); };
   qsweep::Program program("qscheduler", "Runs sweeps on the workers that dial it.");
   qsweep::AddOptions(program, flags);

@@ -5,7 +5,7 @@
 #include <cerrno>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
+#include "common/address.h"
 #include "common/data_dir.h"
 #include "common/file.h"
 #include "common/status.h"
@@ -52,14 +52,20 @@ absl::Status InitSecurity(const std::string& data_directory, const std::vector<s
   }
   ASSIGN_OR_RETURN(const KeyPair server, MakeServerCertificate(authority, hosts));
   RETURN_IF_ERROR(SavePair(data_directory, "server", server));
-  const bool ipv6 = absl::StrContains(hosts.front(), ":");
-  return WriteFileAtomic(
-      SecurityPath(data_directory, "address"),
-      absl::StrCat(ipv6 ? "[" : "", hosts.front(), ipv6 ? "]:" : ":", port, "\n"));
+  return WriteFileAtomic(SecurityPath(data_directory, "address"),
+                         absl::StrCat(FormatAddress(hosts.front(), port), "\n"));
 }
 
 std::vector<std::string> FormerHosts(const std::string& data_directory) {
   return HostsOf(ReadFile(SecurityPath(data_directory, "server.pem"), kMaxFileBytes).value_or(""));
+}
+
+int FormerPort(const std::string& data_directory) {
+  std::string address =
+      ReadFile(SecurityPath(data_directory, "address"), kMaxFileBytes).value_or("");
+  absl::StripAsciiWhitespace(&address);
+  const absl::StatusOr<HostAndPort> former = ParseHostAndPort(address);
+  return former.ok() ? former->port.value_or(kDefaultPort) : kDefaultPort;
 }
 
 absl::StatusOr<std::optional<Security>> LoadSecurity(const std::string& data_directory,

@@ -28,6 +28,8 @@ absl::Status InitSecurity(const std::string& data_directory, const std::vector<s
                           int port);
 // The names of the server's certificate as it is; empty before the first.
 std::vector<std::string> FormerHosts(const std::string& data_directory);
+// That of the invitations made so far; kDefaultPort before the first.
+int FormerPort(const std::string& data_directory);
 // nullopt: the directory was never initialized. FailedPrecondition for a certificate that is over.
 absl::StatusOr<std::optional<Security>> LoadSecurity(const std::string& data_directory,
                                                      int64_t unix_us);
