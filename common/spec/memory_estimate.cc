@@ -43,12 +43,16 @@ int64_t BatchBytes(const v1::ExperimentSpec& spec, int64_t size) {
 }
 
 // Codes and scales (arXiv 2305.14314, section 3): int8 n + 4 a row; 4-bit n / 2 + 4 a block, or
-// with double quantization 1 a block and 4 every 256 blocks.
+// with double quantization 1 a block and 4 every 256 blocks. Under bits: auto the layers use their
+// budget.
 int64_t LinearBytes(const ModuleShape& module, const v1::ExperimentSpec& spec) {
   const int64_t n = module.out * module.in;
   const v1::Quantization q = QuantizationOf(module.name, spec.quantization());
   if (q.bits() == 0) return n * ProductBytes(spec);
   if (q.bits() == 8) return n + module.out * kFloat;
+  if (spec.quantization().bits() < 0) {
+    return static_cast<int64_t>(static_cast<double>(n) * q.bits_budget() / 8);
+  }
   const int64_t blocks = n / q.blocksize() + 1;
   return n / 2 + (q.double_quant() ? blocks + (blocks / 256 + 1) * kFloat : blocks * kFloat);
 }

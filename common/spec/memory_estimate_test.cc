@@ -34,6 +34,7 @@ TEST(EstimatePeakBytes, QuantizationSavesWhatItsFormatSays) {
   EXPECT_NEAR(saved(R"({"bits":4})"), kWeights * (1.5 - 4.0 / 64), kRounding);
   EXPECT_NEAR(saved(R"({"bits":4,"double_quant":true})"),
               kWeights * (1.5 - 1.0 / 64 - 4.0 / 64 / 256), kRounding);
+  EXPECT_NEAR(saved(R"({"bits":-1,"bits_budget":6})"), kWeights * (2 - 6.0 / 8), kRounding);
 }
 
 // The frozen linears and three batches of 32 images of 224 x 224 x 3, at 2 bytes more an element;
