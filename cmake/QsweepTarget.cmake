@@ -36,19 +36,34 @@ function(qsweep_allocate_by_jemalloc name)
   endif()
 endfunction()
 
-# qsweep_test(NAME SOURCES ... LIBS ... [TIMEOUT SECONDS] [LABELS ...]): NAME is the program and its
-# line in ctest.
+# What several tests share; as qsweep_library.
+function(qsweep_test_library name)
+  if(QSWEEP_TESTS)
+    qsweep_library(${name} ${ARGN})
+  endif()
+endfunction()
+
+# qsweep_test(NAME SOURCES ... LIBS ... [STARTS PROGRAM ...] [TIMEOUT SECONDS] [LABELS ...]): NAME is the
+# program and its line in ctest. A test that starts fake_qtrain finds its path in QSWEEP_FAKE_QTRAIN.
 function(qsweep_test name)
   if(NOT QSWEEP_TESTS)
     return()
   endif()
-  cmake_parse_arguments(arg "" "TIMEOUT" "SOURCES;LIBS;LABELS" ${ARGN})
+  cmake_parse_arguments(arg "" "TIMEOUT" "SOURCES;LIBS;STARTS;LABELS" ${ARGN})
   add_executable(${name} ${arg_SOURCES})
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   target_link_libraries(${name} PRIVATE ${arg_LIBS} GTest::gmock GTest::gtest_main)
   target_precompile_headers(${name} REUSE_FROM ${QSWEEP_PRECOMPILED})
+  # Half of a build is tests, which run for seconds.
+  target_compile_options(${name} PRIVATE -O1)
   target_compile_definitions(${name} PRIVATE QSWEEP_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
                                              QSWEEP_BIN_DIR="${CMAKE_BINARY_DIR}/bin")
+  if(arg_STARTS)
+    add_dependencies(${name} ${arg_STARTS})
+  endif()
+  if(fake_qtrain IN_LIST arg_STARTS)
+    target_compile_definitions(${name} PRIVATE QSWEEP_FAKE_QTRAIN="$<TARGET_FILE:fake_qtrain>")
+  endif()
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 300)
   endif()
@@ -63,6 +78,9 @@ endfunction()
 #   build/fuzz/tests/yaml_fuzzer tests/fuzz/corpus/yaml
 # In any other the corpus and some thousand changes of it are a test, NAME_replay.
 function(qsweep_fuzzer name corpus changes)
+  if(NOT QSWEEP_TESTS)
+    return()
+  endif()
   cmake_parse_arguments(arg "" "" "LIBS" ${ARGN})
   if(QSWEEP_FUZZ)
     add_executable(${name} ${name}.cc ${CMAKE_SOURCE_DIR}/tests/fuzz/coverage.cc)

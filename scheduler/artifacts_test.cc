@@ -1,8 +1,12 @@
 // Checkpoints and products: checked on the way in, kept while needed, collected after.
 #include <fcntl.h>
+#include <gmock/gmock.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "absl/strings/str_cat.h"
+#include "common/file.h"
+#include "common/hash.h"
 #include "scheduler/service_fixture.h"
 
 namespace qsweep {

@@ -1,4 +1,8 @@
 // Pause, drain and what was learnt about machines, across a restart.
+#include <gmock/gmock.h>
+
+#include "common/attempt_dir.h"
+#include "common/hash.h"
 #include "scheduler/service_fixture.h"
 
 namespace qsweep {

@@ -1,8 +1,10 @@
 // A real scheduler on a disk whose free space the test decides.
 #include "scheduler/disk_watch.h"
 
+#include <gmock/gmock.h>
 #include <httplib.h>
 
+#include "common/hash.h"
 #include "scheduler/service_fixture.h"
 
 namespace qsweep {

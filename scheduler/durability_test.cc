@@ -1,4 +1,5 @@
 // What is on the disk when: the order in which files are synced and named.
+#include <gmock/gmock.h>
 #include <stdio.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -6,6 +7,8 @@
 #include <filesystem>
 #include <mutex>
 
+#include "common/file.h"
+#include "common/hash.h"
 #include "scheduler/service_fixture.h"
 
 namespace {

@@ -1,5 +1,10 @@
 // What people ask, and the daemon as a whole.
+#include <gmock/gmock.h>
+
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "common/file.h"
+#include "common/rpc.h"
 #include "scheduler/service_fixture.h"
 #include "storage/transaction.h"
 

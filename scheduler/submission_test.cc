@@ -1,6 +1,9 @@
 // Sweeps on their way in: once, whole, and with all problems named.
+#include <gmock/gmock.h>
+
 #include <ctime>
 
+#include "common/hash.h"
 #include "scheduler/service_fixture.h"
 
 namespace qsweep {
@@ -20,6 +23,16 @@ TEST_F(ServiceTest, TheSameRequestMakesOneSweep) {
   EXPECT_FALSE(Submit(request).created());
   EXPECT_EQ(Call(&v1::SweepService::Stub::ListSweeps, v1::ListSweepsRequest()).sweeps_size(), 1);
   EXPECT_EQ(GetSweep("study").pending(), 3);
+}
+
+TEST_F(ServiceTest, ARequestIdIsForOneSweep) {
+  auto request = Request("study", 3);
+  Submit(request);
+  request.set_name("other");
+  v1::SubmitSweepReply reply;
+  const grpc::Status status = Try(&v1::SweepService::Stub::SubmitSweep, request, &reply);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::ALREADY_EXISTS);
+  EXPECT_THAT(status.error_message(), HasSubstr("made sweep 1, study"));
 }
 
 // As `qctl run FILE` does to see its results once more.

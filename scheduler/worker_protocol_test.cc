@@ -1,6 +1,12 @@
 // A worker's side of the protocol: in order, once, fenced.
+#include <gmock/gmock.h>
+
 #include <cmath>
 
+#include "absl/strings/str_cat.h"
+#include "common/attempt_dir.h"
+#include "common/hash.h"
+#include "common/rpc.h"
 #include "scheduler/service_fixture.h"
 
 namespace qsweep {
