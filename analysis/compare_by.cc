@@ -152,18 +152,17 @@ void KeepPartners(std::vector<ValueRuns>* all) {
   all->front().Keep(partners);
 }
 
-// Of several partners the mean counts. Where seeds are compared, pairs have none of their own.
-v1::PairedResult Against(const ValueRuns& first, const ValueRuns& values, const std::string& path) {
+// Of several partners the mean counts. Where seeds are compared, that is of one against another.
+v1::PairedResult Against(const ValueRuns& first, const ValueRuns& values) {
   const std::map<std::string, KeyTop1> theirs = Top1ByKey(first);
   BySeed by_seed;
-  std::vector<double> pairs;
   for (const auto& [key, ours] : Top1ByKey(values)) {
     const auto partner = theirs.find(key);
     if (partner == theirs.end()) continue;
-    pairs.push_back(Describe(ours.top1).mean() - Describe(partner->second.top1).mean());
-    by_seed[ours.seed].push_back(pairs.back());
+    by_seed[ours.seed].push_back(Describe(ours.top1).mean() -
+                                 Describe(partner->second.top1).mean());
   }
-  return path == "seed" ? TestPairs(pairs) : TestSeeds(by_seed);
+  return TestSeeds(by_seed);
 }
 
 // Peak and speed of runs that were computed in different ways are of different things.
@@ -204,7 +203,7 @@ absl::StatusOr<v1::FieldComparison> CompareBy(const std::vector<RunFacts>& runs,
   comparison.set_note(ResourceNote(all));
   for (size_t v = 0; v < all.size(); ++v) {
     Summarize(&all[v]);
-    if (v > 0) *all[v].result.mutable_against_first() = Against(all.front(), all[v], path);
+    if (v > 0) *all[v].result.mutable_against_first() = Against(all.front(), all[v]);
     *comparison.add_values() = all[v].result;
   }
   SetHolm(&v1::FieldValueResult::against_first, comparison.mutable_values());

@@ -1,11 +1,11 @@
 #include "analysis/comparison.h"
 
 #include <string>
-#include <utility>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
+#include "analysis/by_scope.h"
+#include "analysis/claims.h"
 #include "analysis/statistics.h"
 #include "analysis/summary.h"
 #include "common/spec/pairs.h"
@@ -21,14 +21,8 @@ std::string AdapterLabel(const v1::ExperimentSpec& spec) {
 
 struct Pairs {
   v1::ExperimentSpec scope;
-  v1::ExperimentSpec first;  // a whole spec of the scope
   BySeed differences;
 };
-
-// The loss of top-1 that the study expects at most.
-double ExpectedLoss(const v1::Quantization& quantization) {
-  return quantization.bits() == 8 && quantization.overrides().empty() ? 0.02 : 0.05;
-}
 
 // Non-inferior if the whole interval lies above -margin, inferior if it lies below.
 void JudgeMargin(const v1::Quantization& quantization, v1::Comparison* comparison) {
@@ -46,13 +40,11 @@ void JudgeMargin(const v1::Quantization& quantization, v1::Comparison* compariso
 }
 
 // What tells the comparisons apart that model, dataset, quantization and adapter do not.
-std::vector<std::string> DifferencesOf(const std::vector<Pairs>& all, Pooling pooling) {
-  std::vector<v1::ExperimentSpec> scopes;
-  for (const Pairs& pairs : all) {
-    scopes.push_back(pairs.scope);
-    if (!scopes.back().has_lora()) continue;
-    scopes.back().mutable_lora()->clear_rank();  // AdapterLabel's
-    scopes.back().mutable_lora()->clear_alpha();
+std::vector<std::string> DifferencesOf(std::vector<v1::ExperimentSpec> scopes, Pooling pooling) {
+  for (v1::ExperimentSpec& scope : scopes) {
+    if (!scope.has_lora()) continue;
+    scope.mutable_lora()->clear_rank();  // AdapterLabel's
+    scope.mutable_lora()->clear_alpha();
   }
   return pooling == Pooling::kByAdapter ? Differences(scopes) : ScopeDifferences(scopes);
 }
@@ -86,31 +78,28 @@ std::vector<std::optional<size_t>> UnquantizedTwins(const std::vector<RunFacts>&
 std::vector<v1::Comparison> CompareWithUnquantized(const std::vector<RunFacts>& runs,
                                                    const std::vector<std::optional<size_t>>& twins,
                                                    Pooling pooling) {
-  std::vector<Pairs> all;
-  absl::flat_hash_map<std::string, size_t> index;
+  ByScope<Pairs> all;
   for (size_t i = 0; i < runs.size(); ++i) {
     if (!TrainsQuantized(runs[i].spec)) continue;
-    v1::ExperimentSpec scope = PairScope(runs[i].spec, pooling);
-    const auto [it, added] = index.try_emplace(scope.SerializeAsString(), all.size());
-    if (added) all.push_back({std::move(scope), runs[i].spec, {}});
+    Pairs& pairs = all.At(PairScope(runs[i].spec, pooling));
     if (twins[i].has_value()) {
-      all[it->second].differences[runs[i].spec.seed()].push_back(
-          runs[i].result->best().top1() - runs[*twins[i]].result->best().top1());
+      pairs.differences[runs[i].spec.seed()].push_back(runs[i].result->best().top1() -
+                                                       runs[*twins[i]].result->best().top1());
     }
   }
-  const std::vector<std::string> differs = DifferencesOf(all, pooling);
+  const std::vector<std::string> differs = DifferencesOf(all.scopes(), pooling);
   std::vector<v1::Comparison> comparisons;
-  for (size_t i = 0; i < all.size(); ++i) {
-    const v1::ExperimentSpec& spec = all[i].first;
+  for (size_t i = 0; i < differs.size(); ++i) {
+    const auto& [scope, differences] = all.values()[i];
     v1::Comparison& comparison = comparisons.emplace_back();
-    comparison.set_model(spec.model().name());
-    comparison.set_dataset(spec.dataset().name());
-    comparison.set_method(spec.training().method());
-    if (pooling == Pooling::kByAdapter) comparison.set_adapter(AdapterLabel(spec));
+    comparison.set_model(scope.model().name());
+    comparison.set_dataset(scope.dataset().name());
+    comparison.set_method(scope.training().method());
+    if (pooling == Pooling::kByAdapter) comparison.set_adapter(AdapterLabel(scope));
     comparison.set_differs(differs[i]);
-    comparison.set_quantization(QuantizationLabel(spec.quantization()));
-    *comparison.mutable_result() = TestSeeds(all[i].differences);
-    JudgeMargin(spec.quantization(), &comparison);
+    comparison.set_quantization(QuantizationLabel(scope.quantization()));
+    *comparison.mutable_result() = TestSeeds(differences);
+    JudgeMargin(scope.quantization(), &comparison);
   }
   SetHolm(&v1::Comparison::result, &comparisons);
   return comparisons;

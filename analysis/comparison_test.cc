@@ -142,7 +142,10 @@ TEST(CompareByTest, MeansAreOfPairsAndTestsOverSeeds) {
   EXPECT_EQ(comparison->values(1).against_first().pairs(), 4);
   const auto seeds = CompareBy(runs, "seed");
   ASSERT_TRUE(seeds.ok());
-  EXPECT_EQ(seeds->values(1).against_first().difference().n(), 4);  // each pair for itself
+  const v1::PairedResult& second = seeds->values(1).against_first();
+  EXPECT_EQ(second.pairs(), 4);
+  EXPECT_EQ(second.difference().n(), 1);  // one seed, whatever the number of pairs
+  EXPECT_FALSE(second.has_p_t());
 }
 
 TEST(CompareByTest, ItIsSaidThatPeaksWereMeasuredInDifferentWays) {

@@ -6,8 +6,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "analysis/by_scope.h"
+#include "analysis/claims.h"
 #include "analysis/comparison.h"
-#include "analysis/run_files.h"
 #include "analysis/statistics.h"
 #include "analysis/summary.h"
 #include "common/spec/pairs.h"

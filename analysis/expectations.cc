@@ -8,8 +8,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "analysis/by_scope.h"
+#include "analysis/claims.h"
 #include "analysis/comparison.h"
-#include "analysis/run_files.h"
 #include "analysis/statistics.h"
 
 namespace qsweep {
@@ -175,10 +175,11 @@ void AddAccuracy(const std::vector<PairValues>& all, std::vector<v1::Expectation
   for (const PairValues& pairs : all) {
     const bool eight = pairs.eight_bits();
     v1::Expectation& e = out->emplace_back();
-    e.set_claim(eight ? "8-bit costs less than 2 points of top-1"
-                      : "4-bit costs 2 to 5 points of top-1");
+    const double low = 100 * kEightBitLoss, high = 100 * kFourBitLoss;
+    e.set_claim(eight ? absl::StrCat("8-bit costs less than ", low, " points of top-1")
+                      : absl::StrCat("4-bit costs ", low, " to ", high, " points of top-1"));
     e.set_scope(pairs.Text());
-    const Expected expected{eight ? -kInfinity : 2, eight ? 2.0 : 5.0, "points"};
+    const Expected expected{eight ? -kInfinity : low, eight ? low : high, "points"};
     const v1::PairedResult lost = TestSeeds(pairs.points);
     e.set_pairs(lost.pairs());
     JudgeStatistic(expected, lost.difference(), &e);
@@ -188,7 +189,7 @@ void AddAccuracy(const std::vector<PairValues>& all, std::vector<v1::Expectation
 void AddVariation(const std::vector<PairValues>& all, std::vector<v1::Expectation>* out) {
   for (const PairValues& pairs : all) {
     const bool eight = pairs.eight_bits();
-    const double limit = eight ? 0.10 : 0.25;
+    const double limit = ExpectedVariation(pairs.scope.quantization());
     v1::Expectation& e = out->emplace_back();
     e.set_claim(absl::StrCat(eight ? "8-bit has a minimal" : "4-bit has a moderate",
                              " effect on the gradients' variation (sd/mean of the norm within ",

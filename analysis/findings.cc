@@ -7,6 +7,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "analysis/numbers.h"
+#include "analysis/statistics.h"
 
 namespace qsweep {
 namespace {
@@ -15,10 +16,6 @@ namespace {
 constexpr int kCompared = 12;
 // Names of configurations that are equally good.
 constexpr size_t kTied = 3;
-
-std::string Plural(int n, const char* noun) {
-  return absl::StrCat(n, " ", noun, n == 1 ? "" : "s");
-}
 
 // "p = 0.031", "p < 0.001".
 std::string PText(double p) {
@@ -96,7 +93,7 @@ std::string GroupsText(const char* what, const Groups& groups) {
   std::vector<std::string> labels;
   for (size_t i = 0; i < std::min(groups.size(), kTied); ++i) labels.push_back(groups[i]->label());
   if (groups.size() > kTied) labels.push_back(absl::StrCat(groups.size() - kTied, " more"));
-  return absl::StrCat(what, " are ", Plural(static_cast<int>(groups.size()), "configuration"),
+  return absl::StrCat(what, " are ", Plural(static_cast<int64_t>(groups.size()), "configuration"),
                       " that tie (", absl::StrJoin(labels, "; "), "), of them ",
                       GroupText(*groups[0]), ".");
 }
@@ -107,8 +104,7 @@ std::string PointsText(const v1::Statistic& difference) {
   const std::string mean =
       absl::StrReplaceAll(SignedNumber(100 * difference.mean(), 2), {{"-", "−"}});
   if (!difference.has_ci_low()) return mean;
-  return absl::StrCat(
-      mean, absl::StrFormat(" ± %.2f", 50 * (difference.ci_high() - difference.ci_low())));
+  return absl::StrCat(mean, absl::StrFormat(" ± %.2f", 100 * HalfWidth(difference)));
 }
 
 std::vector<std::string> Findings(const v1::ExperimentsSummary& summary) {

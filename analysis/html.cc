@@ -11,6 +11,7 @@
 #include "analysis/findings.h"
 #include "analysis/numbers.h"
 #include "analysis/shown.h"
+#include "analysis/statistics.h"
 #include "common/state_names.h"
 
 namespace qsweep {
@@ -82,7 +83,7 @@ constexpr char kTableEnd[] = "</tbody></table></div>\n";
 std::string MeanText(const v1::Statistic& s) {
   if (s.n() == 0) return "–";
   if (!s.has_ci_low()) return Percent(s.mean());
-  return absl::StrFormat("%s ± %.2f", Percent(s.mean()), 50 * (s.ci_high() - s.ci_low()));
+  return absl::StrFormat("%s ± %.2f", Percent(s.mean()), 100 * HalfWidth(s));
 }
 
 std::string CountText(double count) {
@@ -117,11 +118,11 @@ std::string GroupTable(const Analysis& analysis) {
   }
   return out + kTableEnd +
          "<p class=\"note\">Means over seeds of the best epoch; CI95 is half of the 95 % "
-         "t-interval, "
-         "absent with one seed. Base: as held for training, adapters not counted, and what that is "
-         "less than in fp32. Peak is of tensors alive while training, vs none: against the "
-         "unquantized configuration that differs in nothing else, absent where the two were "
-         "computed in different ways (micro-batch, checkpointing, device, CPU, threads).</p>\n";
+         "t-interval, absent with one seed. Base: as held for training, adapters not counted, and "
+         "what that is less than in fp32. Peak is of tensors alive while training, vs none: "
+         "against the unquantized configuration that differs in nothing else, absent where the two "
+         "were computed in different ways (micro-batch, checkpointing, device, CPU, "
+         "threads).</p>\n";
 }
 
 std::string ComparisonTable(const google::protobuf::RepeatedPtrField<v1::Comparison>& comparisons) {
@@ -212,12 +213,11 @@ std::string EffectTable(const v1::DetailedAnalysis& details) {
   }
   return out + kTableEnd +
          "<p class=\"note\">Means over runs or, against the unquantized run that differs in "
-         "nothing "
-         "else (vs none), over pairs; peak and speed of pairs that were computed alike "
+         "nothing else (vs none), over pairs; peak and speed of pairs that were computed alike "
          "(micro-batch, checkpointing, device, CPU, threads). The base's bytes are against fp32. "
-         "Saving reached: of what the expected bits would save. Top-1 in points; "
-         "merged: its change when the adapters are merged into the base as it was held for "
-         "training; and when that is quantized again.</p>\n";
+         "Saving reached: of what the expected bits would save. Top-1 in points; merged: its "
+         "change when the adapters are merged into the base as it was held for training; and when "
+         "that is quantized again.</p>\n";
 }
 
 std::string Fact(const char* name, const std::string& html) {
@@ -291,15 +291,11 @@ std::string RunBlock(const RunFacts& run) {
                            r.memory().micro_batch(), r.memory().accumulation_steps(),
                            HtmlText(r.memory().gradient_checkpointing()))),
       Fact("time", absl::StrFormat("%.0f s, %.1f images/s", r.train_seconds(), r.images_per_s())),
-      Fact("gradients",
-           absl::StrFormat("norm %.3g (sd %.2g), stability %.2f%s%s", r.gradients().norm_mean(),
-                           r.gradients().norm_std(), r.gradients().stability(),
-                           r.gradients().vanishing_windows() > 0 ? ", vanishing" : "",
-                           r.gradients().exploding_windows() > 0 ? ", exploding" : "")),
-      Fact("machine",
-           HtmlText(absl::StrCat(r.provenance().cpu(), ", ", r.provenance().threads(),
-                                 r.provenance().threads() == 1 ? " thread, " : " threads, ",
-                                 r.provenance().instruction_set()))),
+      Fact("gradients", HtmlText(GradientText(r.gradients()))),
+      Fact("convergence", HtmlText(ConvergenceText(r))),
+      Fact("machine", HtmlText(absl::StrCat(r.provenance().cpu(), ", ",
+                                            Plural(r.provenance().threads(), "thread"), ", ",
+                                            r.provenance().instruction_set()))),
       Fact("spec", absl::StrCat("SHA-256 ", HtmlText(r.provenance().spec_sha256()))),
       "</dl></details>\n");
   return out;
@@ -314,76 +310,86 @@ std::string MissingTable(const v1::ExperimentsSummary& summary) {
   return out + kTableEnd;
 }
 
-void Section(const char* id, const char* title, const std::string& html, std::string* out) {
-  absl::StrAppend(out, "<section id=\"", id, "\"><h2>", title, "</h2>\n", html, "</section>\n");
+std::string FindingList(const v1::ExperimentsSummary& summary) {
+  std::string out = "<ul class=\"findings\">\n";
+  for (const std::string& finding : summary.findings())
+    absl::StrAppend(&out, "<li>", HtmlText(finding), "\n");
+  return out + "</ul>\n";
 }
 
-// To the sections that there are.
-std::string Links(const Analysis& analysis) {
-  std::string links;
-  const auto add = [&links](bool there, const char* id, const char* title) {
-    if (there) absl::StrAppend(&links, "<a href=\"#", id, "\">", title, "</a>\n");
-  };
-  add(true, "setting", "Setting");
-  add(!analysis.groups.empty(), "results", "Results");
-  add(analysis.summary.comparisons_size() > 0, "comparisons", "Comparisons");
-  add(analysis.summary.expectations_size() > 0, "expectations", "Expectations");
-  add(true, "figures", "Figures");
-  add(true, "literature", "Literature");
-  add(true, "runs", "Runs");
-  return links;
+std::string ComparisonTables(const Analysis& analysis) {
+  return absl::StrCat(
+      ComparisonTable(analysis.summary.comparisons()),
+      "<p class=\"note\">Pairs share everything but the quantization; differences are averaged "
+      "over adapters within each seed, and tested over seeds. CI95 is half of the 95 % "
+      "t-interval. Holm's correction is over this table; the next is a family of its own.</p>"
+      "<details><summary>Each adapter by itself</summary>",
+      ComparisonTable(analysis.details.comparisons_by_adapter()), "</details>");
 }
+
+std::string FigureList(const std::vector<DrawnFigure>& figures) {
+  std::string out;
+  for (const DrawnFigure& figure : figures) {
+    absl::StrAppend(&out, "<figure><img alt=\"", HtmlText(figure.title),
+                    "\" src=\"data:image/svg+xml;base64,", absl::Base64Escape(figure.svg),
+                    "\"><figcaption><b>", HtmlText(figure.title), ".</b> ",
+                    HtmlText(figure.caption), "</figcaption></figure>\n");
+  }
+  return out.empty() ? "<p class=\"note\">None were drawn.</p>\n" : out;
+}
+
+std::string RunList(const Analysis& analysis) {
+  std::string out;
+  for (const RunFacts& run : analysis.runs) absl::StrAppend(&out, RunBlock(run));
+  return out;
+}
+
+// Sections in their order, and links to them.
+class Page {
+ public:
+  // No section unless `there`; no link to it without a text for one.
+  void Section(bool there, const char* id, absl::string_view link, const char* title,
+               const std::string& html) {
+    if (!there) return;
+    if (!link.empty()) absl::StrAppend(&links_, "<a href=\"#", id, "\">", link, "</a>\n");
+    absl::StrAppend(&body_, "<section id=\"", id, "\"><h2>", title, "</h2>\n", html,
+                    "</section>\n");
+  }
+  const std::string& links() const { return links_; }
+  const std::string& body() const { return body_; }
+
+ private:
+  std::string links_, body_;
+};
 
 }  // namespace
 
 std::string HtmlReport(const Analysis& analysis, const std::vector<DrawnFigure>& figures) {
   const v1::ExperimentsSummary& summary = analysis.summary;
-  std::string out = absl::StrCat(
+  const v1::DetailedAnalysis& details = analysis.details;
+  Page page;
+  page.Section(true, "summary", "", "Summary", FindingList(summary));
+  page.Section(true, "setting", "Setting", "Setting", SettingTable(analysis));
+  page.Section(!analysis.groups.empty(), "results", "Results", "Results", GroupTable(analysis));
+  page.Section(summary.comparisons_size() > 0, "comparisons", "Comparisons",
+               "Against the unquantized base", ComparisonTables(analysis));
+  page.Section(details.effects_size() > 0, "effects", "Effects", "What quantizing did",
+               EffectTable(details));
+  page.Section(summary.expectations_size() > 0, "expectations", "Expectations", "Expectations",
+               ExpectationTable(summary));
+  page.Section(true, "figures", "Figures", "Figures", FigureList(figures));
+  page.Section(true, "literature", "Literature", "Published results", LiteratureTable(details));
+  page.Section(summary.missing_size() > 0, "missing", "Missing runs", "Runs without a result",
+               MissingTable(summary));
+  page.Section(true, "runs", "Runs", "Runs", RunList(analysis));
+  return absl::StrCat(
       kHead, "<title>", HtmlText(summary.sweep()), " · qsweep report</title>\n", kStyle,
       "</head>\n<body>\n<header><h1>", HtmlText(summary.sweep()), "</h1>\n<p class=\"sub\">sweep ",
       summary.sweep_id(), " · qsweep ", HtmlText(summary.qsweep_version()), "</p>\n<nav>",
-      Links(analysis), "</nav></header>\n<main>\n");
-  std::string findings = "<ul class=\"findings\">\n";
-  for (const std::string& finding : summary.findings())
-    absl::StrAppend(&findings, "<li>", HtmlText(finding), "\n");
-  Section("summary", "Summary", findings + "</ul>\n", &out);
-  Section("setting", "Setting", SettingTable(analysis), &out);
-  if (!analysis.groups.empty()) Section("results", "Results", GroupTable(analysis), &out);
-  if (summary.comparisons_size() > 0)
-    Section(
-        "comparisons", "Against the unquantized base",
-        absl::StrCat(ComparisonTable(summary.comparisons()),
-                     "<p class=\"note\">Pairs share everything but the quantization; differences "
-                     "are averaged over adapters within each seed, and tested over seeds. CI95 is "
-                     "half of the 95 % t-interval. Holm's correction is over this table; the next "
-                     "is a family of its own.</p>",
-                     "<details><summary>Each adapter by itself</summary>",
-                     ComparisonTable(analysis.details.comparisons_by_adapter()), "</details>"),
-        &out);
-  if (analysis.details.effects_size() > 0)
-    Section("effects", "What quantizing did", EffectTable(analysis.details), &out);
-  if (summary.expectations_size() > 0)
-    Section("expectations", "Expectations", ExpectationTable(summary), &out);
-  std::string drawn;
-  for (const DrawnFigure& figure : figures) {
-    absl::StrAppend(&drawn, "<figure><img alt=\"", HtmlText(figure.title),
-                    "\" src=\"data:image/svg+xml;base64,", absl::Base64Escape(figure.svg),
-                    "\"><figcaption><b>", HtmlText(figure.title), ".</b> ",
-                    HtmlText(figure.caption), "</figcaption></figure>\n");
-  }
-  Section("figures", "Figures", drawn.empty() ? "<p class=\"note\">None were drawn.</p>\n" : drawn,
-          &out);
-  Section("literature", "Published results", LiteratureTable(analysis.details), &out);
-  if (summary.missing_size() > 0)
-    Section("missing", "Runs without a result", MissingTable(summary), &out);
-  std::string runs;
-  for (const RunFacts& run : analysis.runs) absl::StrAppend(&runs, RunBlock(run));
-  Section("runs", "Runs", runs, &out);
-  return absl::StrCat(
-      out,
+      page.links(), "</nav></header>\n<main>\n", page.body(),
       "</main>\n<footer>The numbers behind this page: quantization_experiments_summary.json, "
-      "quantization_detailed_analysis.json and a directory for each "
-      "run.</footer>\n</body>\n</html>\n");
+      "quantization_detailed_analysis.json and a directory for each run.</footer>\n"
+      "</body>\n</html>\n");
 }
 
 }  // namespace qsweep

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "analysis/report.h"
+#include "analysis/analysis.h"
 
 namespace qsweep {
 

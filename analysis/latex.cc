@@ -13,6 +13,7 @@
 #include "analysis/literature.h"
 #include "analysis/numbers.h"
 #include "analysis/shown.h"
+#include "analysis/statistics.h"
 
 namespace qsweep {
 namespace {
@@ -60,17 +61,15 @@ std::string Table(const std::string& columns, const std::vector<std::string>& he
   return out + "\\bottomrule\n\\end{tabular}\n";
 }
 
-std::string Number(double value, int digits) { return FixedNumber(value, digits); }
-
 // mean ± half interval, each number a macro.
 std::string MeanCell(const std::string& label, const char* what, const v1::Statistic& s,
                      Macros* macros) {
   if (s.n() == 0) return "--";
-  const std::string mean = macros->Add(label, what, Number(100 * s.mean(), 2));
+  const std::string mean = macros->Add(label, what, FixedNumber(100 * s.mean(), 2));
   if (!s.has_ci_low()) return mean;
   return absl::StrCat(
       mean, " $\\pm$ ",
-      macros->Add(label, absl::StrCat(what, "Half"), Number(50 * (s.ci_high() - s.ci_low()), 2)));
+      macros->Add(label, absl::StrCat(what, "Half"), FixedNumber(100 * HalfWidth(s), 2)));
 }
 
 std::string SettingTable(const Analysis& analysis) {
@@ -94,10 +93,10 @@ std::string ResultsTable(const Analysis& analysis, Macros* macros) {
     if (g.top1().n() == 0) {
       cells.insert(cells.end(), {"--", "--", "--", "--"});
     } else {
-      cells.push_back(macros->Add(label, "Weights", Number(g.weights_bytes() / 1e6, 2)));
-      cells.push_back(macros->Add(label, "Reduction", Number(100 * g.weights_reduction(), 1)));
-      cells.push_back(macros->Add(label, "Peak", Number(g.peak_bytes() / 1e6, 1)));
-      cells.push_back(macros->Add(label, "Speed", Number(g.images_per_s(), 1)));
+      cells.push_back(macros->Add(label, "Weights", FixedNumber(g.weights_bytes() / 1e6, 2)));
+      cells.push_back(macros->Add(label, "Reduction", FixedNumber(100 * g.weights_reduction(), 1)));
+      cells.push_back(macros->Add(label, "Peak", FixedNumber(g.peak_bytes() / 1e6, 1)));
+      cells.push_back(macros->Add(label, "Speed", FixedNumber(g.images_per_s(), 1)));
     }
     if (i < kRows) rows.push_back(absl::StrJoin(cells, " & "));
   }
@@ -145,9 +144,11 @@ std::string ComparisonsTable(const Comparisons& comparisons, Macros* macros) {
       cells.push_back(difference);
       cells.push_back(p(c.has_p_holm(), "PHolm", c.p_holm()));
       cells.push_back(p(r.has_p_wilcoxon(), "PWilcoxon", r.p_wilcoxon()));
+      cells.push_back(r.has_cohens_dz()
+                          ? Math(macros->Add(label, "Effect", FixedNumber(r.cohens_dz(), 2)))
+                          : "--");
       cells.push_back(
-          r.has_cohens_dz() ? Math(macros->Add(label, "Effect", Number(r.cohens_dz(), 2))) : "--");
-      cells.push_back(absl::StrCat(c.non_inferiority(), " (", Number(100 * c.margin(), 0), ")"));
+          absl::StrCat(c.non_inferiority(), " (", FixedNumber(100 * c.margin(), 0), ")"));
     }
     rows.push_back(absl::StrJoin(cells, " & "));
   }
@@ -166,10 +167,10 @@ std::string ExpectationsTable(const Analysis& analysis) {
     const double scale = e.unit() == "share" ? 100 : 1;
     const char* unit = e.unit() == "share" ? "\\,\\%" : "";
     const bool telling = e.has_measured() && IsTelling(e, e.measured());
-    std::string measured = telling ? Math(Number(scale * e.measured(), 2)) + unit : "--";
+    std::string measured = telling ? Math(FixedNumber(scale * e.measured(), 2)) + unit : "--";
     if (HasTellingInterval(e)) {
-      absl::StrAppend(&measured, " [", Math(Number(scale * e.ci_low(), 2)), ", ",
-                      Math(Number(scale * e.ci_high(), 2)), "]");
+      absl::StrAppend(&measured, " [", Math(FixedNumber(scale * e.ci_low(), 2)), ", ",
+                      Math(FixedNumber(scale * e.ci_high(), 2)), "]");
     }
     rows.push_back(absl::StrCat(LatexText(e.claim()), " & ", LatexText(e.scope()), " & ", e.n(),
                                 " & ", measured, " & ", e.verdict()));
@@ -185,7 +186,7 @@ std::string LiteratureTable(const Analysis& analysis) {
     std::vector<std::string> values;
     for (const v1::LiteratureValue& value : figure.values()) {
       values.push_back(
-          absl::StrCat(LatexText(value.method()), " ", Number(value.value(), value.digits())));
+          absl::StrCat(LatexText(value.method()), " ", FixedNumber(value.value(), value.digits())));
     }
     rows.push_back(absl::StrCat(LatexText(figure.what()), " \\cite{", figure.cite(), "} & ",
                                 absl::StrJoin(values, ", "), " (", LatexText(figure.unit()), ") & ",

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "analysis/analysis.h"
 #include "analysis/figures/figure.h"
-#include "analysis/report.h"
 
 namespace qsweep {
 
@@ -16,7 +16,8 @@ struct LatexFile {
 };
 
 // results.tex, tables/macros.tex (a \newcommand for every number quoted, \qs + configuration +
-// what), tables/{results,comparisons,expectations,literature}.tex (booktabs) and references.bib.
+// what), tables/{setting,results,comparisons,comparisons_by_adapter,expectations,literature}.tex
+// (booktabs) and references.bib.
 // pdflatex needs the packages booktabs, graphicx and url; `figures` are those that were drawn.
 std::vector<LatexFile> LatexFiles(const Analysis& analysis, const std::vector<Figure>& figures);
 

@@ -18,4 +18,8 @@ std::string SignedNumber(double value, int digits) {
 
 std::string PNumber(double p) { return p < 0.001 ? "< 0.001" : FixedNumber(p, 3); }
 
+std::string Plural(int64_t n, absl::string_view noun) {
+  return absl::StrCat(n, " ", noun, n == 1 ? "" : "s");
+}
+
 }  // namespace qsweep

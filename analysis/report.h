@@ -10,35 +10,17 @@
 #define QSWEEP_ANALYSIS_REPORT_H_
 
 #include <functional>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
-#include "absl/status/statusor.h"
-#include "analysis/output_directory.h"
 #include "analysis/run_files.h"
-#include "analysis/summary.h"
-#include "qsweep/v1/report.pb.h"
 #include "qsweep/v1/sweep.pb.h"
 
 namespace qsweep {
 
-// What the tables, figures and pages of a report are made of.
-struct Analysis {
-  v1::Sweep sweep;
-  std::vector<RunFacts> runs;
-  std::vector<std::optional<size_t>> twins;
-  std::vector<Group> groups;
-  v1::ExperimentsSummary summary;
-  v1::DetailedAnalysis details;
-};
-
 // The names of series that a report needs of a run.
 bool IsReported(const std::string& metric);
-
-// Everything stored about a run that the sweep's list names.
-using RunReader = std::function<absl::StatusOr<RunRecord>(const v1::Run& run)>;
 
 struct ReportOptions {
   std::string directory;

@@ -14,6 +14,7 @@
 #include "absl/strings/str_split.h"
 #include "analysis/exports/exports.h"
 #include "analysis/figures/figures.h"
+#include "analysis/report.h"
 #include "analysis/testing.h"
 #include "common/clock.h"
 #include "common/file.h"

@@ -116,6 +116,7 @@ TEST_F(ReportTest, MissingCellsAreNamedAndNotAveraged) {
   EXPECT_EQ(summary["runs"]["pending"], 1);
   ASSERT_EQ(summary["missing"].size(), 2u);
   EXPECT_THAT(summary["missing"][1]["error"].get<std::string>(), HasSubstr("the loss is nan"));
+  EXPECT_THAT(Text("report.html"), HasSubstr("<a href=\"#missing\">"));
   EXPECT_THAT(summary["findings"][0].get<std::string>(), HasSubstr("6 of 8 runs have a result"));
   const json& last = summary["groups"][3];  // nf4+dq: one failed, one pending
   EXPECT_EQ(last["quantization"], "nf4+dq");
@@ -243,6 +244,7 @@ TEST_F(ReportTest, SectionsWithoutDataAreLeftOut) {
   ASSERT_TRUE(Write(test).ok());
   EXPECT_THAT(Text("report.html"), ::testing::Not(HasSubstr("#comparisons")));
   EXPECT_THAT(Text("report.html"), ::testing::Not(HasSubstr("<h2>What quantizing did")));
+  EXPECT_THAT(Text("report.html"), ::testing::Not(HasSubstr("#effects")));
   EXPECT_THAT(Text("results.tex"), ::testing::Not(HasSubstr("tab:comparisons")));
 }
 

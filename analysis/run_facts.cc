@@ -1,6 +1,7 @@
 #include "analysis/run_facts.h"
 
 #include "absl/strings/str_cat.h"
+#include "analysis/numbers.h"
 #include "common/spec/pairs.h"
 
 namespace qsweep {
@@ -20,8 +21,8 @@ std::string HowComputed(const v1::RunResult& result) {
   const v1::Provenance& origin = result.provenance();
   const bool elsewhere = !origin.device().empty() && origin.device() != "cpu";
   return absl::StrCat("micro-batch ", memory.micro_batch(), ", checkpointing ",
-                      memory.gradient_checkpointing(), ", ", origin.threads(),
-                      origin.threads() == 1 ? " thread" : " threads", " of ", origin.cpu(),
+                      memory.gradient_checkpointing(), ", ", Plural(origin.threads(), "thread"),
+                      " of ", origin.cpu(),
                       elsewhere ? absl::StrCat(", on ", origin.device()) : "");
 }
 

@@ -25,7 +25,7 @@ struct RunFacts {
   v1::Run run;
   v1::ExperimentSpec spec;              // every default filled in
   std::optional<v1::RunResult> result;  // of a run that succeeded, without confusion matrices
-  Series top1, eval_loss;               // one value an epoch
+  Series top1;                          // one value an epoch
   Series loss, gradient_norm;           // thinned out
   std::vector<v1::LayerGradient> layers;
   int64_t classes = 0;  // of the confusion matrix; 0: it had none

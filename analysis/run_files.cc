@@ -8,6 +8,7 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
 #include "absl/time/time.h"
+#include "analysis/claims.h"
 #include "common/spec/pairs.h"
 #include "common/state_names.h"
 
@@ -91,7 +92,7 @@ v1::LoraFacts MakeLoraFacts(const v1::ExperimentSpec& spec, const v1::RunResult&
   facts.set_rank(lora.rank());
   facts.set_alpha(lora.alpha());
   facts.set_dropout(lora.dropout());
-  facts.set_scaling(lora.alpha() / (lora.use_rslora() ? std::sqrt(lora.rank()) : lora.rank()));
+  facts.set_scaling(LoraScaling(lora.alpha(), lora.rank(), lora.use_rslora()));
   *facts.mutable_target_modules() = lora.target_modules();
   return facts;
 }
@@ -209,7 +210,6 @@ RunFacts MakeRunFacts(const RunRecord& record) {
   facts.result->mutable_final()->clear_confusion();
   const int64_t steps = record.detail.run().total_steps();
   facts.top1 = Thinned(FindCurve(record, "eval/top1"), steps, kWhole);
-  facts.eval_loss = Thinned(FindCurve(record, "eval/loss"), steps, kWhole);
   facts.loss = Thinned(FindCurve(record, "loss"), steps, kThinned);
   facts.gradient_norm = Thinned(FindCurve(record, "gradient_norm"), steps, kThinned);
   facts.layers = LayerGradients(record);
@@ -296,19 +296,6 @@ std::string LogText(const std::vector<v1::LogRecord>& logs) {
                     " ", absl::StrReplaceAll(line.text(), {{"\n", "\n  "}}), "\n");
   }
   return text;
-}
-
-double ExpectedBitsPerWeight(const v1::Quantization& quantization) {
-  if (quantization.bits() < 0) return quantization.bits_budget();
-  if (quantization.bits() != 4) return quantization.bits();
-  const double block = quantization.blocksize() > 0 ? quantization.blocksize() : 64;
-  return quantization.double_quant() ? 4 + 8 / block + 32 / (block * 256) : 4 + 32 / block;
-}
-
-std::optional<Interval> ExpectedReduction(const v1::Quantization& quantization) {
-  if (!IsOneKind(quantization)) return std::nullopt;
-  if (quantization.bits() == 8) return Interval{0.4, 0.6};
-  return Interval{0.6, quantization.double_quant() ? 0.85 : 0.8};
 }
 
 }  // namespace qsweep

@@ -2,12 +2,12 @@
 #ifndef QSWEEP_ANALYSIS_RUN_FILES_H_
 #define QSWEEP_ANALYSIS_RUN_FILES_H_
 
-#include <optional>
+#include <functional>
 #include <string>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "analysis/run_facts.h"
-#include "analysis/statistics.h"
 #include "qsweep/v1/report.pb.h"
 #include "qsweep/v1/sweep.pb.h"
 
@@ -20,7 +20,10 @@ struct RunRecord {
   std::vector<v1::LogRecord> logs;  // in order
 };
 
-// What the analysis keeps of it.
+// Reads it, of a run that the sweep's list names.
+using RunReader = std::function<absl::StatusOr<RunRecord>(const v1::Run& run)>;
+
+// What the analysis keeps of a run.
 RunFacts MakeRunFacts(const RunRecord& record);
 
 // Of a run that has a result.
@@ -31,14 +34,6 @@ v1::QuantizationFile MakeQuantizationFile(const RunFacts& run, const RunFacts* t
 v1::ErrorFile MakeErrorFile(const v1::RunDetail& detail);
 // A line for each record: time (UTC), attempt, level, text.
 std::string LogText(const std::vector<v1::LogRecord>& logs);
-
-// Of a quantized base without overrides, bits a weight with scales (arXiv 2305.14314, section 3;
-// the one fp32 scale of an int8 row is too small to count here).
-double ExpectedBitsPerWeight(const v1::Quantization& quantization);
-
-// Of the weights' reduction, by the study's claim: int8 0.40..0.60, 4 bits 0.60..0.80, with double
-// quantization up to 0.85. None for an unquantized base or a mixture.
-std::optional<Interval> ExpectedReduction(const v1::Quantization& quantization);
 
 }  // namespace qsweep
 

@@ -1,6 +1,5 @@
 #include "analysis/shown.h"
 
-#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <optional>
@@ -8,6 +7,9 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "analysis/numbers.h"
 #include "common/hash.h"
 #include "common/spec/datasets.h"
 #include "common/spec/fields.h"
@@ -34,13 +36,9 @@ std::string InitialWeights(const RunFacts& run, absl::string_view) {
 // Of an imagefolder without a limit nobody knows it but the machine.
 std::string TrainingImages(const RunFacts& run, absl::string_view) {
   const v1::Dataset& dataset = run.spec.dataset();
-  const DatasetShape* published = FindDataset(dataset.name());
-  if (published == nullptr) {
-    return dataset.train_limit() > 0 ? absl::StrCat("at most ", dataset.train_limit()) : "";
-  }
-  int64_t images = published->train_images;
-  if (dataset.classes_size() > 0) images = images / published->classes * dataset.classes_size();
-  return absl::StrCat(dataset.train_limit() > 0 ? std::min(images, dataset.train_limit()) : images);
+  const int64_t images = ImagesOf(dataset).train;
+  if (images > 0) return absl::StrCat(images);
+  return dataset.train_limit() > 0 ? absl::StrCat("at most ", dataset.train_limit()) : "";
 }
 
 std::string EvaluationImages(const RunFacts& run, absl::string_view) {
@@ -102,6 +100,30 @@ std::vector<Setting> SharedSettings(const Analysis& analysis) {
     if (!text.empty()) settings.push_back({row.name, std::move(text)});
   }
   return settings;
+}
+
+std::string GradientText(const v1::GradientSummary& gradients) {
+  std::string text = absl::StrFormat("norm %.3g (sd %.2g), stability %.2f", gradients.norm_mean(),
+                                     gradients.norm_std(), gradients.stability());
+  if (const int64_t n = gradients.vanishing_windows(); n > 0) {
+    absl::StrAppend(&text, ", vanishing in ", Plural(n, "window"));
+  }
+  if (const int64_t n = gradients.exploding_windows(); n > 0) {
+    absl::StrAppend(&text, ", exploding in ", Plural(n, "window"));
+  }
+  if (!gradients.dead_adapters().empty()) {
+    absl::StrAppend(&text, ", dead: ", absl::StrJoin(gradients.dead_adapters(), ", "));
+  }
+  return text;
+}
+
+std::string ConvergenceText(const v1::RunResult& result) {
+  if (!result.has_convergence()) return "";
+  const v1::EpochConvergence& c = result.convergence();
+  return absl::StrFormat(
+      "top-1 within 1 %% of its best from epoch %d, lowest loss in epoch %d; the loss changed by "
+      "%+.2g an epoch at the end, oscillation %.2f",
+      c.epochs_to_1_percent(), c.early_stopping_epoch(), c.loss_slope(), c.oscillation());
 }
 
 bool IsTelling(const v1::Expectation& expectation, double value) {

@@ -21,6 +21,10 @@ inline constexpr double kConfidence = 0.95;
 // Mean and, from two values on, the standard deviation of the sample and the 95 % interval of the
 // mean by Student's t. No value: n = 0.
 v1::Statistic Describe(const std::vector<double>& values);
+// Of its interval: what follows the ±.
+inline double HalfWidth(const v1::Statistic& statistic) {
+  return (statistic.ci_high() - statistic.ci_low()) / 2;
+}
 
 // Paired differences against zero: t-test, Wilcoxon's signed-rank test, effect sizes. Differences
 // that are not finite are left out and counted. What has no answer is unset and `note` says why:

@@ -7,7 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "analysis/report.h"
+#include "analysis/run_files.h"
+#include "qsweep/v1/sweep.pb.h"
 
 namespace qsweep::testing {
 

@@ -11,7 +11,9 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
-#include "analysis/report.h"
+#include "analysis/output_directory.h"
+#include "analysis/run_files.h"
+#include "qsweep/v1/sweep.pb.h"
 
 namespace qsweep {
 

@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/strip.h"
 #include "analysis/exports/exports.h"
 #include "analysis/json.h"
 #include "common/hash.h"
@@ -113,14 +114,12 @@ absl::Status WriteMlflowRun(const v1::Sweep& sweep, const RunRecord& record,
   RETURN_IF_ERROR(out.Write(root + "meta.yaml", RunMeta(run, experiment, id, directory)));
   RETURN_IF_ERROR(out.Write(root + "tags/mlflow.runName", run.name()));
   for (const Column& column : RunColumns(record.detail)) {
-    const bool spec = absl::StartsWith(column.path, "spec.");
-    if (!spec && !absl::StartsWith(column.path, "result.")) {
-      if (!column.value.empty()) {
-        RETURN_IF_ERROR(out.Write(absl::StrCat(root, "tags/", column.path), column.value));
-      }
-    } else if (spec) {
-      RETURN_IF_ERROR(
-          out.Write(absl::StrCat(root, "params/", column.path.substr(5)), column.value));
+    absl::string_view name = column.path;
+    if (absl::StartsWith(name, "result.")) continue;
+    if (absl::ConsumePrefix(&name, "spec.")) {
+      RETURN_IF_ERROR(out.Write(absl::StrCat(root, "params/", name), column.value));
+    } else if (!column.value.empty()) {
+      RETURN_IF_ERROR(out.Write(absl::StrCat(root, "tags/", name), column.value));
     }
   }
   const int64_t milliseconds = TimeOf(run) / 1000;

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "analysis/figures/figures.h"
+#include "analysis/statistics.h"
 
 namespace qsweep {
 namespace {
@@ -54,13 +55,9 @@ std::string BandRows(const Analysis& analysis, const Group& group, const Curve& 
                      Extent* x_extent, Extent* y_extent) {
   std::string rows;
   for (const auto& [x, y] : SharedValues(analysis, group, curve)) {
-    double sum = 0, squares = 0;
-    for (const double v : y) sum += v;
-    const double n = static_cast<double>(y.size()), mean = sum / n;
-    for (const double v : y) squares += (v - mean) * (v - mean);
-    const double sd = y.size() > 1 ? std::sqrt(squares / (n - 1)) : 0;
+    const v1::Statistic s = Describe(y);
     absl::StrAppend(&rows, x);
-    for (const double value : {mean, mean - sd, mean + sd}) {
+    for (const double value : {s.mean(), s.mean() - s.sd(), s.mean() + s.sd()}) {
       const double drawn = curve.logarithmic ? std::exp(value) : value;
       absl::StrAppend(&rows, " ", DataNumber(drawn));
       y_extent->Add(drawn);

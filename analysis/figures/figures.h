@@ -4,8 +4,8 @@
 
 #include <vector>
 
+#include "analysis/analysis.h"
 #include "analysis/figures/figure.h"
-#include "analysis/report.h"
 
 namespace qsweep {
 

@@ -8,6 +8,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "analysis/claims.h"
 #include "analysis/figures/figures.h"
 
 namespace qsweep {
@@ -186,8 +187,8 @@ Figure DifferenceFigure(const Analysis& analysis) {
   AddForest("difference in best top-1 (points)", shown, x, names, plots, &figure);
   figure.caption = absl::StrCat(
       "Best top-1 of quantized minus unquantized runs, paired by everything else. Bars: 95 % "
-      "t-intervals over seeds, none where there is one. Dotted: the loss that the study allows, 2 "
-      "points at 8 bits, 5 at 4.",
+      "t-intervals over seeds, none where there is one. Dotted: the loss that the study allows, ",
+      100 * kEightBitLoss, " points at 8 bits, ", 100 * kFourBitLoss, " at 4.",
       shown < rows.size()
           ? absl::StrCat(" The last ", shown, " of ", rows.size(), " rows are shown.")
           : "");
@@ -219,8 +220,8 @@ Figure LiteratureComparison(const Analysis& analysis) {
             &figure);
   figure.caption =
       "Relative change of the score when LoRA's base is quantized, here (filled) and in QLoRA "
-      "(arXiv 2305.14314, tables 3 and 4). "
-      "The protocols differ: QLoRA's are language models of 80 million to 65 billion parameters.";
+      "(arXiv 2305.14314, tables 3 and 4). The protocols differ: QLoRA's are language models of 80 "
+      "million to 65 billion parameters.";
   return figure;
 }
 

@@ -94,10 +94,8 @@ Figure MemoryFigure(const Analysis& analysis) {
   }
   figure.caption = absl::StrCat(
       "Left: the model's weights in fp32 and as held for training. Right: bytes by account while "
-      "training, the highest "
-      "of each (one run of each configuration); dots: the highest sum at any one time, which the "
-      "accounts' own peaks "
-      "may exceed together.",
+      "training, the highest of each (one run of each configuration); dots: the highest sum at any "
+      "one time, which the accounts' own peaks may exceed together.",
       LeftOut(shown, families.size()));
   return figure;
 }
@@ -140,8 +138,7 @@ Figure ThroughputFigure(const Analysis& analysis) {
   }
   figure.caption = absl::StrCat(
       "Training images a second (median over steps), means over seeds; bars: lowest and highest "
-      "run. It depends on what "
-      "else the machines were doing.",
+      "run. It depends on what else the machines were doing.",
       LeftOut(shown, families.size()));
   return figure;
 }

@@ -16,17 +16,13 @@ std::string BaseName(const v1::Quantization& quantization) {
   return absl::StrCat(label, "-", Sha256Hex(quantization.SerializeAsString()).substr(0, 8));
 }
 
-int64_t ImageSize(const v1::ExperimentSpec& spec) {
-  if (spec.dataset().image_size() > 0) return spec.dataset().image_size();
-  const ModelShape* model = FindModel(spec.model().name());
-  return model == nullptr ? 0 : model->image_size;
-}
-
 }  // namespace
 
 std::string RunKind(const v1::ExperimentSpec& spec) {
+  const ModelShape* model = FindModel(spec.model().name());
+  const int64_t size = model == nullptr ? spec.dataset().image_size() : ImageSize(spec, *model);
   return absl::StrCat(
-      spec.model().name(), "/", ImageSize(spec), "/", spec.training().method(), "/",
+      spec.model().name(), "/", size, "/", spec.training().method(), "/",
       BaseName(spec.quantization()), "/",
       spec.training().use_mixed_precision() ? spec.quantization().compute_dtype() : "float32", "/",
       spec.dataset().name());

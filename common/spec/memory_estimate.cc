@@ -122,10 +122,6 @@ int64_t ActivationBytesPerImage(const v1::ExperimentSpec& spec, const ModelShape
   return kept + 32 * width;
 }
 
-int64_t ImageSize(const v1::ExperimentSpec& spec, const ModelShape& m) {
-  return spec.dataset().image_size() > 0 ? spec.dataset().image_size() : m.image_size;
-}
-
 int64_t Tokens(const v1::ExperimentSpec& spec, const ModelShape& m) {
   const int64_t side = ImageSize(spec, m) / m.patch_size;
   return side * side + 1;

@@ -47,4 +47,8 @@ const ModelShape* FindModel(absl::string_view name) {
   return nullptr;
 }
 
+int64_t ImageSize(const v1::ExperimentSpec& spec, const ModelShape& shape) {
+  return spec.dataset().image_size() > 0 ? spec.dataset().image_size() : shape.image_size;
+}
+
 }  // namespace qsweep

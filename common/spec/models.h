@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "qsweep/v1/spec.pb.h"
 
 namespace qsweep {
 
@@ -28,6 +29,9 @@ struct ModelShape {
 const std::vector<ModelShape>& KnownModels();
 // nullptr: unknown.
 const ModelShape* FindModel(absl::string_view name);
+
+// Pixels a side of the images that a run gives the model.
+int64_t ImageSize(const v1::ExperimentSpec& spec, const ModelShape& shape);
 
 }  // namespace qsweep
 

@@ -1,6 +1,7 @@
 #include "common/spec/pairs.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -36,6 +37,11 @@ double AlphaOf(absl::string_view module, const v1::Lora& lora) {
   double alpha = lora.alpha();
   QSWEEP_CHECK(own.empty() || absl::SimpleAtod(own, &alpha));
   return alpha;
+}
+
+double LoraScaling(double alpha, int64_t rank, bool rslora) {
+  const auto r = static_cast<double>(rank);
+  return alpha / (rslora ? std::sqrt(r) : r);
 }
 
 v1::Quantization QuantizationOf(absl::string_view module, const v1::Quantization& quantization) {

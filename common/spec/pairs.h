@@ -26,6 +26,9 @@ absl::string_view PairFor(absl::string_view module,
 int64_t RankOf(absl::string_view module, const v1::Lora& lora);
 double AlphaOf(absl::string_view module, const v1::Lora& lora);
 
+// What the product of an adapter's two matrices is multiplied by.
+double LoraScaling(double alpha, int64_t rank, bool rslora);
+
 // How one module is quantized: `bits` (0: not) and `quant_type` its own, overrides and skips
 // applied and emptied. Under bits: auto, what no override names has 4 bits.
 v1::Quantization QuantizationOf(absl::string_view module, const v1::Quantization& quantization);

@@ -7,6 +7,7 @@
 #include "absl/strings/str_join.h"
 #include "analysis/compare_by.h"
 #include "analysis/numbers.h"
+#include "analysis/statistics.h"
 #include "common/status.h"
 #include "qctl/command.h"
 #include "qctl/format.h"
@@ -27,7 +28,7 @@ std::string MeanText(const v1::Statistic& statistic, const Style& style) {
   const std::string mean = absl::StrFormat("%.2f", 100 * statistic.mean());
   if (!statistic.has_ci_low()) return absl::StrCat(mean, " %");
   return absl::StrCat(mean, style.PlusMinus(),
-                      absl::StrFormat("%.2f %%", 50 * (statistic.ci_high() - statistic.ci_low())));
+                      absl::StrFormat("%.2f %%", 100 * HalfWidth(statistic)));
 }
 
 std::string DifferenceText(const v1::Statistic& difference, const Style& style) {
@@ -35,7 +36,7 @@ std::string DifferenceText(const v1::Statistic& difference, const Style& style) 
   const std::string mean = SignedNumber(100 * difference.mean(), 2);
   if (!difference.has_ci_low()) return mean;
   return absl::StrCat(mean, style.PlusMinus(),
-                      absl::StrFormat("%.2f", 50 * (difference.ci_high() - difference.ci_low())));
+                      absl::StrFormat("%.2f", 100 * HalfWidth(difference)));
 }
 
 using Align = Table::Align;

@@ -8,6 +8,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "analysis/run_facts.h"
+#include "analysis/shown.h"
 #include "common/clock.h"
 #include "common/spec/fields.h"
 #include "common/spec/pairs.h"
@@ -17,10 +18,6 @@
 
 namespace qsweep::qctl {
 namespace {
-
-void Heading(absl::string_view text) {
-  PrintLine(absl::StrCat("\n", OutStyle().Paint(Ink::kBold, text)));
-}
 
 // Name and value, one a line; pairs without a value are left out.
 void PrintFacts(const std::vector<std::pair<std::string, std::string>>& facts) {
@@ -86,8 +83,8 @@ void PrintQuantization(const v1::Quantization& asked, const v1::QuantizationFact
        none ? ""
             : absl::StrCat(facts.layers_quantized(), ", ", FormatCount(facts.weights_quantized()),
                            " weights of ", FormatNumber(facts.bits_per_weight()), " bits")},
-      {"model", absl::StrCat(FormatBytes(static_cast<double>(facts.bytes_after())), ", in fp32 ",
-                             FormatBytes(static_cast<double>(facts.bytes_before())))},
+      {"model", absl::StrCat(FormatBytes(facts.bytes_after()), ", in fp32 ",
+                             FormatBytes(facts.bytes_before()))},
       {"computes in",
        absl::StrCat(facts.compute_dtype_used(),
                     facts.compute_dtype_used() == facts.compute_dtype_asked()
@@ -141,7 +138,6 @@ void PrintSensitivity(const v1::RunResult& result) {
 void PrintResult(const v1::ExperimentSpec& spec, const v1::RunResult& result) {
   Heading("result");
   const v1::MemoryAccount& memory = result.memory();
-  const auto bytes = [](int64_t n) { return FormatBytes(static_cast<double>(n)); };
   std::vector<std::pair<std::string, std::string>> facts = {
       {"best", Evaluated(result.best())},
       {"final", Evaluated(result.final())},
@@ -155,24 +151,27 @@ void PrintResult(const v1::ExperimentSpec& spec, const v1::RunResult& result) {
                     result.stopped_early() ? " (stopped early)" : "", ", ",
                     FormatElapsed(absl::Seconds(result.train_seconds())), ", ",
                     FormatRate(result.images_per_s()))},
+      {"convergence", ConvergenceText(result)},
+      {"gradients", GradientText(result.gradients())},
       {"parameters", absl::StrCat(FormatCount(result.trainable_parameters()), " trainable of ",
                                   FormatCount(AllParameters(spec, result)))},
-      {"memory",
-       absl::StrCat("peak ", bytes(memory.peak_bytes()), ": weights ",
-                    bytes(memory.weights_bytes() + memory.scales_bytes()), ", adapter ",
-                    bytes(memory.adapter_bytes()), ", gradients ", bytes(memory.gradient_bytes()),
-                    ", optimizer ", bytes(memory.optimizer_bytes()), ", activations ",
-                    bytes(memory.activation_bytes()), ", workspace ",
-                    bytes(memory.workspace_bytes()), ", images ", bytes(memory.data_bytes()))},
-      {"resident", absl::StrCat(bytes(memory.rss_before_bytes()), " before training, ",
-                                bytes(memory.rss_peak_bytes()), " at most")},
+      {"memory", absl::StrCat("peak ", FormatBytes(memory.peak_bytes()), ": weights ",
+                              FormatBytes(memory.weights_bytes() + memory.scales_bytes()),
+                              ", adapter ", FormatBytes(memory.adapter_bytes()), ", gradients ",
+                              FormatBytes(memory.gradient_bytes()), ", optimizer ",
+                              FormatBytes(memory.optimizer_bytes()), ", activations ",
+                              FormatBytes(memory.activation_bytes()), ", workspace ",
+                              FormatBytes(memory.workspace_bytes()), ", images ",
+                              FormatBytes(memory.data_bytes()))},
+      {"resident", absl::StrCat(FormatBytes(memory.rss_before_bytes()), " before training, ",
+                                FormatBytes(memory.rss_peak_bytes()), " at most")},
       {"micro-batch", absl::StrCat(memory.micro_batch(), " x ", memory.accumulation_steps(),
                                    ", checkpointing ", memory.gradient_checkpointing())},
       {"machine", Machine(result.provenance())},
   };
   for (const v1::FileFact& file : result.files()) {
-    facts.emplace_back("file", absl::StrCat(file.name(), ", ", bytes(file.bytes()), ", sha256 ",
-                                            file.sha256().substr(0, 12)));
+    facts.emplace_back("file", absl::StrCat(file.name(), ", ", FormatBytes(file.bytes()),
+                                            ", sha256 ", file.sha256().substr(0, 12)));
   }
   PrintFacts(facts);
 }

@@ -235,8 +235,7 @@ absl::Status Assembler::Adapt(const at::Tensor& weight, const at::Tensor& import
   const std::string& init = lora.init_lora_weights();
   linear->lora.emplace();
   LoraAdapter& adapter = *linear->lora;
-  adapter.scaling = AlphaOf(linear->name, lora) /
-                    (lora.use_rslora() ? std::sqrt(static_cast<double>(rank)) : rank);
+  adapter.scaling = LoraScaling(AlphaOf(linear->name, lora), rank, lora.use_rslora());
   adapter.dropout_key = MakeKey(spec_.seed(), Purpose::kLoraDropout, number);
   adapter.dropout_threshold = static_cast<uint32_t>(std::lround(lora.dropout() * 65536));
 

@@ -12,6 +12,7 @@
 #include "absl/strings/strip.h"
 #include "common/attempt_dir.h"
 #include "common/file.h"
+#include "common/spec/pairs.h"
 #include "common/status.h"
 
 namespace qsweep::engine {
@@ -151,8 +152,7 @@ absl::Status Complete(const Config& config, const std::string& name, PeftAdapter
         absl::StrCat(name, ": lora_A and lora_B are not of rank ", rank, ", as the config says"));
   }
   module->alpha = PatternValue(config.alpha_pattern, name, config.alpha);
-  module->scaling =
-      module->alpha / (config.use_rslora ? std::sqrt(static_cast<double>(rank)) : rank);
+  module->scaling = LoraScaling(module->alpha, rank, config.use_rslora);
   return absl::OkStatus();
 }
 

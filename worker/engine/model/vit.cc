@@ -45,8 +45,7 @@ Vit::~Vit() = default;
 absl::StatusOr<std::unique_ptr<Vit>> Vit::Create(const v1::ExperimentSpec& spec,
                                                  const ModelShape& shape, const Options& options,
                                                  const TensorFile* weights) try {
-  const int64_t image_size =
-      spec.dataset().image_size() > 0 ? spec.dataset().image_size() : shape.image_size;
+  const int64_t image_size = ImageSize(spec, shape);
   if (image_size % shape.patch_size != 0) {
     return absl::InvalidArgumentError(absl::StrCat("dataset.image_size: ", image_size,
                                                    " is no multiple of ", shape.name, "'s patch, ",

@@ -10,7 +10,8 @@
 
 namespace qsweep::engine::QSWEEP_ISA {
 
-// Of packed b: half a second-level cache, the other half being for rows of a and c on their way.
+// Of packed b: less than half a second-level cache of 1 MiB, and most of one of 512 KiB, where less
+// was not faster (docs/performance.md).
 inline constexpr int64_t kPanelBytes = 400 << 10;
 inline constexpr int64_t kTileColumns = kTileVectors * kWidth;
 
