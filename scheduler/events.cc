@@ -60,8 +60,7 @@ class EventWriter {
         return Write(event.finished().result(), *next_result_++);
       case v1::Event::kFailed:
         return Log(event, "error", event.failed().message());
-      case v1::Event::kEvaluation:   // its numbers are metrics, too, and the result keeps the
-      case v1::Event::KIND_NOT_SET:  // confusion matrices of the best and the last
+      case v1::Event::KIND_NOT_SET:
         return absl::OkStatus();
     }
     return absl::OkStatus();

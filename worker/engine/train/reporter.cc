@@ -108,10 +108,7 @@ absl::Status Reporter::Evaluated(const v1::Evaluation& evaluation, int64_t step,
   AddPoint("eval/macro_precision", evaluation.macro_precision(), metrics);
   AddPoint("eval/macro_recall", evaluation.macro_recall(), metrics);
   AddPoint("eval/macro_f1", evaluation.macro_f1(), metrics);
-  RETURN_IF_ERROR(Append(std::move(points)));
-  v1::Event event;
-  *event.mutable_evaluation() = evaluation;
-  return Append(std::move(event));
+  return Append(std::move(points));
 }
 
 absl::Status Reporter::CheckpointWritten(const v1::CheckpointWritten& checkpoint) {
