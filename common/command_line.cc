@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <limits>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -86,10 +87,12 @@ Option Command::AddOption(const std::string& name, OptionValue value, const std:
   return std::visit(add, value);
 }
 
-Option Command::AddBytes(const std::string& name, uint64_t* value, const std::string& help) {
+Option Command::AddBytes(const std::string& name, int64_t* value, const std::string& help) {
   CLI::Option* const option = app_->add_option(name, *value, help);
-  option->transform(CLI::AsSizeValue(/*kb_is_1000=*/false));
-  option->check(CLI::Range(uint64_t{0}, static_cast<uint64_t>(INT64_MAX)));  // of -1, too
+  option->transform(CLI::AsSizeValue(/*kb_is_1000=*/false).description(""));
+  constexpr auto kMost = static_cast<uint64_t>(std::numeric_limits<int64_t>::max());
+  option->check(CLI::Range(uint64_t{0}, kMost).description(""));  // of -1, too
+  option->type_name("BYTES");
   if (*value != 0) option->default_str(absl::StrCat(*value >> 20, "M"));
   return Option(option);
 }

@@ -55,7 +55,7 @@ class Command {
   // `name` as in "-o,--output"; without dashes it is an argument known by its place.
   Option AddOption(const std::string& name, OptionValue value, const std::string& help);
   // A number of bytes, as in 512M or 4G (powers of 1024).
-  Option AddBytes(const std::string& name, uint64_t* value, const std::string& help);
+  Option AddBytes(const std::string& name, int64_t* value, const std::string& help);
   Option AddFlag(const std::string& name, bool* value, const std::string& help);
   // One of the commands below must be named.
   void RequireCommand();

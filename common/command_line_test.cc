@@ -46,7 +46,7 @@ class CommandLineTest : public testing::Test {
   std::string name_ = "nobody", kind_, done_;
   std::vector<std::string> files_, only_;
   int slots_ = 1;
-  uint64_t memory_ = uint64_t{512} << 20;
+  int64_t memory_ = int64_t{512} << 20;
   bool dry_ = false;
 };
 
@@ -59,7 +59,7 @@ TEST_F(CommandLineTest, ReadsValues) {
   EXPECT_EQ(slots_, 3);
   EXPECT_EQ(kind_, "csv");
   EXPECT_EQ(only_, std::vector<std::string>({"x", "y"}));
-  EXPECT_EQ(memory_, uint64_t{4} << 30);
+  EXPECT_EQ(memory_, int64_t{4} << 30);
   EXPECT_TRUE(dry_);
   EXPECT_EQ(name_, "me");  // an option of the program, behind the command's name
 }
@@ -68,7 +68,7 @@ TEST_F(CommandLineTest, KeepsWhatIsNotOnTheLine) {
   EXPECT_EQ(Parse({"run", "a"}), std::nullopt);
   EXPECT_EQ(name_, "nobody");
   EXPECT_EQ(slots_, 1);
-  EXPECT_EQ(memory_, uint64_t{512} << 20);
+  EXPECT_EQ(memory_, int64_t{512} << 20);
   EXPECT_FALSE(dry_);
 }
 
@@ -114,7 +114,7 @@ TEST_F(CommandLineTest, HelpsAndNamesItsVersion) {
   testing::internal::CaptureStdout();
   EXPECT_EQ(Parse({"run", "--help"}), 0);
   const std::string help = testing::internal::GetCapturedStdout();
-  EXPECT_THAT(help, testing::HasSubstr("512M"));  // a default
+  EXPECT_THAT(help, testing::HasSubstr("--memory BYTES=512M"));
   EXPECT_THAT(help, testing::HasSubstr("{csv,jsonl}"));
 }
 

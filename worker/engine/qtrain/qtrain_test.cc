@@ -14,6 +14,17 @@ namespace {
 
 using testing::HasSubstr;
 
+// As the scheduler keeps them: what an attempt says of steps after the checkpoint that the next one
+// continues from is superseded.
+void Keep(const std::vector<v1::Event>& events, Points* points) {
+  ASSERT_TRUE(!events.empty() && events[0].has_started());
+  const int64_t resumed_at = events[0].started().resume_step();
+  for (auto it = points->begin(); it != points->end();) {
+    it = it->first.second > resumed_at ? points->erase(it) : std::next(it);
+  }
+  for (const auto& [key, value] : ReproduciblePoints(events)) (*points)[key] = value;
+}
+
 TEST_F(QtrainTest, KilledAndStoppedRunsEndInTheSameBytes) {
   ASSERT_EQ(Run("whole").exit_code, kExitFinished);
   const std::string adapter = Adapter("whole");
@@ -38,14 +49,8 @@ TEST_F(QtrainTest, KilledAndStoppedRunsEndInTheSameBytes) {
       EXPECT_EQ(exit.exit_code, last ? kExitFinished : kExitStopped);
     }
     const std::vector<v1::Event> events = EventsIn(Directory(name));
-    ASSERT_TRUE(events[0].has_started());
+    Keep(events, &points);
     EXPECT_EQ(events[0].started().resume_step(), resumed_at);
-    // As the scheduler keeps them: what an attempt says of steps after the checkpoint that the next
-    // one continues from is superseded.
-    for (auto it = points.begin(); it != points.end();) {
-      it = it->first.second > resumed_at ? points.erase(it) : std::next(it);
-    }
-    for (const auto& [key, value] : ReproduciblePoints(events)) points[key] = value;
     if (last) break;
     resume = LastCheckpoint(Directory(name));
     for (const v1::Event& event : events) {
@@ -61,6 +66,7 @@ TEST_F(QtrainTest, KilledInEveryStepItEndsInTheSameBytes) {
   SetSpec(MiniSpec(R"({"dataset": {"train_limit": 48, "eval_limit": 20},
                        "training": {"num_epochs": 2, "checkpoint_interval": 1}})"));
   ASSERT_EQ(Run("whole").exit_code, kExitFinished);
+  Points points;
   std::string resume;
   int killed = 0;
   for (int attempt = 0; attempt < 30; ++attempt) {
@@ -71,8 +77,11 @@ TEST_F(QtrainTest, KilledInEveryStepItEndsInTheSameBytes) {
       absl::SleepFor(absl::Milliseconds(1));
     }
     if (!Finished(name)) ::kill(pid, SIGKILL);
-    if (Wait(pid).signal != SIGKILL) {
+    const bool ended = Wait(pid).signal != SIGKILL;
+    Keep(EventsIn(Directory(name)), &points);
+    if (ended) {
       EXPECT_EQ(Adapter(name), Adapter("whole"));
+      EXPECT_EQ(points, ReproduciblePoints(EventsIn(Directory("whole"))));
       break;
     }
     ++killed;

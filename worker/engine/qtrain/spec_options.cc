@@ -51,10 +51,8 @@ void AddThreads(Command command, int* threads) {
 }
 
 void AddMemoryLimit(Command command, int64_t* bytes) {
-  command
-      .AddOption("--memory-limit", bytes,
-                 "bytes of the process or, with --device cuda, on the device; 0: none")
-      .Between(int64_t{0}, int64_t{1} << 50);
+  command.AddBytes("--memory-limit", bytes,
+                   "of the process or, with --device cuda, on the device, as in 512M; 0: none");
 }
 
 void AddDevice(Command command, std::string* device) {

@@ -20,6 +20,11 @@
 namespace qsweep::engine {
 namespace {
 
+absl::Status CheckNew(const std::string& out) {
+  if (!PathExists(out)) return absl::OkStatus();
+  return absl::AlreadyExistsError(out + ": is there already; name a new file");
+}
+
 double Megabytes(int64_t bytes) { return static_cast<double>(bytes) / 1e6; }
 
 // The worst layer and the mean over the layers.
@@ -41,6 +46,7 @@ std::vector<std::string> DefaultSkips() {
 
 absl::Status Quantize(const std::string& in, const std::string& out, const v1::Quantization& spec,
                       bool skips_asked) {
+  RETURN_IF_ERROR(CheckNew(out));
   ASSIGN_OR_RETURN(const TensorFile file, ReadTensorFile(in));
   if (skips_asked) RETURN_IF_ERROR(Annotate(CheckSkips(file, spec), in));
   v1::QuantizationFacts facts;
@@ -91,6 +97,7 @@ absl::Status CheckFinite(const TensorFile& file, const std::string& why) {
 }
 
 absl::Status Dequantize(const std::string& in, const std::string& out, const std::string& dtype) {
+  RETURN_IF_ERROR(CheckNew(out));
   const at::ScalarType type = dtype == "float32"    ? at::kFloat
                               : dtype == "bfloat16" ? at::kBFloat16
                                                     : at::kHalf;
@@ -107,6 +114,7 @@ absl::Status Dequantize(const std::string& in, const std::string& out, const std
 
 absl::Status Merge(const std::string& weights_file, const std::string& adapter_directory,
                    const std::string& out) {
+  RETURN_IF_ERROR(CheckNew(out));
   ASSIGN_OR_RETURN(TensorFile weights, ReadWeightFile(weights_file));
   ASSIGN_OR_RETURN(const PeftAdapter adapter, ReadPeftAdapter(adapter_directory));
   RETURN_IF_ERROR(Annotate(MergeAdapter(adapter, &weights), weights_file));
@@ -126,7 +134,7 @@ void AddQuantize(Command program, Action* action) {
       "quantize", "Write a safetensors file with bitsandbytes' quantized weights",
       [o, action] { *action = [o] { return Quantize(*o); }; });
   command.AddOption("IN", &o->in, "safetensors file").Required();
-  command.AddOption("OUT", &o->out, "safetensors file to write").Required();
+  command.AddOption("OUT", &o->out, "new safetensors file").Required();
   command.AddOption("--bits", &o->bits, "4 or 8 (row-wise int8)").OneOf({"4", "8"});
   command.AddOption("--quant-type", &o->quant_type, "of 4 bits").OneOf(SchemeNames());
   command.AddFlag("--double-quant", &o->double_quant, "quantize the 4-bit scales too");
@@ -145,7 +153,7 @@ void AddDequantize(Command program, Action* action) {
       "dequantize", "Expand the quantized weights of a safetensors file",
       [o, action] { *action = [o] { return Dequantize(o->in, o->out, o->dtype); }; });
   command.AddOption("IN", &o->in, "safetensors file with bitsandbytes' keys").Required();
-  command.AddOption("OUT", &o->out, "safetensors file to write").Required();
+  command.AddOption("OUT", &o->out, "new safetensors file").Required();
   command.AddOption("--dtype", &o->dtype, "float32, bfloat16 or float16")
       .OneOf({"float32", "bfloat16", "float16"});
 }
@@ -160,7 +168,7 @@ void AddMerge(Command program, Action* action) {
       [o, action] { *action = [o] { return Merge(o->weights, o->adapter, o->out); }; });
   command.AddOption("WEIGHTS", &o->weights, "safetensors file, quantized or not").Required();
   command.AddOption("ADAPTER", &o->adapter, "directory of adapter_model.safetensors").Required();
-  command.AddOption("OUT", &o->out, "safetensors file to write").Required();
+  command.AddOption("OUT", &o->out, "new safetensors file").Required();
 }
 
 }  // namespace qsweep::engine

@@ -38,6 +38,19 @@ TEST_F(WeightCommandsTest, WeightFilesAreQuantizedMergedAndExpanded) {
   }
 }
 
+TEST_F(WeightCommandsTest, NoFileIsOverwrittenNotEvenTheOneRead) {
+  const std::string peft = QSWEEP_SOURCE_DIR "/tests/golden/peft";
+  ASSERT_TRUE(Call({"quantize", JoinPath(peft, "base.safetensors"), Directory("q")}).ok());
+  const std::string before = ReadFile(Directory("q"), 1 << 20).value();
+  for (const std::vector<std::string>& over :
+       {std::vector<std::string>{"quantize", JoinPath(peft, "base.safetensors"), Directory("q")},
+        {"dequantize", Directory("q"), Directory("q")},
+        {"merge", Directory("q"), peft, Directory("q")}}) {
+    EXPECT_THAT(std::string(Call(over).status().message()), HasSubstr("is there already"));
+  }
+  EXPECT_EQ(ReadFile(Directory("q"), 1 << 20).value(), before);
+}
+
 // Beyond float16's range, and beyond float32's.
 TEST_F(WeightCommandsTest, WeightsThatAreNotFiniteAreNotWritten) {
   const std::string peft = QSWEEP_SOURCE_DIR "/tests/golden/peft";
