@@ -69,8 +69,10 @@ absl::StatusOr<v1::Credentials> LoadCredentials(const std::string& path) {
   }
   ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kMaxFileBytes));
   v1::Credentials credentials;
-  RETURN_IF_ERROR(Annotate(FromJson(text, &credentials), path));
-  return credentials;
+  if (FromJson(text, &credentials).ok()) return credentials;
+  return absl::InvalidArgumentError(
+      path +
+      ": damaged; let yourself in again with an invitation, by qctl login or qworker --join");
 }
 
 std::string UserCredentialsPath(const std::string& address) {

@@ -51,6 +51,8 @@ TEST(Credentials, AreForTheirOwnerOnly) {
   EXPECT_EQ(info.st_mode & 0777, 0600u);
   ASSERT_EQ(::chmod(path.c_str(), 0640), 0);
   EXPECT_THAT(LoadCredentials(path).status().message(), HasSubstr("chmod 600"));
+  ASSERT_TRUE(WritePrivateFile(path, "").ok());
+  EXPECT_THAT(LoadCredentials(path).status().message(), HasSubstr("damaged; let yourself in"));
 }
 
 TEST(Credentials, ALieInTheAddressNamesNoOtherDirectory) {

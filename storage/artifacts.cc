@@ -18,6 +18,15 @@ absl::string_view RoleText(ArtifactRole role) {
   QSWEEP_CHECK(false);
 }
 
+// Whether it has gone: it was there, and nothing refers to it.
+absl::StatusOr<bool> ForgetIfUnreferenced(Transaction& transaction, const std::string& sha256) {
+  ASSIGN_OR_RETURN(const int64_t deleted,
+                   transaction.Execute("DELETE FROM artifacts WHERE sha256 = ? AND NOT EXISTS "
+                                       "(SELECT 1 FROM artifact_refs WHERE sha256 = ?)",
+                                       sha256, sha256));
+  return deleted > 0;
+}
+
 }  // namespace
 
 absl::Status InsertArtifact(Transaction& transaction, const ArtifactRow& row) {
@@ -70,11 +79,8 @@ absl::StatusOr<std::vector<std::string>> DropArtifactRefs(Transaction& transacti
     RETURN_IF_ERROR(transaction.ExecuteOne(
         "DELETE FROM artifact_refs WHERE run_id = ? AND role = ? AND name = ?", run, RoleText(role),
         name));
-    ASSIGN_OR_RETURN(const int64_t deleted,
-                     transaction.Execute("DELETE FROM artifacts WHERE sha256 = ? AND NOT EXISTS "
-                                         "(SELECT 1 FROM artifact_refs WHERE sha256 = ?)",
-                                         hash, hash));
-    if (deleted > 0) forgotten.push_back(hash);
+    ASSIGN_OR_RETURN(const bool gone, ForgetIfUnreferenced(transaction, hash));
+    if (gone) forgotten.push_back(hash);
   }
   return forgotten;
 }
@@ -92,12 +98,7 @@ absl::Status LoseArtifact(Transaction& transaction, const std::string& sha256) {
       transaction
           .Execute("DELETE FROM artifact_refs WHERE sha256 = ? AND role <> 'product'", sha256)
           .status());
-  return transaction
-      .Execute(
-          "DELETE FROM artifacts WHERE sha256 = ? AND NOT EXISTS "
-          "(SELECT 1 FROM artifact_refs WHERE sha256 = ?)",
-          sha256, sha256)
-      .status();
+  return ForgetIfUnreferenced(transaction, sha256).status();
 }
 
 absl::Status ForgetUnreferencedArtifacts(Transaction& transaction) {

@@ -1,3 +1,5 @@
+// The attempts at runs: on which worker, from where, and how each ended. Times (_us): microseconds
+// since 1970.
 #ifndef QSWEEP_STORAGE_ATTEMPTS_H_
 #define QSWEEP_STORAGE_ATTEMPTS_H_
 

@@ -58,6 +58,8 @@ absl::Status Backup::Finish() {
 
 absl::Status CheckDatabaseFile(const std::string& path) {
   ASSIGN_OR_RETURN(const auto database, Database::Open(path, Database::Mode::kAsItIs));
+  ASSIGN_OR_RETURN(const int version, database->SchemaVersion());
+  if (version == 0) return absl::InvalidArgumentError(path + ": is no database of qsweep");
   return database->Check();
 }
 

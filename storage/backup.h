@@ -41,7 +41,7 @@ class Backup {
 };
 
 // Opens a database that no process has open, as it is, and checks it (Database::Check).
-// FailedPrecondition if a newer qsweep made it. Any thread.
+// InvalidArgument if it is none of qsweep's, FailedPrecondition if a newer one made it. Any thread.
 absl::Status CheckDatabaseFile(const std::string& path);
 
 }  // namespace qsweep::storage

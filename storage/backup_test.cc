@@ -1,6 +1,7 @@
 #include "storage/backup.h"
 
 #include <gtest/gtest.h>
+#include <sqlite3.h>
 
 #include "common/file.h"
 #include "storage/test_database.h"
@@ -77,6 +78,16 @@ TEST_F(BackupTest, TheCheckFindsADamagedPage) {
   bytes.replace(page, 64, std::string(64, '\xff'));
   ASSERT_TRUE(WriteFileAtomic(copy(), bytes).ok());
   EXPECT_EQ(CheckDatabaseFile(copy()).code(), absl::StatusCode::kDataLoss);
+}
+
+TEST_F(BackupTest, TheCheckKnowsItsOwnFromOtherDatabases) {
+  for (const char* made : {"", "CREATE TABLE t(a)"}) {
+    sqlite3* other = nullptr;
+    ASSERT_EQ(sqlite3_open(copy().c_str(), &other), SQLITE_OK);
+    EXPECT_EQ(sqlite3_exec(other, made, nullptr, nullptr, nullptr), SQLITE_OK);
+    sqlite3_close(other);
+    EXPECT_EQ(CheckDatabaseFile(copy()).code(), absl::StatusCode::kInvalidArgument);
+  }
 }
 
 TEST_F(BackupTest, TheCheckNeedsAFile) {

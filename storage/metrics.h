@@ -1,3 +1,4 @@
+// The points of runs' curves: those that count, and those that a later attempt has superseded.
 #ifndef QSWEEP_STORAGE_METRICS_H_
 #define QSWEEP_STORAGE_METRICS_H_
 

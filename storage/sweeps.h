@@ -1,3 +1,4 @@
+// Sweeps as they were submitted. Times (_us): microseconds since 1970.
 #ifndef QSWEEP_STORAGE_SWEEPS_H_
 #define QSWEEP_STORAGE_SWEEPS_H_
 

@@ -1,3 +1,5 @@
+// The tokens that let programs in; of their secrets the hashes only. Times (_us): microseconds
+// since 1970.
 #ifndef QSWEEP_STORAGE_TOKENS_H_
 #define QSWEEP_STORAGE_TOKENS_H_
 

@@ -1,3 +1,4 @@
+// What is known of every worker that has ever connected. Times (_us): microseconds since 1970.
 #ifndef QSWEEP_STORAGE_WORKERS_H_
 #define QSWEEP_STORAGE_WORKERS_H_
 
