@@ -43,7 +43,7 @@ struct Flags {
   bool forget_lost_artifacts = false;
   int64_t lease_ms = 60'000;
   int64_t heartbeat_ms = 5'000;
-  uint64_t disk_reserve = DiskReserve::kDefaultBytes;
+  int64_t disk_reserve = DiskReserve::kDefaultBytes;
   std::string metrics_address;
   std::string log_file;
   InitOptions init;
@@ -72,7 +72,7 @@ absl::StatusOr<SchedulerOptions> MakeOptions(const Flags& flags) {
   options.data_directory = std::filesystem::absolute(flags.data_directory);
   options.policy.lease = absl::Milliseconds(flags.lease_ms);
   options.heartbeat_ms = flags.heartbeat_ms;
-  options.disk_reserve_bytes = static_cast<int64_t>(flags.disk_reserve);
+  options.disk_reserve_bytes = flags.disk_reserve;
   options.metrics_address = flags.metrics_address;
   options.forget_lost_artifacts = flags.forget_lost_artifacts;
   return options;

@@ -11,7 +11,6 @@
 #include <cstring>
 #include <filesystem>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "common/address.h"
@@ -51,7 +50,7 @@ absl::Status AddressTaken(const std::string& listen) {
 // gRPC replaces a socket file whether or not somebody listens; a living one must stay.
 absl::Status CheckSocket(const std::string& listen) {
   absl::string_view text = listen;
-  if (!absl::ConsumePrefix(&text, "unix:")) return absl::OkStatus();
+  if (!absl::ConsumePrefix(&text, kSocketPrefix)) return absl::OkStatus();
   const std::string path(text);
   const std::string directory = std::filesystem::absolute(path).parent_path();
   if (!PathExists(directory)) {
@@ -59,8 +58,6 @@ absl::Status CheckSocket(const std::string& listen) {
   }
   return IsListening(path) ? AddressTaken(listen) : absl::OkStatus();
 }
-
-bool IsSocket(const std::string& listen) { return absl::StartsWith(listen, "unix:"); }
 
 absl::Status CheckPrivate(const std::string& listen) {
   if (IsLocalAddress(listen)) return absl::OkStatus();
@@ -74,7 +71,7 @@ absl::Status CheckPrivate(const std::string& listen) {
 std::shared_ptr<grpc::ServerCredentials> PortCredentials(const std::string& listen,
                                                          const std::optional<Security>& security,
                                                          const Door& door) {
-  if (IsSocket(listen) || !security) return grpc::InsecureServerCredentials();
+  if (IsSocketAddress(listen) || !security) return grpc::InsecureServerCredentials();
   grpc::SslServerCredentialsOptions options(GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE);
   options.pem_key_cert_pairs.push_back({security->server.key, security->server.certificate});
   auto credentials = grpc::SslServerCredentials(options);
@@ -169,7 +166,7 @@ absl::Status Scheduler::Serve(const SchedulerOptions& options,
   for (size_t i = 0; i < ports.size(); ++i) {
     const std::string& listen = options.listen[i];
     if (server_ == nullptr || ports[i] == 0) return AddressTaken(listen);
-    addresses_.push_back(IsSocket(listen)
+    addresses_.push_back(IsSocketAddress(listen)
                              ? listen
                              : absl::StrCat(listen.substr(0, listen.rfind(':')), ":", ports[i]));
   }

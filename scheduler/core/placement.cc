@@ -221,18 +221,18 @@ class Placement {
     std::sort(order.begin(), order.end());
     int64_t slots = FreeSlots(state_, now_, worker);
     int64_t reserved = worker.reserved_bytes;
+    const auto room = [&] {
+      return slots > 0 && (worker.info.memory_bytes() == 0 ||
+                           reserved + needs.memory_bytes <= worker.info.memory_bytes());
+    };
     std::vector<RunId> victims;
     for (const auto& [lower, negated] : order) {
-      const bool room = worker.info.memory_bytes() == 0 ||
-                        reserved + needs.memory_bytes <= worker.info.memory_bytes();
-      if (slots > 0 && room) break;
+      if (room()) break;
       victims.emplace_back(-negated);
       reserved -= state_.runs.at(victims.back()).memory_bytes;
       ++slots;
     }
-    const bool room = worker.info.memory_bytes() == 0 ||
-                      reserved + needs.memory_bytes <= worker.info.memory_bytes();
-    if (slots <= 0 || !room) victims.clear();
+    if (!room()) victims.clear();
     return victims;
   }
 

@@ -185,7 +185,7 @@ TEST_F(CoreTest, TheHistoryTellsOfQuarantineToo) {
   }
   EXPECT_THAT(LastNote(),
               testing::MatchesRegex("assigned to w, after [0-9]+ s: every worker that fits "
-                                    "is in quarantine after repeated faults"));
+                                    "is in quarantine after repeated faults: it broke"));
 }
 
 TEST_F(CoreTest, AMeasuredPeakReplacesTheEstimate) {

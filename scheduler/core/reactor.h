@@ -100,7 +100,8 @@ int64_t NeededBytes(const State& state, const Run& run);
 // Ends leases that ran out, stops runs that hang, ends back-offs, places runs. Time in which the
 // scheduler itself stood still (no tick for a third of a lease) is added to every lease.
 void OnTick(State& state, Time now, Effects& effects);
-// When the next tick must come, if nothing happens before; InfiniteDuration if never.
+// When the next tick must come, if nothing happens before: a sixth of a lease after the last at the
+// latest.
 Time NextTick(const State& state);
 
 // --- Recovery (runs.cc): workers first, then sweeps, then runs in the order of their ids, then

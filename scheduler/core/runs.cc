@@ -62,14 +62,14 @@ int32_t OnCancel(State& state, Time now, const std::vector<RunId>& runs, Effects
       Withdraw(state, run);
     } else if (run.state == v1::RUN_STATE_RUNNING) {
       Worker& worker = state.workers.at(run.worker);
-      CloseAttempt(state, run, {{}, Outcome::kCancelled, v1::BLAME_UNSPECIFIED, "", ""}, effects);
+      CloseAttempt(state, run, {{}, Outcome::kCancelled}, effects);
       KillAttempt(state, worker, run, effects);
     } else {
       continue;
     }
     ++cancelled;
     Note(run, "cancelled", effects);
-    EndRun(state, now, run, {v1::RUN_STATE_CANCELLED, v1::BLAME_UNSPECIFIED, "", RunId()}, effects);
+    EndRun(state, now, run, {v1::RUN_STATE_CANCELLED}, effects);
   }
   return cancelled;
 }

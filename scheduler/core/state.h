@@ -96,6 +96,7 @@ struct Run {
   // While pending.
   Wait wait = Wait::kQueued;
   Time not_before;
+  std::string last_error;  // of an attempt that failed since the scheduler started
   Time queued_at = -absl::InfiniteDuration();  // for a worker; since then if it is queued
 
   // While running.

@@ -110,8 +110,7 @@ void Admit(State& state, Time now, Run& run, Effects& effects) {
   Cell& cell = state.cells[run.key];
   if (cell.succeeded != RunId()) {
     Note(run, absl::StrCat("takes the result of run ", cell.succeeded.value()), effects);
-    EndRun(state, now, run, {v1::RUN_STATE_SUCCEEDED, v1::BLAME_UNSPECIFIED, "", cell.succeeded},
-           effects);
+    EndRun(state, now, run, {.state = v1::RUN_STATE_SUCCEEDED, .reused = cell.succeeded}, effects);
     return;
   }
   if (cell.active != RunId()) {
@@ -286,8 +285,7 @@ void CloseAttempt(State& state, Run& run, AttemptOver over, Effects& effects) {
 }
 
 void Reopen(State& state, Time now, Run& run, Effects& effects) {
-  Move(state, run, {v1::RUN_STATE_PENDING, v1::BLAME_UNSPECIFIED, "", RunId()},
-       run.not_before - now, effects);
+  Move(state, run, {v1::RUN_STATE_PENDING}, run.not_before - now, effects);
 }
 
 void Requeue(State& state, Time now, Run& run, Effects& effects) {
@@ -307,9 +305,10 @@ void FailAttempt(State& state, Time now, Run& run, v1::Blame blame, const std::s
   CloseAttempt(state, run, {{}, Outcome::kFailed, blame, error, log_tail}, effects);
   Note(run, absl::StrCat("failed: ", error), effects);
   const auto fail = [&](v1::Blame whom, std::string why) {
-    EndRun(state, now, run, {v1::RUN_STATE_FAILED, whom, std::move(why), RunId()}, effects);
+    EndRun(state, now, run, {v1::RUN_STATE_FAILED, whom, std::move(why)}, effects);
   };
   run.not_before = now;
+  run.last_error = error;
   switch (blame) {
     case v1::BLAME_CONFIG:  // it would fail the same way again
       return fail(blame, error);

@@ -64,6 +64,11 @@ std::string WhyNotNow(const State& state, Time now, const WorkerId& id, const Wo
   return "runs that go before it are being placed";
 }
 
+// What happened to it last, behind what it waits for.
+std::string LastError(const Run& run) {
+  return run.last_error.empty() ? "" : absl::StrCat(": ", run.last_error);
+}
+
 auto QueueOf(const State& state, SweepId sweep) { return state.queue.lower_bound(Line{sweep}); }
 
 }  // namespace
@@ -81,7 +86,7 @@ std::string WaitingReason(const State& state, Time now, const Run& run) {
                           state.runs.at(active).paused ? " (it is paused)" : "");
     }
     case Wait::kDelayed:
-      return absl::StrCat("retried in ", Seconds(run.not_before - now));
+      return absl::StrCat("retried in ", Seconds(run.not_before - now), LastError(run));
     case Wait::kPaused:
       return "paused";
     case Wait::kQueued:
@@ -102,8 +107,9 @@ std::string WaitingReason(const State& state, Time now, const Run& run) {
     }
   }
   if (!refusal.empty()) return refusal;
-  return quarantine ? "every worker that fits is in quarantine after repeated faults"
-                    : "every worker that fits is draining";
+  if (!quarantine) return "every worker that fits is draining";
+  return absl::StrCat("every worker that fits is in quarantine after repeated faults",
+                      LastError(run));
 }
 
 std::string WhyUnfit(const Worker& worker, const Needs& needs) {

@@ -233,9 +233,9 @@ void OnAttemptEnded(State& state, Time now, SessionNumber session, const v1::Att
     return;
   }
   ClearFaults(state.workers.at(run->worker), effects);
-  CloseAttempt(state, *run, {{}, Outcome::kSucceeded, v1::BLAME_UNSPECIFIED, "", ""}, effects);
+  CloseAttempt(state, *run, {{}, Outcome::kSucceeded}, effects);
   Note(*run, "succeeded", effects);
-  EndRun(state, now, *run, {v1::RUN_STATE_SUCCEEDED, v1::BLAME_UNSPECIFIED, "", RunId()}, effects);
+  EndRun(state, now, *run, {v1::RUN_STATE_SUCCEEDED}, effects);
 }
 
 void RefuseAttempt(State& state, SessionNumber session, const AttemptId& attempt,

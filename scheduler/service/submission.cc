@@ -170,8 +170,15 @@ absl::StatusOr<bool> FindSubmission(Turn& turn, const v1::SubmitSweepRequest& re
                                     v1::SubmitSweepReply* reply) {
   ASSIGN_OR_RETURN(const auto before,
                    storage::FindSweepByRequest(turn.database(), request.request_id()));
-  if (before.has_value()) Tell(turn, *before, /*created=*/false, reply);
-  return before.has_value();
+  if (!before.has_value()) return false;
+  ASSIGN_OR_RETURN(const auto sweep, storage::ReadSweep(turn.database(), *before));
+  if (sweep->name != request.name() || sweep->source_yaml != request.source_yaml()) {
+    return absl::AlreadyExistsError(
+        absl::StrCat("request id ", request.request_id(), ": made sweep ", before->value(), ", ",
+                     sweep->name, ", which is another; give this one its own"));
+  }
+  Tell(turn, *before, /*created=*/false, reply);
+  return true;
 }
 
 absl::Status StoreSubmission(Turn& turn, const v1::SubmitSweepRequest& request,

@@ -26,8 +26,8 @@ struct SubmittedCell {
 absl::StatusOr<std::vector<SubmittedCell>> PrepareSubmission(Loop& loop,
                                                              const v1::SubmitSweepRequest& request);
 
-// Whether this request id made a sweep before: then the reply tells of it, and nothing of the
-// request is looked at, not even whether it could be made now.
+// Whether this request id made this sweep before: then the reply tells of it, and no more of the
+// request is looked at, not even whether it could be made now. AlreadyExists if it made another.
 absl::StatusOr<bool> FindSubmission(Turn& turn, const v1::SubmitSweepRequest& request,
                                     v1::SubmitSweepReply* reply);
 // Makes the sweep, or finds the one that this request id made before.
