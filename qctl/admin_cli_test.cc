@@ -98,6 +98,8 @@ TEST_F(AdminCliTest, InvitesAMachineWithOneLine) {
   EXPECT_THAT(invited.out, HasSubstr(" --join qsweep1-"));
   EXPECT_EQ(std::count(invited.out.begin(), invited.out.end(), '\n'), 1);
   EXPECT_EQ(Admin({"workers"}).exit_code, 0);  // lists, though it has a command below it
+  EXPECT_EQ(Admin({"workers", "invite", "far", "--address", "far:99999"}).exit_code, 2);
+  EXPECT_THAT(Admin({"tokens"}).out, Not(HasSubstr("far")));
 }
 
 TEST_F(AdminCliTest, BacksTheDatabaseUpAndChecksIt) {

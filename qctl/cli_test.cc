@@ -165,6 +165,11 @@ TEST_F(CliTest, WithoutDataNothingIsStarted) {
   EXPECT_EQ(outcome.exit_code, 1);
   EXPECT_THAT(outcome.err, HasSubstr("qctl run FILE"));
   EXPECT_FALSE(PathExists(Path("qsweep-data")));
+  // Nor in a directory of something else.
+  ASSERT_TRUE(MakeDirectories(Path("thesis")).ok());
+  Write("thesis/chapter.tex", "");
+  EXPECT_EQ(Qctl({"--data-dir", "thesis", "status"}).exit_code, 1);
+  EXPECT_EQ(ListDirectory(Path("thesis"))->size(), 1u);
 }
 
 TEST_F(CliTest, TheEmbeddedSchedulerComesAndGoes) {

@@ -25,6 +25,7 @@ constexpr absl::Duration kDatabaseTimeout = absl::Minutes(30);
 constexpr absl::Duration kPoll = absl::Milliseconds(100);
 constexpr int kPageSize = 1000;
 constexpr int kMetricPage = 100'000;
+constexpr int kLogPage = 10'000;
 
 // A deadline that far from now; gRPC takes a span as one, by its monotonic clock.
 gpr_timespec After(absl::Duration duration) {
@@ -163,10 +164,6 @@ absl::StatusOr<v1::ListWorkersReply> Client::ListWorkers() {
   return Call(*sweeps_, &v1::SweepService::Stub::AsyncListWorkers, v1::ListWorkersRequest());
 }
 
-absl::StatusOr<v1::GetLogsReply> Client::GetLogs(const v1::GetLogsRequest& request) {
-  return Call(*sweeps_, &v1::SweepService::Stub::AsyncGetLogs, request);
-}
-
 absl::StatusOr<v1::ListRunsReply> Client::ListRunsPage(const v1::ListRunsRequest& request) {
   return Call(*sweeps_, &v1::SweepService::Stub::AsyncListRuns, request);
 }
@@ -220,6 +217,21 @@ absl::StatusOr<v1::GetMetricsReply> Client::GetMetrics(const std::string& run,
   } while (!request.page_token().empty());
   all.clear_next_page_token();
   return all;
+}
+
+absl::StatusOr<v1::GetLogsReply> Client::GetLogs(const std::string& run, int64_t after_id) {
+  v1::GetLogsReply all;
+  v1::GetLogsRequest request;
+  request.set_run(run);
+  request.set_after_id(after_id);
+  request.set_limit(kLogPage);
+  while (true) {
+    ASSIGN_OR_RETURN(const v1::GetLogsReply page,
+                     Call(*sweeps_, &v1::SweepService::Stub::AsyncGetLogs, request));
+    if (page.lines().empty()) return all;
+    all.MergeFrom(page);
+    request.set_after_id(page.lines().rbegin()->id());
+  }
 }
 
 absl::Status Client::Ping(absl::Duration timeout) {

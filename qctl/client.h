@@ -35,7 +35,6 @@ class Client {
   absl::StatusOr<v1::WorkerStatus> Undrain(const v1::UndrainRequest& request);
   absl::StatusOr<v1::PlanSweepReply> PlanSweep(const v1::SubmitSweepRequest& request);
   absl::StatusOr<v1::ListWorkersReply> ListWorkers();
-  absl::StatusOr<v1::GetLogsReply> GetLogs(const v1::GetLogsRequest& request);
   // One page, as asked.
   absl::StatusOr<v1::ListRunsReply> ListRunsPage(const v1::ListRunsRequest& request);
   // All pages together.
@@ -44,6 +43,8 @@ class Client {
                                              const std::vector<v1::RunState>& states);
   absl::StatusOr<v1::GetMetricsReply> GetMetrics(const std::string& run,
                                                  const std::vector<std::string>& names);
+  // The lines after that one.
+  absl::StatusOr<v1::GetLogsReply> GetLogs(const std::string& run, int64_t after_id = 0);
   absl::StatusOr<v1::CreateTokenReply> CreateToken(const v1::CreateTokenRequest& request);
   absl::StatusOr<v1::ListTokensReply> ListTokens();
   absl::StatusOr<v1::RevokeTokenReply> RevokeToken(int64_t id);

@@ -13,6 +13,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/address.h"
 #include "common/attempt_dir.h"
 #include "common/clock.h"
 #include "common/data_dir.h"
@@ -28,7 +29,6 @@ namespace qsweep::qctl {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr size_t kMaxSocketPath = 107;
 // A large database is recovered before the scheduler answers.
 constexpr absl::Duration kAnswerTimeout = absl::Minutes(2);
 constexpr absl::Duration kPingTimeout = absl::Seconds(2);
@@ -85,11 +85,13 @@ absl::StatusOr<std::string> SocketPath(const std::string& data_dir) {
 }
 
 absl::StatusOr<std::unique_ptr<Embedded>> Embedded::Open(const std::string& data_dir, bool create) {
-  if (!create && !PathExists(data_dir)) {
+  // A scheduler that is just starting has its lock first.
+  if (!create && !PathExists(JoinPath(data_dir, kDatabaseFile)) &&
+      !PathExists(JoinPath(data_dir, kDaemonLockFile))) {
     return absl::NotFoundError(absl::StrCat(
         data_dir,
-        ": no such data directory; `qctl run FILE` makes one, --data-dir names another, "
-        "--scheduler a scheduler elsewhere"));
+        ": no data directory; `qctl run FILE` makes one, --data-dir names another, --scheduler a "
+        "scheduler elsewhere"));
   }
   const bool made = !PathExists(data_dir);
   RETURN_IF_ERROR(MakeDirectories(JoinPath(data_dir, ".qctl")));
@@ -99,7 +101,7 @@ absl::StatusOr<std::unique_ptr<Embedded>> Embedded::Open(const std::string& data
   const std::string absolute = fs::canonical(data_dir, error).string();
   if (error) return ErrnoStatus(error.value(), data_dir, "resolve");
   ASSIGN_OR_RETURN(const std::string socket, SocketPath(absolute));
-  const std::string address = absl::StrCat("unix:", socket);
+  const std::string address = absl::StrCat(kSocketPrefix, socket);
   ASSIGN_OR_RETURN(SharedDaemon scheduler,
                    SharedDaemon::Use(MakeDaemon(absolute, "scheduler", absolute,
                                                 {"--data-dir", absolute, "--listen", address})));

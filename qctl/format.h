@@ -2,6 +2,7 @@
 #ifndef QSWEEP_QCTL_FORMAT_H_
 #define QSWEEP_QCTL_FORMAT_H_
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -13,7 +14,10 @@
 
 namespace qsweep::qctl {
 
-std::string FormatBytes(double bytes);                       // 3.85 MB (decimal, as the papers)
+std::string FormatBytes(double bytes);  // 3.85 MB (decimal, as the papers)
+std::string FormatBytes(std::integral auto bytes) {
+  return FormatBytes(static_cast<double>(bytes));
+}
 std::string FormatElapsed(absl::Duration duration);          // 1 h 12 min, 4 min 3 s, 12 s, 0.4 s
 std::string FormatCount(int64_t n);                          // 12,400
 std::string FormatRate(double images_per_s);                 // 67.2 img/s; empty for 0

@@ -12,6 +12,10 @@ void Print(absl::string_view text) { std::fwrite(text.data(), 1, text.size(), st
 
 void PrintLine(absl::string_view text) { Print(absl::StrCat(text, "\n")); }
 
+void Heading(absl::string_view text) {
+  PrintLine(absl::StrCat("\n", OutStyle().Paint(Ink::kBold, text)));
+}
+
 void Note(absl::string_view text) {
   std::fflush(stdout);
   std::fputs(absl::StrCat(text, "\n").c_str(), stderr);

@@ -15,6 +15,8 @@ namespace qsweep::qctl {
 
 void Print(absl::string_view text);
 void PrintLine(absl::string_view text);
+// Above what comes next, behind an empty line.
+void Heading(absl::string_view text);
 // To standard error: what the user should know but no program reads.
 void Note(absl::string_view text);
 // One document, every field of it.

@@ -10,8 +10,6 @@
 namespace qsweep::qctl {
 namespace {
 
-constexpr int kLogPage = 10'000;
-
 // Points come by name, then step.
 std::vector<v1::Curve> Curves(const v1::GetMetricsReply& metrics, const MetricFilter& wanted) {
   std::vector<v1::Curve> curves;
@@ -30,19 +28,6 @@ std::vector<v1::Curve> Curves(const v1::GetMetricsReply& metrics, const MetricFi
   return curves;
 }
 
-absl::StatusOr<std::vector<v1::LogRecord>> ReadLog(Client& client, const std::string& run) {
-  std::vector<v1::LogRecord> log;
-  v1::GetLogsRequest request;
-  request.set_run(run);
-  request.set_limit(kLogPage);
-  while (true) {
-    ASSIGN_OR_RETURN(const v1::GetLogsReply page, client.GetLogs(request));
-    if (page.lines().empty()) return log;
-    log.insert(log.end(), page.lines().begin(), page.lines().end());
-    request.set_after_id(log.back().id());
-  }
-}
-
 absl::Status ReadSeries(Client& client, const std::vector<std::string>& names,
                         const MetricFilter& wanted, RunRecord* record) {
   const bool began = record->detail.has_result() || record->detail.run().attempt() > 0;
@@ -59,7 +44,8 @@ absl::StatusOr<RunRecord> ReadRecord(Client& client, const v1::Run& run,
   const std::string id = absl::StrCat(run.id());
   ASSIGN_OR_RETURN(record.detail, client.GetRun(id));
   RETURN_IF_ERROR(ReadSeries(client, {}, wanted, &record));
-  ASSIGN_OR_RETURN(record.logs, ReadLog(client, id));
+  ASSIGN_OR_RETURN(const v1::GetLogsReply logs, client.GetLogs(id));
+  record.logs.assign(logs.lines().begin(), logs.lines().end());
   return record;
 }
 

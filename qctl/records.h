@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "analysis/report.h"
+#include "analysis/run_files.h"
 #include "qctl/client.h"
 
 namespace qsweep::qctl {

@@ -8,7 +8,6 @@
 #include <cerrno>
 #include <optional>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
@@ -46,9 +45,7 @@ absl::StatusOr<FileLock> LockStart(const std::string& marks) {
 // taken.
 pid_t StartedPid(const DaemonOptions& options) {
   if (!FileLock::IsHeld(options.lock_path)) return 0;
-  pid_t pid = 0;
-  const auto text = ReadFile(absl::StrCat(options.marks, ".pid"), 64);
-  if (!text.ok() || !absl::SimpleAtoi(*text, &pid)) return 0;
+  const pid_t pid = FileLock::Holder(absl::StrCat(options.marks, ".pid"));
   return pid == FileLock::Holder(options.lock_path) ? pid : 0;
 }
 

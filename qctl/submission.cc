@@ -16,8 +16,7 @@ absl::StatusOr<SweepPlan> LoadPlan(const std::string& path) {
   return plan;
 }
 
-absl::StatusOr<v1::SubmitSweepRequest> LoadSubmission(const std::string& path, int max_cells) {
-  ASSIGN_OR_RETURN(SweepPlan plan, LoadPlan(path));
+v1::SubmitSweepRequest RequestOf(SweepPlan plan, int max_cells) {
   v1::SubmitSweepRequest request;
   request.set_name(std::move(plan.name));
   request.set_priority(plan.priority);
@@ -29,6 +28,11 @@ absl::StatusOr<v1::SubmitSweepRequest> LoadSubmission(const std::string& path, i
     *cell.mutable_spec() = std::move(planned.spec);
   }
   return request;
+}
+
+absl::StatusOr<v1::SubmitSweepRequest> LoadSubmission(const std::string& path, int max_cells) {
+  ASSIGN_OR_RETURN(SweepPlan plan, LoadPlan(path));
+  return RequestOf(std::move(plan), max_cells);
 }
 
 absl::StatusOr<std::string> ContentRequestId(Client& client,

@@ -13,7 +13,9 @@ namespace qsweep::qctl {
 
 // LoadSweepFile; whatever is wrong with the file, reading it included, is InvalidArgument.
 absl::StatusOr<SweepPlan> LoadPlan(const std::string& path);
-// A request without an id; of its cells the first `max_cells`, 0 meaning all.
+// The request for a plan, without an id; of its cells the first `max_cells`, 0 meaning all.
+v1::SubmitSweepRequest RequestOf(SweepPlan plan, int max_cells = 0);
+// The same for a sweep file.
 absl::StatusOr<v1::SubmitSweepRequest> LoadSubmission(const std::string& path, int max_cells = 0);
 
 // An id that is the same for the same content, so that submitting it again finds the sweep it made.

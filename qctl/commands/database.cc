@@ -23,7 +23,7 @@ absl::StatusOr<int> Backup(const GlobalOptions& options, const std::string& path
     return file.Append(piece);
   }));
   RETURN_IF_ERROR(file.Commit());
-  PrintLine(absl::StrCat(path, ": ", FormatBytes(static_cast<double>(bytes)),
+  PrintLine(absl::StrCat(path, ": ", FormatBytes(bytes),
                          ", opened and checked by the scheduler, its hash checked here"));
   return kExitGood;
 }
@@ -34,7 +34,7 @@ absl::StatusOr<int> Check(const GlobalOptions& options) {
   if (options.json) {
     PrintJson(reply);
   } else {
-    PrintLine(absl::StrCat("whole: ", FormatBytes(static_cast<double>(reply.bytes())),
+    PrintLine(absl::StrCat("whole: ", FormatBytes(reply.bytes()),
                            ", every page and every reference read"));
   }
   return kExitGood;

@@ -57,12 +57,14 @@ class Doctor {
       Say(kGood, "scheduler",
           absl::StrCat("version ", health.version(), ", up for ",
                        FormatElapsed(absl::Seconds(health.uptime_s())), ", ",
-                       Size(health.rss_bytes()), " of memory, SQLite ", health.database_engine()));
+                       FormatBytes(health.rss_bytes()), " of memory, SQLite ",
+                       health.database_engine()));
     }
     LookAtClock(health, asked_us, answered_us);
     LookAtData(health);
     Judge(health.memory_available_bytes() < kLittleMemory, kWarning, "memory",
-          absl::StrCat(Size(health.memory_available_bytes()), " are available to the scheduler"),
+          absl::StrCat(FormatBytes(health.memory_available_bytes()),
+                       " are available to the scheduler"),
           "end something else on its machine, or add memory");
     if (health.certificate_ends_unix_s() > 0) {
       const int64_t left = health.certificate_ends_unix_s() - health.unix_us() / 1'000'000;
@@ -78,7 +80,8 @@ class Doctor {
       Say(kGood, "workers", "none yet; `qctl run` brings one");
     } else if (workers.workers().empty()) {
       Say(kWarning, "workers", "none has ever connected",
-          "`qctl workers invite NAME` lets a machine in");
+          "`qctl workers invite NAME` prints the line that joins one; a scheduler without TLS has "
+          "`qworker --scheduler ADDRESS`");
     }
     for (const v1::WorkerStatus& worker : workers.workers()) {
       const std::string subject = absl::StrCat("worker ", worker.info().name());
@@ -95,11 +98,16 @@ class Doctor {
       } else if (!worker.refuses().empty()) {
         Say(kProblem, subject, absl::StrCat("takes no runs: ", worker.refuses()),
             "make room there; it goes on by itself");
+      } else if (!worker.remark().empty()) {
+        Say(kWarning, subject, worker.remark(), "`qctl explain RUN` says what failed there");
+      } else if (worker.draining()) {
+        Say(kWarning, subject, "draining: it gets no more runs",
+            absl::StrCat("`qctl undrain ", worker.info().name(), "` ends that"));
       } else {
         Say(kGood, subject,
             absl::StrCat("connected, ", worker.running_run_ids_size(), " of ",
-                         worker.info().slots(), " slots busy, ", Size(worker.disk_free_bytes()),
-                         " of disk free"));
+                         worker.info().slots(), " slots busy, ",
+                         FormatBytes(worker.disk_free_bytes()), " of disk free"));
       }
     }
   }
@@ -116,8 +124,6 @@ class Doctor {
   const v1::Diagnosis& diagnosis() const { return diagnosis_; }
 
  private:
-  static std::string Size(int64_t bytes) { return FormatBytes(static_cast<double>(bytes)); }
-
   void Judge(bool bad, const char* state, const std::string& subject, const std::string& text,
              const std::string& remedy) {
     bad ? Say(state, subject, text, remedy) : Say(kGood, subject, text);
@@ -135,9 +141,10 @@ class Doctor {
   void LookAtData(const v1::Health& health) {
     const std::string& directory = health.data_directory();
     const int64_t reserve = health.disk_reserve_bytes();
-    const std::string free = absl::StrCat(Size(health.disk_free_bytes()), " free for ", directory,
-                                          ", database ", Size(health.database_bytes()));
-    const std::string remedy = absl::StrCat("make room: below ", Size(reserve),
+    const std::string free =
+        absl::StrCat(FormatBytes(health.disk_free_bytes()), " free for ", directory, ", database ",
+                     FormatBytes(health.database_bytes()));
+    const std::string remedy = absl::StrCat("make room: below ", FormatBytes(reserve),
                                             " the scheduler takes no new work until there is more");
     Judge(health.disk_free_bytes() < 2 * reserve,
           health.disk_free_bytes() < reserve ? kProblem : kWarning, "disk", free, remedy);

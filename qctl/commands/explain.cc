@@ -59,13 +59,13 @@ std::string Advice(const v1::Run& run) {
 
 void PrintIndented(absl::string_view heading, const std::vector<std::string>& lines) {
   if (lines.empty()) return;
-  PrintLine(absl::StrCat("\n", OutStyle().Paint(Ink::kBold, heading)));
+  Heading(heading);
   for (const std::string& text : lines) PrintLine(absl::StrCat("  ", text));
 }
 
 void PrintVerdicts(const v1::RunDetail& detail) {
   if (detail.verdicts().empty()) return;
-  PrintLine(absl::StrCat("\n", OutStyle().Paint(Ink::kBold, "worker by worker")));
+  Heading("worker by worker");
   Table table({{"worker"}, {"why not there"}});
   for (const v1::WorkerVerdict& verdict : detail.verdicts()) {
     table.AddRow({verdict.worker(), verdict.reason()});

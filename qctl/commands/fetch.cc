@@ -47,6 +47,10 @@ class ProgressLine {
                          total > 0 ? absl::StrFormat(" of %.1f", Mb(total)) : "", rate / 1e6)});
     return true;
   }
+  void Say(absl::string_view text) {
+    block_.Close();
+    Note(text);
+  }
 
  private:
   static double Mb(int64_t bytes) { return static_cast<double>(bytes) / 1e6; }
@@ -73,6 +77,9 @@ absl::Status FetchTo(const std::string& place, const CatalogFile& file) {
   download.checksum = file.checksum;
   download.check = file.check;
   download.progress = [&progress](int64_t done, int64_t total) { return progress(done, total); };
+  download.retry = [&progress](const absl::Status& why, absl::Duration wait) {
+    progress.Say(absl::StrCat(why.message(), "; tries again in ", absl::FormatDuration(wait)));
+  };
   // An archive for which there was no room lies there still.
   if (!archive || !Matches(download.destination, file.checksum)) {
     ASSIGN_OR_RETURN(const Downloaded downloaded, Fetch(download));

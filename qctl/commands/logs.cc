@@ -12,7 +12,6 @@
 namespace qsweep::qctl {
 namespace {
 
-constexpr int kPage = 10'000;
 constexpr absl::Duration kFollowInterval = absl::Milliseconds(500);
 
 struct Options {
@@ -29,22 +28,6 @@ void PrintRecord(const v1::LogRecord& record) {
                          " ", Printable(record.text())));
 }
 
-// The lines after that one.
-absl::StatusOr<v1::GetLogsReply> NewLines(Client& client, const std::string& run,
-                                          int64_t after_id) {
-  v1::GetLogsReply all;
-  v1::GetLogsRequest request;
-  request.set_run(run);
-  request.set_limit(kPage);
-  while (true) {
-    request.set_after_id(after_id);
-    ASSIGN_OR_RETURN(const v1::GetLogsReply page, client.GetLogs(request));
-    if (page.lines().empty()) return all;
-    after_id = page.lines(page.lines_size() - 1).id();
-    all.MergeFrom(page);
-  }
-}
-
 struct News {
   v1::GetLogsReply lines;
   bool last = false;  // the run has ended
@@ -54,7 +37,7 @@ absl::StatusOr<News> Ask(Client& client, const std::string& run, int64_t after_i
   News news;
   // Asked before the lines are: what an ended run said is complete.
   ASSIGN_OR_RETURN(const v1::RunDetail detail, client.GetRun(run));
-  ASSIGN_OR_RETURN(news.lines, NewLines(client, run, after_id));
+  ASSIGN_OR_RETURN(news.lines, client.GetLogs(run, after_id));
   news.last = HasEnded(detail.run().state());
   return news;
 }
@@ -90,8 +73,7 @@ absl::StatusOr<int> Follow(const GlobalOptions& global, Connection& connection,
 absl::StatusOr<int> Logs(const GlobalOptions& global, const Options& options) {
   ASSIGN_OR_RETURN(const auto connection, Connection::Open(global));
   if (options.follow) return Follow(global, *connection, options.run);
-  ASSIGN_OR_RETURN(const v1::GetLogsReply lines,
-                   NewLines(connection->client(), options.run, /*after_id=*/0));
+  ASSIGN_OR_RETURN(const v1::GetLogsReply lines, connection->client().GetLogs(options.run));
   if (global.json) {
     PrintJson(lines);
     return kExitGood;

@@ -23,15 +23,9 @@ absl::StatusOr<std::optional<v1::PlanSweepReply>> Forecast(const GlobalOptions& 
                                                            const SweepPlan& plan) {
   if (options.scheduler.empty() && !PathExists(options.data_dir)) return std::nullopt;
   ASSIGN_OR_RETURN(const auto connection, Connection::Open(options));
-  v1::SubmitSweepRequest request;
+  v1::SubmitSweepRequest request = RequestOf(plan);
   request.set_request_id("plan");
-  request.set_name(plan.name);
-  request.set_priority(plan.priority);
-  for (const SweepPlan::Cell& cell : plan.cells) {
-    v1::Cell* added = request.add_cells();
-    added->set_name(cell.name);
-    *added->mutable_spec() = cell.spec;
-  }
+  request.clear_source_yaml();  // nobody keeps it
   ASSIGN_OR_RETURN(v1::PlanSweepReply reply, connection->client().PlanSweep(request));
   return reply;
 }
@@ -52,8 +46,7 @@ void PrintCells(const SweepPlan& plan, const std::optional<v1::PlanSweepReply>& 
     }
     table.AddRow(
         {cell.name, Cell(cell.key.substr(0, kKeyPrefix), Ink::kDim),
-         absl::StrCat(told.memory_measured() ? "" : "~",
-                      FormatBytes(static_cast<double>(told.memory_bytes()))),
+         absl::StrCat(told.memory_measured() ? "" : "~", FormatBytes(told.memory_bytes())),
          told.seconds() > 0 ? FormatElapsed(absl::Seconds(told.seconds())) : "",
          told.known_run_id() != 0 ? absl::StrCat("known: run ", told.known_run_id()) : ""});
   }
@@ -72,8 +65,7 @@ void PrintForecast(const v1::PlanSweepReply& forecast) {
                        ? absl::StrCat("about ", FormatElapsed(absl::Seconds(forecast.seconds())),
                                       " on the workers connected now")
                        : "how long is unknown until a run of each kind has finished",
-                   "; at most ", FormatBytes(static_cast<double>(forecast.disk_bytes())),
-                   " of disk at the scheduler"));
+                   "; at most ", FormatBytes(forecast.disk_bytes()), " of disk at the scheduler"));
   if (forecast.workers().empty()) PrintLine("no worker is connected");
   for (const v1::WorkerFit& worker : forecast.workers()) {
     PrintLine(absl::StrCat(

@@ -26,7 +26,7 @@ struct Options {
   std::vector<std::string> files;
   int slots = 0;
   int threads = 0;
-  uint64_t memory_limit = 0;
+  int64_t memory_limit = 0;
   std::string data_root;
   std::string model_root;
 };

@@ -45,7 +45,11 @@ absl::StatusOr<int> List(const GlobalOptions& options) {
                   token.worker_id()});
   }
   PrintTable(table);
-  if (table.empty()) Note("No tokens. `qctl tokens create NAME` makes one.");
+  if (table.empty()) {
+    Note(
+        "No tokens. After `qscheduler init`, without which a scheduler asks for none, `qctl tokens "
+        "create NAME` makes one.");
+  }
   return kExitGood;
 }
 
@@ -58,15 +62,16 @@ struct Invitation {
 // `before` stands before the invitation in the line that is to be pasted.
 absl::StatusOr<int> Invite(const GlobalOptions& options, const Invitation& wanted,
                            const std::string& before) {
+  std::string address;
+  if (!wanted.address.empty()) {
+    ASSIGN_OR_RETURN(address, ParseAddress(wanted.address));
+  }
   v1::CreateTokenRequest request;
   request.set_name(wanted.name);
   request.set_role(EnumFromText<v1::Role>(wanted.role));
   ASSIGN_OR_RETURN(const auto connection, Connection::Open(options));
   ASSIGN_OR_RETURN(v1::CreateTokenReply reply, connection->client().CreateToken(request));
-  if (!wanted.address.empty()) {
-    ASSIGN_OR_RETURN(const std::string address, ParseAddress(wanted.address));
-    reply.mutable_credentials()->set_address(address);
-  }
+  if (!address.empty()) reply.mutable_credentials()->set_address(address);
   if (options.json) {
     PrintJson(reply);
     return kExitGood;

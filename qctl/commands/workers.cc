@@ -51,7 +51,7 @@ absl::StatusOr<int> Workers(const GlobalOptions& options) {
   for (const v1::WorkerStatus& worker : workers.workers()) {
     const v1::WorkerInfo& info = worker.info();
     const bool here = worker.state() == "connected";
-    const auto bytes = [](int64_t n) { return n > 0 ? FormatBytes(static_cast<double>(n)) : ""; };
+    const auto bytes = [](int64_t n) { return n > 0 ? FormatBytes(n) : ""; };
     table.AddRow({info.name(), StateOf(worker),
                   absl::StrCat(worker.running_run_ids_size(), "/", info.slots()),
                   absl::StrCat(info.cores()),

@@ -223,9 +223,10 @@ absl::Status Transfer::Run() {
     }
     fruitless = came_further ? 0 : fruitless + 1;
     if (fruitless > download_.retries) return attempt.status;
+    const absl::Duration wait = download_.backoff * (1 << std::min(fruitless, 6));
+    if (download_.retry) download_.retry(attempt.status, wait);
     // Asks on the way whether to stop.
-    const absl::Duration until =
-        SystemClock().Monotonic() + download_.backoff * (1 << std::min(fruitless, 6));
+    const absl::Duration until = SystemClock().Monotonic() + wait;
     while (SystemClock().Monotonic() < until) {
       if (download_.progress && !download_.progress(Have(), 0)) {
         return absl::CancelledError("stopped");

@@ -33,6 +33,8 @@ struct Download {
   absl::Duration backoff = absl::Seconds(1);  // doubled each time
   // Called as bytes come; `total` is 0 while unknown. False: stop.
   std::function<bool(int64_t done, int64_t total)> progress;
+  // Called when the connection broke off, before the wait that comes before the next try.
+  std::function<void(const absl::Status& why, absl::Duration wait)> retry;
 };
 
 struct Downloaded {

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <mutex>
+#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -66,6 +67,17 @@ TEST_F(FetchCommandTest, AMirrorComesBeforeTheEndpoint) {
            {"HF_ENDPOINT=http://127.0.0.1:1"});
   EXPECT_EQ(fetched.exit_code, 0) << fetched.err;
   EXPECT_TRUE(PathExists(Path("elsewhere/deit_tiny_patch16_224/model.safetensors")));
+}
+
+TEST_F(FetchCommandTest, WhyItWaitsToTryAgainIsSaid) {
+  bool first = true;
+  const TestServer server([&](const Request& request) {
+    return std::exchange(first, false) ? Reply{503, {"Content-Length: 0"}, ""}
+                                       : HuggingFace(request);
+  });
+  const Outcome fetched = Qctl({"fetch", "model", kModel, "--mirror", server.url()});
+  EXPECT_EQ(fetched.exit_code, 0);
+  EXPECT_THAT(fetched.err, HasSubstr("HTTP status 503; tries again in 2s"));
 }
 
 TEST_F(FetchCommandTest, GarbageIsAnErrorAndLeavesNothing) {
