@@ -11,9 +11,6 @@
 namespace qsweep {
 namespace {
 
-constexpr char kSocketPrefix[] = "unix:";
-constexpr size_t kMaxSocketPath = 107;
-
 bool IsIpv6(const std::string& host) {
   in6_addr address;
   return ::inet_pton(AF_INET6, host.substr(0, host.find('%')).c_str(), &address) == 1;
@@ -50,17 +47,22 @@ std::string FormatAddress(const std::string& host, int port) {
 }
 
 absl::StatusOr<std::string> ParseAddress(const std::string& text) {
-  if (absl::StartsWith(text, kSocketPrefix)) {
-    const size_t length = text.size() - (sizeof kSocketPrefix - 1);
+  if (IsSocketAddress(text)) {
+    const size_t length = text.size() - kSocketPrefix.size();
     if (length >= 1 && length <= kMaxSocketPath) return text;
-    return Refused(text, "a socket path has 1 to 107 bytes; use a shorter or a relative one");
+    return Refused(text, absl::StrCat("a socket path has 1 to ", kMaxSocketPath,
+                                      " bytes; use a shorter or a relative one"));
   }
   ASSIGN_OR_RETURN(const HostAndPort parts, ParseHostAndPort(text));
   return FormatAddress(parts.host, parts.port.value_or(kDefaultPort));
 }
 
+bool IsSocketAddress(const std::string& address) {
+  return absl::StartsWith(address, kSocketPrefix);
+}
+
 bool IsLocalAddress(const std::string& address) {
-  if (absl::StartsWith(address, kSocketPrefix)) return true;
+  if (IsSocketAddress(address)) return true;
   const std::string host = ParseHostAndPort(address).value_or(HostAndPort()).host;
   in_addr v4;
   in6_addr v6;

@@ -2,18 +2,23 @@
 #ifndef QSWEEP_COMMON_ADDRESS_H_
 #define QSWEEP_COMMON_ADDRESS_H_
 
+#include <cstddef>
 #include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 
 namespace qsweep {
 
 inline constexpr int kDefaultPort = 7411;
+inline constexpr absl::string_view kSocketPrefix = "unix:";
+inline constexpr size_t kMaxSocketPath = 107;  // bytes, by the kernel
 
 // "unix:PATH", "HOST:PORT" or "HOST" (with kDefaultPort), checked, an IPv6 address in brackets even
-// if it came without; PATH at most 107 bytes.
+// if it came without; PATH at most kMaxSocketPath.
 absl::StatusOr<std::string> ParseAddress(const std::string& text);
+bool IsSocketAddress(const std::string& address);
 // Whether only this machine can reach the address.
 bool IsLocalAddress(const std::string& address);
 

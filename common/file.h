@@ -15,7 +15,8 @@
 namespace qsweep {
 
 // The status of a failed system call: code from errno, "path: what: strerror". ENOSPC and EDQUOT
-// are ResourceExhausted, ENOENT is NotFound, EACCES and EPERM are PermissionDenied.
+// are ResourceExhausted, ENOENT is NotFound, EACCES, EPERM and EROFS are PermissionDenied, all
+// others Internal.
 absl::Status ErrnoStatus(int error, const std::string& path, absl::string_view what);
 
 // An open file descriptor, closed on destruction. Movable.

@@ -94,7 +94,7 @@ void Agent::Handle(TransferEnded& ended) {
 void Agent::Handle(ShutdownAsked&) {
   if (shutdown_since_) return;
   shutdown_since_ = clock_.Monotonic();
-  LogInfo(absl::StrCat("shutting down; ", attempts_.size(), " attempts to stop and report"));
+  LogInfo(absl::StrCat("shutting down; attempts to stop and report: ", attempts_.size()));
   for (const auto& [id, attempt] : attempts_) attempt->Stop(kShutdownReason, /*checkpoint=*/true);
 }
 
@@ -148,7 +148,7 @@ void Agent::On(const v1::ToWorker& message) {
 void Agent::OnWelcome(const v1::Welcome& welcome) {
   connected_ = true;
   last_complaint_.clear();
-  LogInfo(absl::StrCat("connected; ", attempts_.size(), " attempts held"));
+  LogInfo(absl::StrCat("connected; attempts held: ", attempts_.size()));
   for (const v1::HeldVerdict& verdict : welcome.verdicts()) {
     Attempt* const attempt = Find(verdict.attempt());
     if (attempt == nullptr) {

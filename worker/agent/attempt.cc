@@ -132,22 +132,16 @@ void Attempt::OnTransfer(const Transfer& transfer, const TransferResult& result)
   }
   if (phase_ == Phase::kPreparing && state.code == TransferState::kLost) {
     // What the scheduler named and does not have is its own fault, not this machine's.
-    Evidence evidence;
-    evidence.start_error = absl::StrCat("fetching ", transfer.path, ": ", result.message);
-    evidence.input_refused = result.code == TransferResult::kRefused;
-    End(std::move(evidence));
+    EndUnstarted(absl::StrCat("fetching ", transfer.path, ": ", result.message),
+                 result.code == TransferResult::kRefused);
   }
 }
 
 void Attempt::Prepare() {
   absl::StatusOr<std::string> directory = environment_.state.Prepare(assign_);
-  if (directory.ok()) {
-    directory_ = *std::move(directory);
-    return Fetch();
-  }
-  Evidence evidence;
-  evidence.start_error = std::string(directory.status().message());
-  End(std::move(evidence));
+  if (!directory.ok()) return EndUnstarted(directory.status().message());
+  directory_ = *std::move(directory);
+  Fetch();
 }
 
 void Attempt::Fetch() {
@@ -163,9 +157,7 @@ void Attempt::Fetch() {
   fetch(assign_.has_weights(), assign_.weights(), kWeightsFile);
   if (!complete) return;
   if (const absl::Status status = environment_.state.Commit(id_); !status.ok()) {
-    Evidence evidence;
-    evidence.start_error = std::string(status.message());
-    return End(std::move(evidence));
+    return EndUnstarted(status.message());
   }
   directory_ = environment_.state.AttemptPath(id_);
   transfers_.clear();
@@ -176,16 +168,11 @@ void Attempt::Start() {
   TrainerOptions options = environment_.trainer;
   if (assign_.memory_bytes() > 0) options.memory_limit_bytes = assign_.memory_bytes();
   absl::StatusOr<Trainer> trainer = Trainer::Start(directory_, options);
-  if (trainer.ok()) {
-    trainer_ = *std::move(trainer);
-    phase_ = Phase::kRunning;
-    LogInfo(absl::StrCat(LogTag(id_), assign_.run_name(), ": trainer started, process ",
-                         trainer_->pid(), ", from step ", assign_.resume_step()));
-    return;
-  }
-  Evidence evidence;
-  evidence.start_error = std::string(trainer.status().message());
-  End(std::move(evidence));
+  if (!trainer.ok()) return EndUnstarted(trainer.status().message());
+  trainer_ = *std::move(trainer);
+  phase_ = Phase::kRunning;
+  LogInfo(absl::StrCat(LogTag(id_), assign_.run_name(), ": trainer started, process ",
+                       trainer_->pid(), ", from step ", assign_.resume_step()));
 }
 
 void Attempt::Terminate() {
@@ -228,6 +215,13 @@ void Attempt::End(Evidence evidence) {
   const absl::Status status =
       WriteFileAtomic(JoinPath(directory_, kEndedFile), ToJson(ended_, JsonStyle::kPretty));
   if (!status.ok()) LogWarning(absl::StrCat(LogTag(id_), status.message()));
+}
+
+void Attempt::EndUnstarted(absl::string_view why, bool input_refused) {
+  Evidence evidence;
+  evidence.start_error = std::string(why);
+  evidence.input_refused = input_refused;
+  End(std::move(evidence));
 }
 
 bool Attempt::Upload(const v1::EventBatch& batch) {

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "common/clock.h"
 #include "common/ids.h"
@@ -92,6 +93,8 @@ class Attempt {
   bool Upload(const v1::EventBatch& batch);
   void SendEnd();
   void End(Evidence evidence);
+  // Without a trainer; `input_refused`: because the scheduler does not give what it named.
+  void EndUnstarted(absl::string_view why, bool input_refused = false);
   void Learn(const v1::Event& event);
   void OnLogError(const absl::Status& status);
 

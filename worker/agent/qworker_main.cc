@@ -41,11 +41,11 @@ constexpr absl::Duration kProbeTimeout = absl::Minutes(2);
 struct Flags {
   std::string scheduler, join, state_dir, data_root, model_root, name, qtrain, device, log_file,
       metrics;
-  uint64_t disk_reserve = DiskReserve::kDefaultBytes;
+  int64_t disk_reserve = DiskReserve::kDefaultBytes;
   bool insecure = false;
   int slots = 1;
   int threads = 0;
-  uint64_t memory_limit = 0;
+  int64_t memory_limit = 0;
 };
 
 void AddOptions(Command program, Flags* flags) {
@@ -120,14 +120,14 @@ absl::StatusOr<AgentOptions> MakeOptions(const Flags& flags) {
   }
   // More than the machine has would only be found out by the kernel's killer.
   if (flags.memory_limit > 0) {
-    memory_bytes = std::min(memory_bytes, static_cast<int64_t>(flags.memory_limit));
+    memory_bytes = std::min(memory_bytes, flags.memory_limit);
   }
   options.info.set_name(flags.name.empty() ? HostName() : flags.name);
   if (options.info.name().empty()) options.info.set_name("unnamed");
   options.info.set_version(kVersion);
   options.info.set_protocol(kProtocol);
   options.info.set_slots(flags.slots);
-  options.disk_reserve_bytes = static_cast<int64_t>(flags.disk_reserve);
+  options.disk_reserve_bytes = flags.disk_reserve;
   options.info.set_memory_bytes(memory_bytes);
   options.trainer.memory_limit_bytes = memory_bytes / flags.slots;
   options.trainer.threads =
@@ -176,10 +176,10 @@ absl::Status Serve(const Flags& flags) {
   ASSIGN_OR_RETURN(StateDirectory state, StateDirectory::Open(flags.state_dir));
   ASSIGN_OR_RETURN(const Dialled scheduler, Dial(flags));
   ASSIGN_OR_RETURN(AgentOptions options, MakeOptions(flags));
-  LogInfo(absl::StrCat("worker ", options.info.name(), " (", state.worker_id(), "), ",
-                       options.info.slots(), " slots of ", options.trainer.threads, " threads and ",
-                       options.trainer.memory_limit_bytes >> 20, " MiB, scheduler ",
-                       scheduler.address));
+  LogInfo(absl::StrCat("worker ", options.info.name(), " (", state.worker_id(), "), slots: ",
+                       options.info.slots(), ", threads of each: ", options.trainer.threads,
+                       ", memory of each: ", options.trainer.memory_limit_bytes >> 20,
+                       " MiB, scheduler ", scheduler.address));
   Agent agent(std::move(options), std::move(state), scheduler.session, scheduler.transfers,
               SystemClock());
   std::unique_ptr<MetricsServer> metrics;

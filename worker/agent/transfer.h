@@ -33,7 +33,7 @@ struct TransferResult {
     kDone,
     kTryAgain,    // the connection, or the scheduler for now
     kRefused,     // the scheduler will not change its mind: unknown, not allowed, damaged
-    kLocalError,  // on this machine: no file, another size than said, full disk
+    kLocalError,  // on this machine: no file to send, or a full disk
   };
   Code code = kDone;
   std::string message;
