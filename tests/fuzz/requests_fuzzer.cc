@@ -69,7 +69,7 @@ class Target {
     v1::SubmitSweepReply reply;
     const absl::Status status =
         loop_->Do([&](Turn& turn) { return StoreSubmission(turn, request, *cells, &reply); });
-    QSWEEP_CHECK(status.ok());
+    QSWEEP_CHECK(status.ok() || absl::IsAlreadyExists(status));  // a request id seen before
   }
   // A worker's stream of one message.
   void Speak(const std::string& bytes) {
