@@ -13,7 +13,6 @@
 //
 // Command line: qtrain run --spec F --dir D [--threads N] [--memory-limit BYTES] [--data-root D]
 //                          [--model-root D] [--resume F] [--weights F] [--device D]
-// with kSpinCountVariable set; without it qtrain starts itself anew, which costs half a second.
 // SIGTERM, however often, and SIGINT: finish the step, write a checkpoint if the method has any
 // (sensitivity has none), exit with kExitStopped.
 #ifndef QSWEEP_COMMON_ATTEMPT_DIR_H_
@@ -27,12 +26,6 @@ inline constexpr char kWeightsFile[] = "weights.safetensors";
 inline constexpr char kLockFile[] = "lock";
 inline constexpr char kEventsFile[] = "events.log";
 inline constexpr char kOutputFile[] = "output.txt";
-
-// OpenMP's idle threads spin for some 7 ms before they sleep. On a machine that has other work,
-// every thread that spins keeps one that computes from its core: 24 steps took 150 s in place of 9.
-// About 0.1 ms spans the gap between two kernels. libgomp reads this when it is loaded.
-inline constexpr char kSpinCountVariable[] = "GOMP_SPINCOUNT";
-inline constexpr char kSpinCount[] = "4000";
 
 // What qtrain writes when the run is done, by method: lora | full | linear_probe.
 inline constexpr char kAdapterFile[] = "adapter_model.safetensors";

@@ -1,15 +1,10 @@
 // qtrain: trains one run and exits. See common/attempt_dir.h and worker/engine/qtrain/commands.h.
-#include <unistd.h>
-
 #include <cerrno>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <exception>
-#include <filesystem>
 #include <functional>
 #include <optional>
-#include <system_error>
 
 #include "absl/strings/str_cat.h"
 #include "common/attempt_dir.h"
@@ -22,20 +17,6 @@
 
 namespace qsweep::engine {
 namespace {
-
-// libgomp reads its environment when it is loaded, so without the variable the program starts anew.
-void LimitSpinning(char** argv) {
-  if (std::getenv(kSpinCountVariable) != nullptr) return;
-  if (std::getenv("OMP_WAIT_POLICY") != nullptr) return;  // the user decided
-  // Bound to one processor by libgomp already, the new program would know no other.
-  for (const char* binds : {"OMP_PROC_BIND", "GOMP_CPU_AFFINITY"}) {
-    if (std::getenv(binds) != nullptr) return;
-  }
-  ::setenv(kSpinCountVariable, kSpinCount, 1);
-  std::error_code error;  // by its own path, or it would be called "exe"
-  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error);
-  ::execv(program.c_str(), argv);  // if it fails, training is merely slower
-}
 
 // What a command prints is what it is for: lost output is a failure.
 absl::Status FlushOutput() {
@@ -67,7 +48,6 @@ int Main(int argc, char** argv) {
 
   if (const std::optional<int> code = program.Parse(argc, argv)) return *code;
   if (probe != nullptr) return Perform(probe);  // computes nothing
-  LimitSpinning(argv);
   ConfigureMalloc();
   InstallAllocator();
   return run != nullptr ? run() : Perform(action);
