@@ -162,14 +162,16 @@ int Check(const Flags& flags) {
 }
 
 void AddOptions(Command program, Flags& flags) {
-  program.AddOption("--data-dir", &flags.data_directory, "database and artifacts; made if missing");
+  program.AddOption("--data-dir", &flags.data_directory,
+                    "database and artifacts; made if missing; must be given, to init, too");
   program.AddOption("--listen", &flags.listen,
                     "HOST:PORT (port 0: any that is free) or unix:PATH; may be given again");
   program.AddFlag("--insecure", &flags.insecure,
                   "neither TLS nor tokens, though other machines may reach an address");
   program
       .AddOption("--lease-ms", &flags.lease_ms,
-                 "how long a worker may be silent before its runs go elsewhere")
+                 "how long a worker may be silent before its runs go elsewhere; at least three "
+                 "times --heartbeat-ms")
       .Between(100, 86'400'000);
   program.AddOption("--heartbeat-ms", &flags.heartbeat_ms, "how often workers say that they live")
       .Between(10, 3'600'000);

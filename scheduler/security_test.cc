@@ -119,6 +119,11 @@ TEST_F(SecurityTest, ATokenAllowsWhatItsRoleDoes) {
   const grpc::Status status = v1::SweepService::NewStub(channel)->Cancel(&context, target, &reply);
   EXPECT_EQ(status.error_code(), StatusCode::PERMISSION_DENIED);
   EXPECT_THAT(status.error_message(), HasSubstr("a token for read does not allow Cancel"));
+  // An invitation in the wrong place says where it belongs.
+  EXPECT_THAT(ScriptedWorker(channel, "w").AwaitEnd().error_message(),
+              HasSubstr("`qctl workers invite NAME` prints"));
+  EXPECT_THAT(List(MakeSecureChannel(Invite("box", v1::ROLE_WORKER))).error_message(),
+              HasSubstr("its invitation is for qworker --join"));
 }
 
 TEST_F(SecurityTest, ARevokedTokenIsRefusedAtOnceAndForEver) {

@@ -104,8 +104,10 @@ class Expansion {
     if (!draft_.axes.empty() || draft_.includes.empty()) recipes_ = Product(draft_.axes);
     DropExcluded(file_is_sound);
     for (const Patch& include : draft_.includes) recipes_.push_back({&include});
-    if (file_is_sound && recipes_.empty())
-      problems_->Add(1, "exclude", "drops every cell; none is left to run");
+    if (file_is_sound && recipes_.empty()) {
+      problems_->Add(draft_.excludes.empty() ? 1 : draft_.excludes[0].line, "exclude",
+                     "drops every cell; none is left to run");
+    }
     if (static_cast<int64_t>(recipes_.size()) > kMaxCells) {
       problems_->Add(
           1, "include",

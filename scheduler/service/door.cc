@@ -86,9 +86,11 @@ class TokenProcessor : public grpc::AuthMetadataProcessor {
     if (!good.ok()) return ToGrpc(good.status());
     const absl::string_view method(path->second.data(), path->second.size());
     if (!MayCall(good->role, method)) {
-      return ToGrpc(absl::PermissionDeniedError(
-          absl::StrCat("a token for ", EnumText(good->role), " does not allow ",
-                       method.substr(method.rfind('/') + 1))));
+      const absl::string_view call = method.substr(method.rfind('/') + 1);
+      return ToGrpc(absl::PermissionDeniedError(absl::StrCat(
+          "a token for ", EnumText(good->role), " does not allow ", call,
+          good->role == v1::ROLE_WORKER ? "; its invitation is for qworker --join" : "",
+          call == "Session" ? "; `qctl workers invite NAME` prints a machine's invitation" : "")));
     }
     return grpc::Status::OK;
   }
