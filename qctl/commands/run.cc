@@ -15,9 +15,9 @@
 #include "qctl/follow.h"
 #include "qctl/format.h"
 #include "qctl/interrupt.h"
-#include "qctl/report.h"
 #include "qctl/results.h"
 #include "qctl/submission.h"
+#include "qctl/summary_table.h"
 
 namespace qsweep::qctl {
 namespace {

@@ -1,4 +1,4 @@
-#include "qctl/report.h"
+#include "qctl/summary_table.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,6 +1,6 @@
 // The table that `qctl run` ends with.
-#ifndef QSWEEP_QCTL_REPORT_H_
-#define QSWEEP_QCTL_REPORT_H_
+#ifndef QSWEEP_QCTL_SUMMARY_TABLE_H_
+#define QSWEEP_QCTL_SUMMARY_TABLE_H_
 
 #include <cstddef>
 #include <string>
@@ -16,4 +16,4 @@ std::string RenderSummary(const v1::SweepSummary& summary, const Style& style, s
 
 }  // namespace qsweep::qctl
 
-#endif  // QSWEEP_QCTL_REPORT_H_
+#endif  // QSWEEP_QCTL_SUMMARY_TABLE_H_
