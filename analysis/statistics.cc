@@ -138,14 +138,13 @@ std::vector<double> Finite(const std::vector<double>& values) {
   return finite;
 }
 
-// `unit`: what one difference is of.
-v1::PairedResult TestFinite(const std::vector<double>& finite, const char* unit) {
+v1::PairedResult TestFinite(const std::vector<double>& finite) {
   v1::PairedResult result;
   *result.mutable_difference() = Describe(finite);
   if (finite.empty()) {
     result.set_note("no pair of runs to compare");
   } else if (finite.size() == 1) {
-    result.set_note(absl::StrCat("one ", unit, ": no interval and no test"));
+    result.set_note("one seed: no interval and no test");
   } else if (AllTheSame(finite)) {
     result.mutable_difference()->clear_ci_low();
     result.mutable_difference()->clear_ci_high();
@@ -158,15 +157,6 @@ v1::PairedResult TestFinite(const std::vector<double>& finite, const char* unit)
     AddWilcoxon(finite, &result);
   }
   return result;
-}
-
-// What was tested of all pairs that there were.
-void Count(size_t tested, size_t all, v1::PairedResult* result) {
-  result->set_pairs(static_cast<int32_t>(tested));
-  result->set_excluded(static_cast<int32_t>(all - tested));
-  if (tested == all) return;
-  result->set_note(absl::StrCat(result->note(), result->note().empty() ? "" : "; ",
-                                result->excluded(), " left out, not a number"));
 }
 
 }  // namespace
@@ -190,13 +180,6 @@ v1::Statistic Describe(const std::vector<double>& values) {
   return statistic;
 }
 
-v1::PairedResult TestPairs(const std::vector<double>& differences) {
-  const std::vector<double> finite = Finite(differences);
-  v1::PairedResult result = TestFinite(finite, "pair");
-  Count(finite.size(), differences.size(), &result);
-  return result;
-}
-
 std::vector<double> SeedMeans(const BySeed& values) {
   std::vector<double> means;
   for (const auto& [seed, all] : values) {
@@ -207,13 +190,17 @@ std::vector<double> SeedMeans(const BySeed& values) {
 }
 
 v1::PairedResult TestSeeds(const BySeed& differences) {
-  v1::PairedResult result = TestFinite(SeedMeans(differences), "seed");
-  size_t pairs = 0, all = 0;
+  v1::PairedResult result = TestFinite(SeedMeans(differences));
+  size_t tested = 0, all = 0;
   for (const auto& [seed, values] : differences) {
-    pairs += Finite(values).size();
+    tested += Finite(values).size();
     all += values.size();
   }
-  Count(pairs, all, &result);
+  result.set_pairs(static_cast<int32_t>(tested));
+  result.set_excluded(static_cast<int32_t>(all - tested));
+  if (tested == all) return result;
+  result.set_note(absl::StrCat(result.note(), result.note().empty() ? "" : "; ", result.excluded(),
+                               " left out, not a number"));
   return result;
 }
 

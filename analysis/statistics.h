@@ -26,23 +26,21 @@ inline double HalfWidth(const v1::Statistic& statistic) {
   return (statistic.ci_high() - statistic.ci_low()) / 2;
 }
 
-// Paired differences against zero: t-test, Wilcoxon's signed-rank test, effect sizes. Differences
-// that are not finite are left out and counted. What has no answer is unset and `note` says why:
-//   no pair left                   nothing is set
-//   one pair                       the difference alone
-//   all differences the same       no t-test, interval or d (the variance is 0); Wilcoxon unless
-//                                  they are 0
-//   all differences 0              no test at all
-// Wilcoxon drops zeros and gives ties their mean rank; its p is exact (the permutation distribution
-// of those ranks) up to 50 differences.
-v1::PairedResult TestPairs(const std::vector<double>& differences);
-
 // Values by what is independent of all others: the seed. Those of one seed, of several ranks, say,
 // share their data order, and a test that counted them one by one would find too much.
 using BySeed = std::map<int64_t, std::vector<double>>;
 // Of each seed the mean of its finite values; seeds without one are left out.
 std::vector<double> SeedMeans(const BySeed& values);
-// TestPairs of the seeds' means. Pairs and excluded values are counted one by one.
+// Paired differences, as means of seeds, against zero: t-test, Wilcoxon's signed-rank test, effect
+// sizes. Pairs are counted one by one, and those left out because they are not finite. What has no
+// answer is unset and `note` says why:
+//   no pair left                   nothing is set
+//   one seed                       the difference alone
+//   all differences the same       no t-test, interval or d (the variance is 0); Wilcoxon unless
+//                                  they are 0
+//   all differences 0              no test at all
+// Wilcoxon drops zeros and gives ties their mean rank; its p is exact (the permutation distribution
+// of those ranks) up to 50 differences.
 v1::PairedResult TestSeeds(const BySeed& differences);
 
 // Step-down Bonferroni (Holm, 1979): adjusted p in the order given, each at most 1. Unset p stay

@@ -30,10 +30,19 @@ void ExpectSame(double value, double golden, const std::string& what, double rel
 // SciPy's quantile of Student's t is good to about 1e-8 only.
 constexpr double kQuantile = 1e-6;
 
+// Each difference is a seed's.
+v1::PairedResult TestEach(const std::vector<double>& differences) {
+  BySeed by_seed;
+  for (const double difference : differences) {
+    by_seed[static_cast<int64_t>(by_seed.size())] = {difference};
+  }
+  return TestSeeds(by_seed);
+}
+
 TEST(StatisticsTest, PairedTestsAsSciPy) {
   ASSERT_GE(Golden()["paired"].size(), 8u);
   for (const auto& golden : Golden()["paired"]) {
-    const v1::PairedResult result = TestPairs(golden["differences"].get<std::vector<double>>());
+    const v1::PairedResult result = TestEach(golden["differences"].get<std::vector<double>>());
     const auto same = [&](const char* name, double value, double relative = 1e-9) {
       ExpectSame(value, golden[name], name, relative);
     };
@@ -106,7 +115,7 @@ TEST(StatisticsTest, DifferencesOfEqualCountsAreTies) {
     differences.push_back((base[i] + more[i]) / 60.0 - base[i] / 60.0);
     counts.push_back(more[i]);
   }
-  const v1::PairedResult shares = TestPairs(differences), whole = TestPairs(counts);
+  const v1::PairedResult shares = TestEach(differences), whole = TestEach(counts);
   EXPECT_EQ(shares.w(), 25.5);
   EXPECT_DOUBLE_EQ(shares.p_wilcoxon(), whole.p_wilcoxon());
   EXPECT_DOUBLE_EQ(shares.p_wilcoxon(), 84 / 256.0);  // by enumeration of all signs
@@ -114,33 +123,33 @@ TEST(StatisticsTest, DifferencesOfEqualCountsAreTies) {
 }
 
 TEST(StatisticsTest, DegenerateCasesHaveDefinedAnswers) {
-  const v1::PairedResult none = TestPairs({});
+  const v1::PairedResult none = TestEach({});
   EXPECT_EQ(none.difference().n(), 0);
   EXPECT_FALSE(none.has_p_t());
   EXPECT_THAT(none.note(), HasSubstr("no pair"));
 
-  const v1::PairedResult one = TestPairs({-0.01});
+  const v1::PairedResult one = TestEach({-0.01});
   EXPECT_DOUBLE_EQ(one.difference().mean(), -0.01);
   EXPECT_FALSE(one.has_p_t());
   EXPECT_FALSE(one.has_w());
-  EXPECT_THAT(one.note(), HasSubstr("one pair"));
+  EXPECT_THAT(one.note(), HasSubstr("one seed"));
   EXPECT_FALSE(NonInferiorityP(one.difference(), 0.02).has_value());
 
   // 0.9 - 0.7 and 0.3 - 0.1 differ in the last bit: still the same.
-  const v1::PairedResult same = TestPairs({0.9 - 0.7, 0.3 - 0.1, 0.2});
+  const v1::PairedResult same = TestEach({0.9 - 0.7, 0.3 - 0.1, 0.2});
   EXPECT_FALSE(same.has_t());
   EXPECT_FALSE(same.difference().has_ci_low());
   EXPECT_DOUBLE_EQ(same.p_wilcoxon(), 0.25);  // three of one sign: 2 / 2^3
   EXPECT_THAT(same.note(), HasSubstr("the same"));
   EXPECT_FALSE(NonInferiorityP(same.difference(), 0.02).has_value());
 
-  const v1::PairedResult zero = TestPairs({0, 0, 0});
+  const v1::PairedResult zero = TestEach({0, 0, 0});
   EXPECT_EQ(zero.difference().mean(), 0);
   EXPECT_FALSE(zero.has_w());
   EXPECT_THAT(zero.note(), HasSubstr("every difference is 0"));
 
   const v1::PairedResult with_nan =
-      TestPairs({0.1, kNan, 0.3, std::numeric_limits<double>::infinity()});
+      TestEach({0.1, kNan, 0.3, std::numeric_limits<double>::infinity()});
   EXPECT_EQ(with_nan.difference().n(), 2);
   EXPECT_EQ(with_nan.excluded(), 2);
   EXPECT_DOUBLE_EQ(with_nan.difference().mean(), 0.2);
