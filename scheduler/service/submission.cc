@@ -172,6 +172,7 @@ absl::StatusOr<bool> FindSubmission(Turn& turn, const v1::SubmitSweepRequest& re
                    storage::FindSweepByRequest(turn.database(), request.request_id()));
   if (!before.has_value()) return false;
   ASSIGN_OR_RETURN(const auto sweep, storage::ReadSweep(turn.database(), *before));
+  QSWEEP_CHECK(sweep.has_value());
   if (sweep->name != request.name() || sweep->source_yaml != request.source_yaml()) {
     return absl::AlreadyExistsError(
         absl::StrCat("request id ", request.request_id(), ": made sweep ", before->value(), ", ",

@@ -15,6 +15,10 @@ namespace {
 
 constexpr int64_t kMaxFileBytes = int64_t{2} << 30;
 
+struct CloseFile {
+  void operator()(FILE* file) const { std::fclose(file); }
+};
+
 // The records of one batch, one at a time.
 class BatchFile {
  public:
@@ -37,8 +41,7 @@ class BatchFile {
 
   // Adds the chosen ones until there are enough.
   absl::Status AppendTo(const Selection& selection, Dataset* dataset) {
-    const std::unique_ptr<FILE, decltype(&std::fclose)> file(std::fopen(path_.c_str(), "rbe"),
-                                                             &std::fclose);
+    const std::unique_ptr<FILE, CloseFile> file(std::fopen(path_.c_str(), "rbe"));
     if (file == nullptr) return ErrnoStatus(errno, path_, "open");
     for (int64_t record = 0; dataset->size() < selection.limit; ++record) {
       if (std::fread(record_.data(), record_.size(), 1, file.get()) != 1) {
