@@ -118,7 +118,7 @@ std::string GradientText(const v1::GradientSummary& gradients) {
 }
 
 std::string ConvergenceText(const v1::RunResult& result) {
-  if (!result.has_convergence()) return "";
+  if (!result.has_convergence() || result.epochs() < 2) return "";
   const v1::EpochConvergence& c = result.convergence();
   return absl::StrFormat(
       "top-1 within 1 %% of its best from epoch %d, lowest loss in epoch %d; the loss changed by "

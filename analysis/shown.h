@@ -17,8 +17,7 @@ std::vector<Setting> SharedSettings(const Analysis& analysis);
 
 // "norm 0.41 (sd 0.08), stability 0.83, exploding in 1 window, dead: blocks.3.attn.qkv".
 std::string GradientText(const v1::GradientSummary& gradients);
-// "top-1 within 1 % of its best from epoch 4, lowest loss in epoch 5; ..."; empty of a result that
-// does not say.
+// "top-1 within 1 % of its best from epoch 4, lowest loss in epoch 5; ..."; empty of one epoch.
 std::string ConvergenceText(const v1::RunResult& result);
 
 // Whether the value tells a reader anything. A share beyond +-1000 % comes of a division by next to
