@@ -19,6 +19,11 @@ inline constexpr int kExitUnreachable = 3;
 inline constexpr int kExitRunsFailed = 4;  // the command did its work; some runs did not succeed
 inline constexpr int kExitInterrupted = 130;
 
+// The remedy where there is no worker.
+inline constexpr char kHowWorkersJoin[] =
+    "`qctl workers invite NAME` prints the line that joins one; a scheduler without TLS has "
+    "`qworker --scheduler ADDRESS`";
+
 // A command's work; returns the exit code.
 using Action = std::function<absl::StatusOr<int>()>;
 

@@ -79,9 +79,7 @@ class Doctor {
     if (workers.workers().empty() && embedded) {
       Say(kGood, "workers", "none yet; `qctl run` brings one");
     } else if (workers.workers().empty()) {
-      Say(kWarning, "workers", "none has ever connected",
-          "`qctl workers invite NAME` prints the line that joins one; a scheduler without TLS has "
-          "`qworker --scheduler ADDRESS`");
+      Say(kWarning, "workers", "none has ever connected", kHowWorkersJoin);
     }
     for (const v1::WorkerStatus& worker : workers.workers()) {
       const std::string subject = absl::StrCat("worker ", worker.info().name());

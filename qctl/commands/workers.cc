@@ -63,9 +63,7 @@ absl::StatusOr<int> Workers(const GlobalOptions& options) {
   }
   PrintTable(table);
   if (table.empty()) {
-    Note(
-        "No worker has connected yet. `qctl workers invite NAME` prints the line that joins one; a "
-        "scheduler without TLS has `qworker --scheduler ADDRESS`.");
+    Note(absl::StrCat("No worker has connected yet. ", kHowWorkersJoin, "."));
   }
   return kExitGood;
 }
