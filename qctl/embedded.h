@@ -29,6 +29,7 @@ class Embedded {
   const std::string& address() const { return address_; }
   // `flags` are qworker's. Ignored if a worker runs already: returns false then.
   absl::StatusOr<bool> UseWorker(const std::vector<std::string>& flags);
+  bool uses_worker() const { return worker_.has_value(); }
   // Starts again what has died. Call often.
   absl::Status KeepRunning();
   // The same, and waits until the scheduler answers.

@@ -14,13 +14,14 @@ namespace {
 constexpr absl::Duration kTick = absl::Milliseconds(200);
 constexpr absl::Duration kPendingInterval = absl::Seconds(2);
 constexpr int kPendingPage = 100;  // the view shows a few reasons only
+constexpr int kLooks = 3;          // that find a standstill, before it is believed
 
 class Follower {
  public:
   Follower(Connection& connection, std::string sweep, SweepView& view)
       : connection_(connection), sweep_(std::move(sweep)), view_(view) {}
 
-  // Until the sweep ends or the stream breaks.
+  // Until the sweep ends or is at a standstill, or the stream breaks.
   absl::Status Follow() {
     SweepWatch watch(connection_.client(), sweep_);
     while (true) {
@@ -35,11 +36,13 @@ class Follower {
       if (connection_.embedded() != nullptr) RETURN_IF_ERROR(connection_.embedded()->KeepRunning());
       RefreshPending(now);
       view_.Tick("", now);
+      if (stands_still()) return absl::OkStatus();
     }
   }
 
   const v1::Sweep& last() const { return last_; }
   bool ended() const { return last_.id() != 0 && EndedRuns(last_) == TotalRuns(last_); }
+  bool stands_still() const { return standstills_ >= kLooks; }
 
  private:
   void RefreshPending(absl::Duration now) {
@@ -50,7 +53,19 @@ class Follower {
     request.add_states(v1::RUN_STATE_PENDING);
     request.set_page_size(kPendingPage);
     const auto pending = connection_.client().ListRunsPage(request);
-    if (pending.ok()) view_.SetPending(*pending);  // else the stream breaks too, and says why
+    if (!pending.ok()) return;  // the stream breaks too, and says why
+    view_.SetPending(*pending);
+    LookForStandstill();
+  }
+
+  // A worker that comes changes no run, so the stream does not tell.
+  void LookForStandstill() {
+    if (connection_.embedded() == nullptr || !connection_.embedded()->uses_worker()) return;
+    const auto sweep = connection_.client().GetSweep(sweep_);
+    if (!sweep.ok()) return;
+    const bool still = sweep->running() == 0 && sweep->unplaceable() == sweep->pending();
+    standstills_ = still ? standstills_ + 1 : 0;
+    if (stands_still()) last_ = *sweep;
   }
 
   Connection& connection_;
@@ -58,6 +73,7 @@ class Follower {
   SweepView& view_;
   v1::Sweep last_;
   absl::Duration pending_at_;
+  int standstills_ = 0;  // found in a row
 };
 
 }  // namespace
@@ -68,7 +84,7 @@ absl::StatusOr<v1::Sweep> FollowSweep(Connection& connection, const std::string&
   while (true) {
     const absl::Status status = follower.Follow();
     if (Interrupts() > 0) return InterruptedError();
-    if (status.ok() && follower.ended()) {
+    if (status.ok() && (follower.ended() || follower.stands_still())) {
       view.Tick("", SystemClock().Monotonic());
       return follower.last();
     }

@@ -10,8 +10,10 @@
 
 namespace qsweep::qctl {
 
-// The sweep as it ended. An embedded set-up is kept running; a scheduler elsewhere that cannot be
-// reached is waited for, for ever. Ctrl-C: InterruptedError.
+// The sweep as it ended. An embedded set-up is kept running; one that has its own worker can come
+// to a standstill, when none of the runs that are left could ever run there: the sweep as it stands
+// then. A scheduler elsewhere that cannot be reached is waited for, for ever. Ctrl-C:
+// InterruptedError.
 absl::StatusOr<v1::Sweep> FollowSweep(Connection& connection, const std::string& sweep,
                                       SweepView& view);
 

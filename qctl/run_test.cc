@@ -86,6 +86,16 @@ TEST_F(CliTest, FromFilesToResults) {
   EXPECT_EQ(rebased.sweeps(1).reused(), 0);
 }
 
+TEST_F(CliTest, WhatCanNeverRunHereEndsTheCommand) {
+  Write("large.yaml",
+        absl::StrReplaceAll(kBase, {{"vit_mini_patch4_28", "deit_base_patch16_224"}}));
+  const Outcome stuck = Qctl({"run", "large.yaml", "--memory-limit", "300M"});
+  EXPECT_EQ(stuck.exit_code, 1);
+  EXPECT_THAT(stuck.err, ContainsRegex("base: 1 run can run nowhere: needs .*, the largest "
+                                       "connected worker .*the same command goes on"));
+  EXPECT_FALSE(SchedulerRuns());
+}
+
 TEST_F(CliTest, CtrlCInRunStopsAndTheSameCommandGoesOn) {
   Write("long.yaml",
         "name: long\n"

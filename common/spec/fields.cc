@@ -12,6 +12,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/quant/scheme.h"
 #include "common/spec/pairs.h"
 #include "common/status.h"
 #include "common/utf8.h"
@@ -28,11 +29,21 @@ constexpr size_t kMaxStringBytes = 4096;
 constexpr size_t kMaxElements = 1024;
 constexpr char kAuto[] = "auto";
 
+// As the .proto has it, but for what it cannot know.
+const v1::FieldRule* RuleOf(const std::string& path, const FieldDescriptor* leaf) {
+  const v1::FieldRule& written = leaf->options().GetExtension(v1::rule);
+  if (path != "quantization.quant_type") return &written;
+  auto* rule = new v1::FieldRule(written);
+  for (const std::string& name : SchemeNames()) rule->add_one_of(name);
+  return rule;
+}
+
 std::vector<SpecField> ListFields() {
   std::vector<SpecField> fields;
   const auto add = [&fields](const FieldDescriptor* section, const FieldDescriptor* leaf) {
-    fields.push_back({section, leaf, &leaf->options().GetExtension(v1::rule),
-                      section ? absl::StrCat(section->name(), ".", leaf->name()) : leaf->name()});
+    const std::string path =
+        section ? absl::StrCat(section->name(), ".", leaf->name()) : leaf->name();
+    fields.push_back({section, leaf, RuleOf(path, leaf), path});
   };
   const auto* spec = v1::ExperimentSpec::descriptor();
   for (int i = 0; i < spec->field_count(); ++i) {

@@ -38,7 +38,10 @@ bool MatchesOne(absl::string_view pattern, const Names& modules) {
 void CheckPattern(const std::string& path, absl::string_view pattern, const Names& modules,
                   absl::string_view known, ProblemsOut* out) {
   if (MatchesOne(pattern, modules)) return;
-  out->push_back({path, absl::StrCat(Quoted(pattern), " matches no module; there are ", known)});
+  const std::string error = PatternError(pattern);
+  out->push_back({path, error.empty()
+                            ? absl::StrCat(Quoted(pattern), " matches no module; there are ", known)
+                            : absl::StrCat(Quoted(pattern), " is no regular expression: ", error)});
 }
 
 void CheckPatterns(const std::string& path, const Texts& patterns, const Names& modules,

@@ -1,12 +1,38 @@
 #include "common/spec/modules.h"
 
-#include <algorithm>
+#include <re2/re2.h>
 
+#include <algorithm>
+#include <memory>
+
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
 namespace qsweep {
 namespace {
+
+// A spec comes from outside: its expressions have so much memory, each.
+constexpr int64_t kExpressionBytes = 1 << 20;
+constexpr size_t kExpressionsKept = 16;
+
+bool IsExpression(absl::string_view pattern) {
+  return absl::StartsWith(pattern, ".") ||
+         pattern.find_first_of("\\()[]{}|^$+?") != absl::string_view::npos;
+}
+
+// Compiled once for the many modules that it is asked about.
+const RE2& Expression(absl::string_view pattern) {
+  thread_local absl::flat_hash_map<std::string, std::unique_ptr<RE2>> kept;
+  if (kept.size() >= kExpressionsKept) kept.clear();
+  std::unique_ptr<RE2>& expression = kept[pattern];
+  if (expression == nullptr) {
+    RE2::Options options(RE2::Quiet);
+    options.set_max_mem(kExpressionBytes);
+    expression = std::make_unique<RE2>(absl::StrCat("(?:.*\\.)?(?:", pattern, ")"), options);
+  }
+  return *expression;
+}
 
 // `*` never crosses a dot.
 bool Glob(absl::string_view text, absl::string_view pattern) {
@@ -54,6 +80,9 @@ std::vector<ModuleShape> BlockLinears(const ModelShape& model) {
 
 bool ModuleMatches(absl::string_view module, absl::string_view pattern) {
   if (pattern == "all-linear") return absl::StartsWith(module, "blocks.");
+  if (IsExpression(pattern)) {
+    return RE2::FullMatch({module.data(), module.size()}, Expression(pattern));
+  }
   // The suffix with as many components as the pattern has.
   const auto dots = std::count(pattern.begin(), pattern.end(), '.');
   size_t begin = module.size();
@@ -70,6 +99,10 @@ bool ModuleMatchesAny(absl::string_view module,
   return std::any_of(patterns.begin(), patterns.end(), [module](const std::string& pattern) {
     return ModuleMatches(module, pattern);
   });
+}
+
+std::string PatternError(absl::string_view pattern) {
+  return IsExpression(pattern) ? Expression(pattern).error() : "";
 }
 
 }  // namespace qsweep

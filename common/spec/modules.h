@@ -26,12 +26,15 @@ std::vector<ModuleShape> BlockLinears(const ModelShape& model);
 // blocks.0.norm1, blocks.0.norm2, ..., norm.
 std::vector<std::string> NormNames(const ModelShape& model);
 
-// As PEFT reads a list of target_modules: `pattern` is the full name or a suffix of it after a dot;
-// `*` stands for any characters within one component. "all-linear" matches what lies in a block (of
-// the linear modules it is asked about: all).
+// As PEFT reads target_modules and rank_pattern: `pattern` is the full name or a suffix of it after
+// a dot, and may be a regular expression (RE2's) for either: it is one if it has one of
+// \()[]{}|^$+? or begins with a dot. In others `*` stands for any characters within one component.
+// "all-linear" matches what lies in a block (of the linear modules it is asked about: all).
 bool ModuleMatches(absl::string_view module, absl::string_view pattern);
 bool ModuleMatchesAny(absl::string_view module,
                       const google::protobuf::RepeatedPtrField<std::string>& patterns);
+// What is wrong with a regular expression, which matches nothing then; empty: nothing.
+std::string PatternError(absl::string_view pattern);
 
 }  // namespace qsweep
 

@@ -9,6 +9,8 @@
 #include "absl/strings/str_join.h"
 #include "common/hash.h"
 #include "common/proto_json.h"
+#include "common/quant/codes.h"
+#include "common/quant/scheme.h"
 #include "common/spec/fields.h"
 #include "common/spec/kind.h"
 #include "common/spec/models.h"
@@ -47,6 +49,19 @@ TEST(DefaultSpec, SetsWhatTheRulesSay) {
 
 TEST(SpecFields, HaveAMeaningEach) {
   for (const SpecField& field : SpecFields()) EXPECT_NE(field.rule->meaning(), "") << field.path;
+}
+
+// What a file in common/quant/schemes/ does, and all it has to do.
+const RegisterScheme registered({"of_a_test", "of_a_test", kNf4Values, &Nf4Code, &AbsMax});
+
+TEST(Problems, ASchemeIsKnownOnceItRegistersItself) {
+  v1::ExperimentSpec spec = Study();
+  spec.mutable_quantization()->set_bits(4);
+  spec.mutable_quantization()->set_quant_type("of_a_test");
+  spec.mutable_quantization()->add_overrides("fc1=of_a_test");
+  EXPECT_EQ(AllProblems(spec), "");
+  spec.mutable_quantization()->set_quant_type("of_no_file");
+  EXPECT_THAT(AllProblems(spec), StartsWith("quantization.quant_type: must be one of fp4, nf4, "));
 }
 
 TEST(Problems, NoneForTheStudy) { EXPECT_EQ(AllProblems(Study()), ""); }
@@ -115,6 +130,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadCase{R"({"lora":{"rank":193}})", "lora.rank: 193 is above 192"},
         BadCase{R"({"lora":{"target_modules":["qkv","fc3"]}})",
                 "lora.target_modules: 'fc3' matches no module"},
+        BadCase{R"({"lora":{"target_modules":["(qkv"]}})",
+                "lora.target_modules: '(qkv' is no regular expression: missing )"},
         BadCase{R"({"lora":{"target_modules":["head"]}})",
                 "lora.target_modules: 'head' matches no"},
         BadCase{R"({"quantization":{"bits":8,"double_quant":true}})",
@@ -162,7 +179,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadCase{R"({"lora":{"init_lora_weights":"loftq"}})",
                 "lora.init_lora_weights: loftq begins"},
         BadCase{R"({"quantization":{"overrides":["fc1=nf5"]}})",
-                "quantization.overrides: must give 'fc1' one of none, int8, nf4"},
+                "quantization.overrides: must give 'fc1' one of none, int8, fp4"},
         BadCase{R"({"quantization":{"bits":4,"overrides":["head=int8"]}})",
                 "quantization.overrides: 'head' matches no module"},
         BadCase{R"({"quantization":{"bits":-1},"model":{"pretrained":false}})",
@@ -379,6 +396,15 @@ TEST(Modules, MatchAsPeftDoes) {
   EXPECT_FALSE(ModuleMatches("blocks.0.attn.qkv", "x.blocks.0.attn.qkv"));
   EXPECT_FALSE(ModuleMatches("head", ""));
   EXPECT_FALSE(ModuleMatches("head", "."));
+  for (const char* pattern : {R"(.*\.(qkv|proj))", "(qkv|proj)", R"(blocks\.[0-5]\.attn\.qkv)",
+                              ".*qkv", "^blocks.+qkv$"}) {
+    EXPECT_TRUE(ModuleMatches("blocks.5.attn.qkv", pattern)) << pattern;
+    EXPECT_FALSE(ModuleMatches("blocks.11.mlp.fc1", pattern)) << pattern;
+  }
+  EXPECT_FALSE(ModuleMatches("blocks.11.mlp.fc1", R"(1\.mlp\.fc1)"));  // not after a dot
+  EXPECT_FALSE(ModuleMatches("blocks.0.attn.qkv", "(qkv"));
+  EXPECT_FALSE(PatternError("(qkv").empty());
+  EXPECT_EQ(PatternError("(qkv)"), "");
   EXPECT_EQ(BlockLinears(*FindModel("deit_small_patch16_224")).size(), 48u);
 }
 

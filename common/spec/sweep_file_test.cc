@@ -149,7 +149,7 @@ matrix:
             "a.yaml:3: lora.rank_pattern: must give each pattern a single value");
   EXPECT_EQ(
       ErrorOf(absl::StrCat(kBase, "quantization: {bits: 4, overrides: {fc2: int4}}")),
-      "a.yaml:3: quantization.overrides: must give 'fc2' one of none, int8, nf4, fp4, nf4_ln, "
+      "a.yaml:3: quantization.overrides: must give 'fc2' one of none, int8, fp4, nf4, nf4_ln, "
       "not 'int4'; did you mean int8?");
 }
 

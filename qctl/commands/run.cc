@@ -111,7 +111,10 @@ class Runner {
       std::fflush(stdout);
     }
     *report_.add_sweeps() = std::move(summary);
-    return absl::OkStatus();
+    if (EndedRuns(sweep) == TotalRuns(sweep)) return absl::OkStatus();
+    return absl::FailedPreconditionError(
+        absl::StrCat(sweep.name(), ": ", UnplaceableText(sweep),
+                     "; once that is mended, the same command goes on"));
   }
 
   const GlobalOptions& global_;

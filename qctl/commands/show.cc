@@ -167,6 +167,10 @@ void PrintResult(const v1::ExperimentSpec& spec, const v1::RunResult& result) {
                                 FormatBytes(memory.rss_peak_bytes()), " at most")},
       {"micro-batch", absl::StrCat(memory.micro_batch(), " x ", memory.accumulation_steps(),
                                    ", checkpointing ", memory.gradient_checkpointing())},
+      {"foretold",
+       memory.predicted_peak_bytes() > 0
+           ? absl::StrCat("a step's peak of ", FormatBytes(memory.predicted_peak_bytes()))
+           : ""},
       {"machine", Machine(result.provenance())},
   };
   for (const v1::FileFact& file : result.files()) {

@@ -7,8 +7,8 @@
 #include <tuple>
 #include <vector>
 
+#include "common/quant/codes.h"
 #include "worker/engine/base/random.h"
-#include "worker/engine/quant/codes.h"
 
 namespace qsweep::engine {
 namespace {

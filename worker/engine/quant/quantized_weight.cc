@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "common/quant/codes.h"
 #include "common/status.h"
 #include "worker/engine/base/allocator.h"
-#include "worker/engine/quant/codes.h"
 #include "worker/engine/quant/dequantize.h"
 #include "worker/engine/quant/tensor_dequantize.h"
 

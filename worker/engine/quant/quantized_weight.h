@@ -11,10 +11,10 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/quant/scheme.h"
 #include "qsweep/v1/result.pb.h"
 #include "qsweep/v1/spec.pb.h"
 #include "worker/engine/base/safetensors.h"
-#include "worker/engine/quant/scheme.h"
 
 namespace qsweep::engine {
 

@@ -7,9 +7,9 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
+#include "common/quant/codes.h"
 #include "common/status.h"
 #include "worker/engine/base/allocator.h"
-#include "worker/engine/quant/codes.h"
 #include "worker/engine/quant/quantized_weight.h"
 
 namespace qsweep::engine {

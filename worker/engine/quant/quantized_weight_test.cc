@@ -8,9 +8,9 @@
 #include <nlohmann/json.hpp>
 
 #include "common/file.h"
+#include "common/quant/codes.h"
 #include "common/testing/temporary_directory.h"
 #include "worker/engine/base/random.h"
-#include "worker/engine/quant/codes.h"
 
 namespace qsweep::engine {
 namespace {

@@ -1,4 +1,4 @@
-#include "worker/engine/quant/scheme.h"
+#include "common/quant/scheme.h"
 
 #include <ATen/ATen.h>
 #include <gmock/gmock.h>

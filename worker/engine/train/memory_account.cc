@@ -30,6 +30,7 @@ v1::MemoryAccount CurrentMemoryAccount(int64_t batch_size, const v1::StepPlan& p
   v1::MemoryAccount account = AllocatorAccount();
   account.set_rss_peak_bytes(PeakResidentBytes());
   account.set_limit_bytes(plan.limit_bytes());
+  account.set_predicted_peak_bytes(plan.predicted_peak_bytes());
   account.set_micro_batch(plan.micro_batch());
   account.set_accumulation_steps((batch_size + plan.micro_batch() - 1) / plan.micro_batch());
   account.set_gradient_checkpointing(plan.gradient_checkpointing());

@@ -1,6 +1,8 @@
 #include "worker/engine/train/micro_batch.h"
 
 #include <algorithm>
+#include <map>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -14,21 +16,35 @@ namespace {
 constexpr int64_t kReasonableMicroBatch = 8;
 constexpr int64_t kEvaluationBatch = 32;
 
-// The largest multiple of `images` that fits, at most `most`; 0 if not even one does.
-int64_t LargestFitting(int64_t images, int64_t most, int64_t limit_bytes,
-                       Checkpointing checkpointing, const PeakProbe& probe) {
-  const auto fits = [&](int64_t passes) {
+// What probes measured, each of them once: a pass takes some of the time there is to begin in.
+class Peaks {
+ public:
+  explicit Peaks(const PeakProbe& probe) : probe_(probe) {}
+
+  // Above every limit where there was not enough memory to measure it.
+  int64_t Of(int64_t micro_batch, Checkpointing checkpointing) {
+    const auto [it, fresh] = measured_.emplace(std::pair(micro_batch, checkpointing), INT64_MAX);
+    if (!fresh) return it->second;
     try {
-      return probe(passes * images, checkpointing) <= limit_bytes;
+      it->second = probe_(micro_batch, checkpointing);
     } catch (const OutOfMemory&) {
       ReleaseCached();
-      return false;
     }
-  };
+    return it->second;
+  }
+
+ private:
+  const PeakProbe& probe_;
+  std::map<std::pair<int64_t, Checkpointing>, int64_t> measured_;
+};
+
+// The largest multiple of `images` that fits, at most `most`; 0 if not even one does.
+int64_t LargestFitting(int64_t images, int64_t most, int64_t limit_bytes,
+                       Checkpointing checkpointing, Peaks& peaks) {
   const int64_t all = most / images;
   int64_t fitting = 0, too_many = all + 1, next = 1;
   while (too_many - fitting > 1) {
-    (fits(next) ? fitting : too_many) = next;
+    (peaks.Of(next * images, checkpointing) <= limit_bytes ? fitting : too_many) = next;
     next = fitting == 1 && too_many > all ? all : (fitting + too_many) / 2;
   }
   return fitting * images;
@@ -67,12 +83,13 @@ absl::StatusOr<v1::StepPlan> PlanStep(const v1::ExperimentSpec& spec, const Step
   }
   std::vector<std::string> candidates = {asked};
   if (asked == "auto") candidates = {"none", "selective", "full"};
+  Peaks peaks(probe);
   const int64_t enough = std::min(most, lanes > 1 ? lanes : kReasonableMicroBatch);
   for (const std::string& candidate : candidates) {
     const Checkpointing checkpointing = CheckpointingFromName(candidate);
-    int64_t fitting = LargestFitting(lanes, most, limit_bytes, checkpointing, probe);
+    int64_t fitting = LargestFitting(lanes, most, limit_bytes, checkpointing, peaks);
     if (fitting == 0 && lanes > 1) {
-      fitting = LargestFitting(1, lanes - 1, limit_bytes, checkpointing, probe);
+      fitting = LargestFitting(1, lanes - 1, limit_bytes, checkpointing, peaks);
     }
     if (fitting <= plan.micro_batch()) continue;
     plan.set_micro_batch(fitting);
@@ -89,6 +106,9 @@ absl::StatusOr<v1::StepPlan> PlanStep(const v1::ExperimentSpec& spec, const Step
                   v1::BLAME_RESOURCES);
   }
   plan.set_micro_batch(Evened(batch, plan.micro_batch() >= lanes ? lanes : 1, plan.micro_batch()));
+  const int64_t peak =
+      peaks.Of(plan.micro_batch(), CheckpointingFromName(plan.gradient_checkpointing()));
+  if (peak <= limit_bytes) plan.set_predicted_peak_bytes(peak);
   return plan;
 }
 

@@ -33,9 +33,10 @@ using PeakProbe = std::function<int64_t(int64_t micro_batch, Checkpointing check
 //
 // With a limit: the most that fits, every peak measured, from one image a lane on. If not even one
 // a lane fits, a single lane does with fewer. Then the images are evened out over the passes that
-// they take. gradient_checkpointing `auto` is the least with which every lane has an image (a
-// single lane 8): smaller micro-batches cost less than recomputation does. An error that blames the
-// resources when not even one image fits.
+// they take: as few as with the most that fits, in no more memory than they need.
+// gradient_checkpointing `auto` is the least with which every lane has an image (a single lane 8):
+// smaller micro-batches cost less than recomputation does. An error that blames the resources when
+// not even one image fits. The plan tells the peak that was measured for it.
 absl::StatusOr<v1::StepPlan> PlanStep(const v1::ExperimentSpec& spec, const StepShape& shape,
                                       int64_t limit_bytes, const PeakProbe& probe);
 

@@ -47,6 +47,7 @@ TEST(PlanStepTest, WithoutALimitNothingIsProbedOrRecomputed) {
   ASSERT_TRUE(plan.ok());
   EXPECT_EQ(plan->micro_batch(), 25);  // 4 passes of at most 32
   EXPECT_EQ(plan->gradient_checkpointing(), "none");
+  EXPECT_EQ(plan->predicted_peak_bytes(), 0);
   EXPECT_EQ(Plan(Spec(8, "full"), kOneLane, 0).gradient_checkpointing(), "full");
   EXPECT_EQ(Plan(Spec(100, "auto"), kFourLanes, 0).micro_batch(), 12);
   EXPECT_EQ(Plan(Spec(32, "auto"), kFourLanes, 0).micro_batch(), 12);  // 8 each, as 3, 3, 2
@@ -58,7 +59,10 @@ TEST(PlanStepTest, TakesTheWholeBatchWhereItFitsExactly) {
   const v1::StepPlan plan = Plan(Spec(32, "auto"), kOneLane, Peak(32, Checkpointing::kNone));
   EXPECT_EQ(plan.micro_batch(), 32);
   EXPECT_EQ(plan.gradient_checkpointing(), "none");
-  EXPECT_EQ(Plan(Spec(32, "auto"), kOneLane, Peak(32, Checkpointing::kNone) - 1).micro_batch(), 16);
+  EXPECT_EQ(plan.predicted_peak_bytes(), Peak(32, Checkpointing::kNone));
+  const v1::StepPlan half = Plan(Spec(32, "auto"), kOneLane, Peak(32, Checkpointing::kNone) - 1);
+  EXPECT_EQ(half.micro_batch(), 16);
+  EXPECT_EQ(half.predicted_peak_bytes(), Peak(16, Checkpointing::kNone));
 }
 
 // As passes of a real model are: small ones cost more for each image, and too large ones throw.
@@ -73,7 +77,9 @@ TEST(PlanStepTest, FindsTheLargestWhateverTheSlope) {
     ASSERT_TRUE(plan.ok());
     const int64_t passes = (1000 + fitting - 1) / fitting;
     EXPECT_EQ(plan->micro_batch(), (1000 + passes - 1) / passes);
-    EXPECT_LE(probes, 7);
+    EXPECT_LE(probes, 8);
+    EXPECT_LE(plan->predicted_peak_bytes(), 1000);
+    EXPECT_GT(plan->predicted_peak_bytes(), 100);
   }
 }
 

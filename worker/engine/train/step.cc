@@ -145,6 +145,7 @@ absl::StatusOr<double> ComputeGradients(const Vit& model, AdamW& optimizer, cons
                       v1::BLAME_RESOURCES);
       }
       plan->set_micro_batch((std::min(plan->micro_batch(), context.batch_size) + 1) / 2);
+      plan->clear_predicted_peak_bytes();
     }
     ReleaseCached();
   }

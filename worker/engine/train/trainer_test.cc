@@ -164,6 +164,24 @@ TEST_F(TrainTest, AMemoryLimitChangesTheMicroBatchAndNotTheResult) {
   for (size_t i = 0; i < losses.size(); ++i) EXPECT_NEAR(losses[i], expected[i], 3e-7) << i;
 }
 
+// Few images are evaluated, so that the peak is a step's.
+TEST_F(TrainTest, AStepsPeakIsForetold) {
+  for (const char* mixed : {"false", "true"}) {
+    const v1::ExperimentSpec spec = MiniSpec(absl::StrCat(
+        R"({"dataset": {"eval_limit": 4}, "training": {"use_mixed_precision": )", mixed, "}}"));
+    options_.memory_limit_bytes = 0;
+    const v1::MemoryAccount free =
+        Finish(spec, absl::StrCat("free", mixed)).back().finished().result().memory();
+    EXPECT_EQ(free.predicted_peak_bytes(), 0);
+    options_.memory_limit_bytes =
+        kProgramBytes + 196 * 28 * 28 + free.peak_bytes() - free.activation_bytes() / 2;
+    const v1::MemoryAccount tight =
+        Finish(spec, absl::StrCat("tight", mixed)).back().finished().result().memory();
+    EXPECT_LT(tight.micro_batch(), free.micro_batch());
+    EXPECT_NEAR(tight.predicted_peak_bytes(), tight.peak_bytes(), 0.03 * tight.peak_bytes());
+  }
+}
+
 // Where the best epoch's values take more than an image's activations, a plan without them would
 // fail in the second epoch.
 TEST_F(TrainTest, ThePlanHoldsAfterTheFirstEvaluation) {

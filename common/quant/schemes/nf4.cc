@@ -1,11 +1,11 @@
 // NormalFloat4, arXiv 2305.14314.
-#include "worker/engine/quant/codes.h"
-#include "worker/engine/quant/scheme.h"
+#include "common/quant/codes.h"
+#include "common/quant/scheme.h"
 
-namespace qsweep::engine {
+namespace qsweep {
 namespace {
 
 const RegisterScheme registered({"nf4", "nf4", kNf4Values, &Nf4Code, &AbsMax});
 
 }  // namespace
-}  // namespace qsweep::engine
+}  // namespace qsweep

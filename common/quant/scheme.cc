@@ -1,4 +1,4 @@
-#include "worker/engine/quant/scheme.h"
+#include "common/quant/scheme.h"
 
 #include <algorithm>
 #include <cmath>
@@ -7,7 +7,7 @@
 
 #include "common/status.h"
 
-namespace qsweep::engine {
+namespace qsweep {
 namespace {
 
 std::map<std::string, Scheme>& Registry() {
@@ -44,4 +44,4 @@ RegisterScheme::RegisterScheme(Scheme scheme) {
   QSWEEP_CHECK(Registry().emplace(name, std::move(scheme)).second);
 }
 
-}  // namespace qsweep::engine
+}  // namespace qsweep

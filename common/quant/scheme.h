@@ -1,9 +1,9 @@
 // 4-bit schemes by name. A scheme is one file in schemes/ that registers itself: what its sixteen
 // codes stand for, how a number finds its code, and how large a block's scale is. Packing, blocks,
-// double quantization, kernels, files and the choice of layers are the same for all. (A run's spec
-// must know the name too: quantization.quant_type in proto/qsweep/v1/spec.proto.)
-#ifndef QSWEEP_WORKER_ENGINE_QUANT_SCHEME_H_
-#define QSWEEP_WORKER_ENGINE_QUANT_SCHEME_H_
+// double quantization, kernels, files and the choice of layers are the same for all
+// (worker/engine/quant/), and quantization.quant_type of a spec may be any of them.
+#ifndef QSWEEP_COMMON_QUANT_SCHEME_H_
+#define QSWEEP_COMMON_QUANT_SCHEME_H_
 
 #include <array>
 #include <cstdint>
@@ -12,7 +12,7 @@
 
 #include "absl/strings/string_view.h"
 
-namespace qsweep::engine {
+namespace qsweep {
 
 struct Scheme {
   std::string name;
@@ -42,6 +42,6 @@ struct RegisterScheme {
   explicit RegisterScheme(Scheme scheme);
 };
 
-}  // namespace qsweep::engine
+}  // namespace qsweep
 
-#endif  // QSWEEP_WORKER_ENGINE_QUANT_SCHEME_H_
+#endif  // QSWEEP_COMMON_QUANT_SCHEME_H_

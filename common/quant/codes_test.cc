@@ -1,10 +1,10 @@
-#include "worker/engine/quant/codes.h"
+#include "common/quant/codes.h"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 
-namespace qsweep::engine {
+namespace qsweep {
 namespace {
 
 // At a midpoint the code below, just above it the one above. bitsandbytes' pivots are midpoints
@@ -46,4 +46,4 @@ TEST(Codes, DynamicMapIsThePublishedOne) {
 }
 
 }  // namespace
-}  // namespace qsweep::engine
+}  // namespace qsweep

@@ -1,9 +1,9 @@
-#include "worker/engine/quant/codes.h"
+#include "common/quant/codes.h"
 
 #include <algorithm>
 #include <cmath>
 
-namespace qsweep::engine {
+namespace qsweep {
 namespace {
 
 // How many of the pivots lie below x: without branches, so the compiler makes vector code of it.
@@ -70,4 +70,4 @@ uint8_t DynamicCode(float x) {
                               midpoints.begin());
 }
 
-}  // namespace qsweep::engine
+}  // namespace qsweep

@@ -9,10 +9,10 @@
 // wide. The layers that read no norm are searched for the least mean square error.
 #include <cmath>
 
-#include "worker/engine/quant/codes.h"
-#include "worker/engine/quant/scheme.h"
+#include "common/quant/codes.h"
+#include "common/quant/scheme.h"
 
-namespace qsweep::engine {
+namespace qsweep {
 namespace {
 
 // Scales tried: the largest magnitude times 1, 0.98, ... down to half of it.
@@ -46,4 +46,4 @@ float BestScale(const float* weights, const float* importance, int64_t count) {
 const RegisterScheme registered({"nf4_ln", "nf4", kNf4Values, &Nf4Code, &BestScale});
 
 }  // namespace
-}  // namespace qsweep::engine
+}  // namespace qsweep

@@ -1,12 +1,12 @@
 // The code tables of the quantized formats and how a value finds its code. Values and ties are
 // those of bitsandbytes: nearest code, ties to the smaller value.
-#ifndef QSWEEP_WORKER_ENGINE_QUANT_CODES_H_
-#define QSWEEP_WORKER_ENGINE_QUANT_CODES_H_
+#ifndef QSWEEP_COMMON_QUANT_CODES_H_
+#define QSWEEP_COMMON_QUANT_CODES_H_
 
 #include <array>
 #include <cstdint>
 
-namespace qsweep::engine {
+namespace qsweep {
 
 // NormalFloat4 (arXiv 2305.14314, appendix E): ascending, exact zero at 7.
 inline constexpr std::array<float, 16> kNf4Values = {
@@ -44,6 +44,6 @@ uint8_t Fp4Code(float x);
 const std::array<float, 256>& DynamicMap();
 uint8_t DynamicCode(float x);
 
-}  // namespace qsweep::engine
+}  // namespace qsweep
 
-#endif  // QSWEEP_WORKER_ENGINE_QUANT_CODES_H_
+#endif  // QSWEEP_COMMON_QUANT_CODES_H_
