@@ -101,6 +101,12 @@ class Runner {
       const auto view = MakeSweepView(stderr);  // standard output is for the result
       ASSIGN_OR_RETURN(sweep, FollowSweep(connection_, absl::StrCat(id), *view));
     }
+    if (EndedRuns(sweep) < TotalRuns(sweep)) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(sweep.name(), ": ", UnplaceableText(sweep),
+                       ". Once that is mended (the worker here takes --data-root, --model-root and "
+                       "--memory-limit), the same command goes on"));
+    }
     ASSIGN_OR_RETURN(v1::SweepSummary summary, WhileAway(connection_, [&] {
                        return ExportSweep(connection_.client(), sweep,
                                           JoinPath(global_.data_dir, "results"));
@@ -111,10 +117,7 @@ class Runner {
       std::fflush(stdout);
     }
     *report_.add_sweeps() = std::move(summary);
-    if (EndedRuns(sweep) == TotalRuns(sweep)) return absl::OkStatus();
-    return absl::FailedPreconditionError(
-        absl::StrCat(sweep.name(), ": ", UnplaceableText(sweep),
-                     "; once that is mended, the same command goes on"));
+    return absl::OkStatus();
   }
 
   const GlobalOptions& global_;
