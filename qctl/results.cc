@@ -1,37 +1,25 @@
 #include "qctl/results.h"
 
-#include <cstdio>
 #include <utility>
 #include <vector>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "analysis/output_directory.h"
 #include "analysis/summary.h"
 #include "common/file.h"
 #include "common/hash.h"
 #include "common/proto_json.h"
+#include "common/state_names.h"
 #include "common/status.h"
-#include "qctl/format.h"
 
 namespace qsweep::qctl {
 namespace {
 
-// Names come from a file or from another machine: they may not lead out of the directory. What a
-// sweep may be called is not judged again here, when all is trained.
-absl::StatusOr<std::string> SafeName(const std::string& name) {
-  if (name.empty() || name == "." || name == ".." || absl::StrContains(name, '/') ||
-      absl::StrContains(name, '\0') || name.size() > 255) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("'", Printable(name), "' cannot be the name of a file"));
-  }
-  return name;
-}
-
+// Names come from a file or from another machine: PathName keeps them within the directory.
 absl::Status ExportRun(Client& client, const v1::RunDetail& detail, const std::string& directory) {
   RETURN_IF_ERROR(MakeDirectories(directory));
   for (const v1::FileFact& file : detail.result().files()) {
-    ASSIGN_OR_RETURN(const std::string name, SafeName(file.name()));
-    RETURN_IF_ERROR(DownloadFile(client, file, JoinPath(directory, name)));
+    RETURN_IF_ERROR(DownloadFile(client, file, JoinPath(directory, PathName(file.name()))));
   }
   RETURN_IF_ERROR(
       WriteFileAtomic(JoinPath(directory, "spec.json"), ToJson(detail.spec(), JsonStyle::kPretty)));
@@ -62,15 +50,14 @@ absl::Status DownloadFile(Client& client, const v1::FileFact& file, const std::s
 
 absl::StatusOr<v1::SweepSummary> ExportSweep(Client& client, const v1::Sweep& sweep,
                                              const std::string& directory) {
-  ASSIGN_OR_RETURN(const std::string name, SafeName(sweep.name()));
   v1::SweepSummary summary;
   summary.set_sweep_id(sweep.id());
-  summary.set_name(name);
+  summary.set_name(sweep.name());
   summary.set_succeeded(sweep.succeeded());
   summary.set_failed(sweep.failed());
   summary.set_cancelled(sweep.cancelled());
   summary.set_reused(sweep.reused());
-  summary.set_directory(JoinPath(directory, name));
+  summary.set_directory(JoinPath(directory, PathName(sweep.name())));
   RETURN_IF_ERROR(MakeDirectories(summary.directory()));
 
   ASSIGN_OR_RETURN(const v1::ListRunsReply runs, client.ListRuns(absl::StrCat(sweep.id()), {}));
@@ -84,8 +71,7 @@ absl::StatusOr<v1::SweepSummary> ExportSweep(Client& client, const v1::Sweep& sw
       failure.set_error(run.state() == v1::RUN_STATE_FAILED ? run.error() : StateName(run.state()));
       continue;
     }
-    ASSIGN_OR_RETURN(const std::string run_name, SafeName(run.name()));
-    RETURN_IF_ERROR(ExportRun(client, detail, JoinPath(summary.directory(), run_name)));
+    RETURN_IF_ERROR(ExportRun(client, detail, JoinPath(summary.directory(), PathName(run.name()))));
     facts.back().result = detail.result();
   }
   for (Group& group : GroupBySeed(facts)) {
