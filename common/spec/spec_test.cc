@@ -13,10 +13,7 @@
 #include "common/quant/scheme.h"
 #include "common/spec/fields.h"
 #include "common/spec/kind.h"
-#include "common/spec/models.h"
-#include "common/spec/modules.h"
 #include "common/spec/pairs.h"
-#include "common/wording.h"
 
 namespace qsweep {
 namespace {
@@ -382,40 +379,6 @@ TEST(ReadStoredSpec, ReadsWhatIsNotAllowedAnyMore) {
   EXPECT_EQ(spec->lora().rank(), 0);
   EXPECT_EQ(spec->training().method(), DefaultSpec().training().method());
   EXPECT_FALSE(ReadStoredSpec("").ok());
-}
-
-TEST(Modules, MatchAsPeftDoes) {
-  EXPECT_TRUE(ModuleMatches("blocks.0.attn.qkv", "qkv"));
-  EXPECT_TRUE(ModuleMatches("blocks.0.attn.qkv", "attn.qkv"));
-  EXPECT_TRUE(ModuleMatches("blocks.0.attn.qkv", "blocks.0.attn.qkv"));
-  EXPECT_TRUE(ModuleMatches("blocks.11.mlp.fc1", "blocks.*.mlp.fc*"));
-  EXPECT_TRUE(ModuleMatches("blocks.11.mlp.fc1", "*1"));
-  EXPECT_FALSE(ModuleMatches("blocks.11.mlp.fc1", "1"));
-  EXPECT_FALSE(ModuleMatches("blocks.0.attn.qkv", "kv"));
-  EXPECT_FALSE(ModuleMatches("blocks.0.attn.qkv", "blocks.*.qkv"));
-  EXPECT_FALSE(ModuleMatches("blocks.0.attn.qkv", "x.blocks.0.attn.qkv"));
-  EXPECT_FALSE(ModuleMatches("head", ""));
-  EXPECT_FALSE(ModuleMatches("head", "."));
-  for (const char* pattern : {R"(.*\.(qkv|proj))", "(qkv|proj)", R"(blocks\.[0-5]\.attn\.qkv)",
-                              ".*qkv", "^blocks.+qkv$"}) {
-    EXPECT_TRUE(ModuleMatches("blocks.5.attn.qkv", pattern)) << pattern;
-    EXPECT_FALSE(ModuleMatches("blocks.11.mlp.fc1", pattern)) << pattern;
-  }
-  EXPECT_FALSE(ModuleMatches("blocks.11.mlp.fc1", R"(1\.mlp\.fc1)"));  // not after a dot
-  EXPECT_FALSE(ModuleMatches("blocks.0.attn.qkv", "(qkv"));
-  EXPECT_FALSE(PatternError("(qkv").empty());
-  EXPECT_EQ(PatternError("(qkv)"), "");
-  EXPECT_EQ(BlockLinears(*FindModel("deit_small_patch16_224")).size(), 48u);
-}
-
-TEST(Wording, SuggestsTheNearest) {
-  EXPECT_EQ(DidYouMean("rnak", {"alpha", "rank"}), "; did you mean rank?");
-  EXPECT_EQ(DidYouMean("deit", {"vit", "deit_tiny"}), "; did you mean deit_tiny?");
-  EXPECT_EQ(DidYouMean("rank", {"model.name", "lora.rank"}), "; did you mean lora.rank?");
-  EXPECT_EQ(DidYouMean("lr", {"rank", "alpha"}), "");
-  EXPECT_EQ(DidYouMean(std::string(100'000, 'r'), {"rank"}), "");
-  EXPECT_EQ(Quoted(absl::StrCat("a\n", std::string(100, 'x'))),
-            absl::StrCat("'a\\n", std::string(58, 'x'), "...'"));
 }
 
 }  // namespace
